@@ -1,0 +1,1 @@
+"""Alloy: a model call that feels like a typed function call."""

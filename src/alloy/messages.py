@@ -1,0 +1,208 @@
+"""What travels between the engine and a backend: plain data that knows no provider.
+
+A conversation is a tuple of messages: the user's (`User`), the model's (`Reply`) and the results of
+the tools that a reply called (`ToolResults`). A `Request` is such a conversation with its settings.
+A streamed reply arrives as deltas first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "Delta",
+    "Endpoint",
+    "Finish",
+    "Message",
+    "OutputSchema",
+    "ReasoningDelta",
+    "Reply",
+    "Request",
+    "TextDelta",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolResult",
+    "ToolResults",
+    "ToolSchema",
+    "Usage",
+    "User",
+]
+
+Finish = Literal["stop", "tool_calls", "length", "refusal", "filter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, as the provider counted them; a provider that does not count something says 0.
+
+    *input_tokens* includes *cached_tokens*, *output_tokens* includes *reasoning_tokens*, for every
+    provider. Usages add up with `+`.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model's wish to call a tool.
+
+    *arguments* is JSON text as the model wrote it, not yet validated, so that no digit of a number
+    is lost; a call without arguments may be `""`. *id* pairs the call with its result.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What came of one call.
+
+    *content* is the text that the model gets. *value* is what the tool returned in Python and
+    *arguments* what it was called with, after conversion. *error* says why there is no value.
+    *duration* is in seconds.
+    """
+
+    call: ToolCall
+    content: str
+    value: Any = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    duration: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The tool's name."""
+        return self.call.name
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """What the user, or Alloy in the user's name, says to the model."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One turn of the model, whole.
+
+    *text* is the answer only: no reasoning, no commentary, no refusal. *explanation* is what the
+    model or the provider said about a refusal or a filtered answer. *echo* is the turn in the
+    provider's own form, opaque, for `encode` to send back untouched in the next request.
+    """
+
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    finish: Finish = "stop"
+    usage: Usage = Usage()
+    model: str = ""
+    id: str = ""
+    reasoning: str = ""
+    explanation: str = ""
+    echo: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResults:
+    """The results of all calls of the reply before, in the order of the calls."""
+
+    results: tuple[ToolResult, ...]
+
+
+Message = User | Reply | ToolResults
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSchema:
+    """A tool as a backend shows it to the model: *parameters* is already in the backend's dialect.
+
+    *strict* says that *parameters* keeps the rules of the provider's strict mode.
+    """
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSchema:
+    """The shape of the answer, already in the backend's dialect. *name* is a safe identifier."""
+
+    name: str
+    schema: dict[str, Any]
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how to reach the provider. `None` leaves it to the SDK and its environment variables.
+
+    *timeout* is in seconds and bounds each phase of one request; the drivers bound the whole.
+    """
+
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that a backend needs to encode one request. `None` means: do not send it.
+
+    *extra* is merged verbatim into the request body, last.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    system: str | None = None
+    tools: tuple[ToolSchema, ...] = ()
+    output: OutputSchema | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A piece of the model's reasoning, or of its summary."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """The model has begun to call a tool."""
+
+    id: str
+    name: str
+
+
+Delta = TextDelta | ReasoningDelta | ToolCallDelta
