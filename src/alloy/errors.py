@@ -1,9 +1,9 @@
 """The error tree. Whose fault it was is in the class, the evidence is in the attributes.
 
     AlloyError
-    ├── ConfigurationError         the caller's set-up: an annotation, an option, a model name, a key, a package
+    ├── ConfigurationError         the caller's set-up: an annotation, an option, a model's name, a key
     ├── CommandError               a command's own Python part: its prompt is no string, its `@require` failed
-    ├── ToolError                  a tool: its contract failed in a direct call, or it raised under tool_errors="raise"
+    ├── ToolError                  a tool: its contract in a direct call, or tool_errors="raise"
     ├── ProviderError              the provider, or the way to it
     │   ├── ProviderConnectionError    no answer came: refused, reset, DNS, TLS
     │   │   └── ProviderTimeoutError   no whole answer within `timeout`
