@@ -1,1 +1,68 @@
-"""Alloy: a model call that feels like a typed function call."""
+"""Alloy: a model call that feels like a typed function call.
+
+Each name is loaded when it is first used, so `import alloy` costs next to nothing. The types of all
+of them stand in `__init__.pyi`, which `stubtest` keeps equal to what is here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+__version__ = "0.2.0"
+
+_HOMES = {
+    "alloy.asking": ("ask",),
+    "alloy.backends.base": ("register_backend",),
+    "alloy.commands": ("AsyncCommand", "Command", "command"),
+    "alloy.config": ("Config", "configure", "use_config"),
+    "alloy.contracts": ("ensure", "require"),
+    "alloy.errors": (
+        "AlloyError",
+        "AnswerError",
+        "AuthenticationError",
+        "BadReplyError",
+        "BadRequestError",
+        "CommandError",
+        "ConfigurationError",
+        "DeadlineError",
+        "EmptyAnswerError",
+        "FilteredError",
+        "ModelNotFoundError",
+        "ParseError",
+        "PostconditionError",
+        "ProviderConnectionError",
+        "ProviderError",
+        "ProviderTimeoutError",
+        "RateLimitError",
+        "RefusalError",
+        "ServerError",
+        "ToolError",
+        "TruncatedError",
+        "TurnLimitError",
+    ),
+    "alloy.messages": ("ToolCall", "ToolResult", "Usage"),
+    "alloy.result": ("AsyncStream", "Result", "Stream"),
+    "alloy.tools": ("Tool", "tool"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module, once."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'alloy' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """All public names, loaded or not."""
+    return sorted({*globals(), *_HOME})

@@ -23,6 +23,7 @@ __all__ = [
     "TextDelta",
     "ToolCall",
     "ToolCallDelta",
+    "ToolChoice",
     "ToolResult",
     "ToolResults",
     "ToolSchema",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 Finish = Literal["stop", "tool_calls", "length", "refusal", "filter"]
+ToolChoice = Literal["auto", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,8 @@ class Endpoint:
 class Request:
     """All that a backend needs to encode one request. `None` means: do not send it.
 
-    *extra* is merged verbatim into the request body, last.
+    *tool_choice* `"none"` shows the tools without letting the model call them. *extra* is merged
+    verbatim into the request body, last.
     """
 
     model: str
@@ -180,6 +183,7 @@ class Request:
     output: OutputSchema | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    tool_choice: ToolChoice | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

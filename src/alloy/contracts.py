@@ -1,0 +1,217 @@
+"""`@require` and `@ensure`: what must hold before a function runs, and what of its result.
+
+A predicate names the arguments that it looks at (`lambda amount: amount > 0`); `result` is the
+result. A predicate with one parameter that is no argument's name gets `inspect.BoundArguments`
+(`@require`) or the result (`@ensure`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, wraps
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+
+from alloy.errors import ConfigurationError, ToolError
+
+__all__ = ["Contracts", "ensure", "require", "split"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Predicate = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One predicate. *takes* names its parameters, or is empty when it takes the whole."""
+
+    predicate: Predicate
+    message: str
+    takes: tuple[str, ...]
+
+    def problem(self, values: Mapping[str, Any], whole: object) -> str | None:
+        """The message when the predicate does not hold, or fails itself."""
+        try:
+            if self.takes:
+                holds = self.predicate(**{name: values[name] for name in self.takes})
+            else:
+                holds = self.predicate(whole)
+        except Exception as error:  # noqa: BLE001 - a check that cannot be made does not hold
+            return f"{self.message} (the check failed: {type(error).__name__}: {error})"
+        return None if holds else self.message
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """The clauses of one function, in the order in which they are written."""
+
+    function: Callable[..., Any]
+    requires: tuple[Clause, ...] = ()
+    ensures: tuple[Clause, ...] = ()
+
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    def __bool__(self) -> bool:
+        return bool(self.requires or self.ensures)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+        """The arguments of a call by name, defaults included. Raises `TypeError` as the call would."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound
+
+    def before(self, bound: inspect.BoundArguments) -> str | None:
+        """The first `@require` that does not hold."""
+        return _first(self.requires, bound.arguments, bound)
+
+    def after(self, bound: inspect.BoundArguments, result: object) -> str | None:
+        """The first `@ensure` that does not hold."""
+        return _first(self.ensures, {**bound.arguments, "result": result}, result)
+
+    def of(self, function: Callable[..., Any]) -> Contracts:
+        """The same clauses on another function: a method, say."""
+        return replace(self, function=function)
+
+    def with_require(self, clause: Clause) -> Contracts:
+        """These, and one that is written above them."""
+        return replace(self, requires=(clause, *self.requires))
+
+    def with_ensure(self, clause: Clause) -> Contracts:
+        """As `with_require`."""
+        return replace(self, ensures=(clause, *self.ensures))
+
+    def guard(self, name: str) -> Callable[..., Any]:
+        """The function with its contracts: it raises `ToolError` where one does not hold."""
+
+        def enter(args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+            bound = self.bind(args, kwargs)
+            _raise(self.before(bound), name)
+            return bound
+
+        if inspect.iscoroutinefunction(self.function):
+
+            @wraps(self.function)
+            async def guarded_async(*args: Any, **kwargs: Any) -> Any:
+                bound = enter(args, kwargs)
+                result = await self.function(*args, **kwargs)
+                _raise(self.after(bound, result), name)
+                return result
+
+            return guarded_async
+
+        @wraps(self.function)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            bound = enter(args, kwargs)
+            result = self.function(*args, **kwargs)
+            _raise(self.after(bound, result), name)
+            return result
+
+        return guarded
+
+
+@runtime_checkable
+class Contracted(Protocol):
+    """What can take one more clause: tools, commands and guarded functions."""
+
+    def __alloy_with__(self, change: Callable[[Contracts], Contracts]) -> Any:
+        """A copy with changed contracts."""
+
+    @property
+    def __alloy_contracts__(self) -> Contracts:
+        """The contracts so far."""
+
+
+def require(predicate: Predicate, message: str = "") -> Callable[[F], F]:
+    """Demand that *predicate* holds before the function runs; stands above or below `@tool`, `@command`.
+
+    A model that calls a tool against it gets *message* as the result. A direct call raises `ToolError`,
+    a command `CommandError`. Raises `ConfigurationError` for a predicate that is async or asks for
+    arguments that the function does not have.
+    """
+
+    def decorate(target: F) -> F:
+        clause = _clause("require", predicate, message, _contracts(target).function)
+        return cast(F, _changed(target, lambda contracts: contracts.with_require(clause)))
+
+    return decorate
+
+
+def ensure(predicate: Predicate, message: str = "") -> Callable[[F], F]:
+    """Demand that *predicate* holds of the result; stands above or below `@tool`, `@command`.
+
+    A model whose tool call ends against it gets *message*; a model whose *answer* does is asked again,
+    then the command raises `PostconditionError`. Raises as `require` does.
+    """
+
+    def decorate(target: F) -> F:
+        clause = _clause("ensure", predicate, message, _contracts(target).function)
+        return cast(F, _changed(target, lambda contracts: contracts.with_ensure(clause)))
+
+    return decorate
+
+
+def split(function: Callable[..., Any]) -> tuple[Callable[..., Any], Contracts]:
+    """A function without its guard, and the contracts that stood on it."""
+    contracts = _contracts(function)
+    return contracts.function, contracts
+
+
+def _contracts(target: Any) -> Contracts:
+    found = getattr(target, "__alloy_contracts__", None)
+    return found if isinstance(found, Contracts) else Contracts(target)
+
+
+def _changed(target: Any, change: Callable[[Contracts], Contracts]) -> Any:
+    if isinstance(target, Contracted):
+        return target.__alloy_with__(change)
+    contracts = change(_contracts(target))
+    guarded: Any = contracts.guard(getattr(target, "__name__", repr(target)))
+    guarded.__alloy_contracts__ = contracts
+    return guarded
+
+
+def _clause(kind: str, predicate: Predicate, message: str, function: Callable[..., Any]) -> Clause:
+    name = getattr(function, "__name__", repr(function))
+    where = f"@{kind} on {name}()"
+    if not callable(predicate):
+        raise ConfigurationError(f"{where}: the predicate must be callable, not {predicate!r}")
+    if inspect.iscoroutinefunction(predicate):
+        raise ConfigurationError(f"{where}: the predicate is async; a coroutine would always count as true")
+    message = message or f"the {'pre' if kind == 'require' else 'post'}condition of {name} does not hold"
+    if not isinstance(message, str):
+        raise ConfigurationError(f"{where}: the message must be a str, not {message!r}")
+    try:
+        parameters = inspect.signature(predicate).parameters
+    except ValueError:  # some builtins tell nobody what they take
+        return Clause(predicate, message, ())
+    wanted = [p.name for p in parameters.values() if p.default is p.empty and p.kind not in _VARIADIC]
+    known = [*inspect.signature(function).parameters, *(["result"] if kind == "ensure" else [])]
+    if wanted and all(parameter in known for parameter in wanted) and not _positional_only(parameters):
+        return Clause(predicate, message, tuple(wanted))
+    if len(wanted) == 1 or (not wanted and parameters):
+        return Clause(predicate, message, ())
+    raise ConfigurationError(
+        f"{where}: the predicate asks for {', '.join(wanted) or 'nothing'}; it can name {', '.join(known)}, "
+        "or take one parameter of any other name for the whole"
+    )
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _positional_only(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(p.kind is p.POSITIONAL_ONLY for p in parameters.values())
+
+
+def _first(clauses: tuple[Clause, ...], values: Mapping[str, Any], whole: object) -> str | None:
+    for clause in clauses:
+        if (problem := clause.problem(values, whole)) is not None:
+            return problem
+    return None
+
+
+def _raise(problem: str | None, name: str) -> None:
+    if problem is not None:
+        raise ToolError(problem, tool=name)

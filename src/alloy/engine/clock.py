@@ -1,0 +1,55 @@
+"""How much time a call has left. The SDKs' timeouts bound single phases; these bound the whole."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from alloy.errors import AlloyError, DeadlineError, ProviderTimeoutError
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """Starts when it is made. *timeout* is per model request, *deadline* for the whole call, in seconds."""
+
+    def __init__(self, timeout: float | None = None, deadline: float | None = None) -> None:
+        self.timeout, self.deadline = timeout, deadline
+        self._end = None if deadline is None else monotonic() + deadline
+
+    def left(self) -> float | None:
+        """Seconds until the deadline; `None` without one. Raises `DeadlineError` when it has passed."""
+        if self._end is None:
+            return None
+        left = self._end - monotonic()
+        if left <= 0:
+            raise self.late()
+        return left
+
+    def request_limit(self) -> float | None:
+        """Seconds that the next model request may take. Raises `DeadlineError` as `left`."""
+        left = self.left()
+        if left is None or self.timeout is None:
+            return self.timeout if left is None else left
+        return min(left, self.timeout)
+
+    def passed(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._end is not None and monotonic() >= self._end
+
+    def check(self, seconds: float) -> None:
+        """Raise `DeadlineError` now when a wait of *seconds* would end after the deadline."""
+        left = self.left()
+        if left is not None and seconds >= left:
+            raise self.late()
+
+    def overdue(self, provider: str, text: str = "") -> AlloyError:
+        """The error for a model request that used its limit up, with the *text* it had streamed."""
+        if self.passed():
+            return self.late()
+        return ProviderTimeoutError(
+            f"no whole answer within timeout={self.timeout} seconds", provider=provider, text=text
+        )
+
+    def late(self) -> DeadlineError:
+        """The error for a call that has used its deadline up."""
+        return DeadlineError(f"the call took longer than deadline={self.deadline} seconds")

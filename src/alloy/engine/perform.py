@@ -1,0 +1,137 @@
+"""Performing effects in the caller's thread: the only thread pool and the only sleep stand here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from contextvars import copy_context
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from alloy.backends.base import CancelToken
+from alloy.engine.clock import Clock
+from alloy.engine.job import Job
+from alloy.engine.script import CallModel, Effect, RunTools, Sleep
+from alloy.errors import AlloyError, ProviderError, ProviderTimeoutError
+from alloy.messages import Delta, Endpoint, Reply, Request, TextDelta, ToolCall, ToolResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+__all__ = ["SyncIO", "explained"]
+
+
+class SyncIO:
+    """Performs one call's effects; its clock starts when it is made."""
+
+    def __init__(self, job: Job[Any]) -> None:
+        self.job = job
+        self.clock = Clock(job.timeout, job.deadline)
+
+    def perform(self, effect: Effect[Any]) -> Any:
+        """Do what *effect* asks for and give back what came of it."""
+        match effect:
+            case CallModel(request):
+                return self._send(request)
+            case RunTools(calls):
+                return self._run_tools(calls)
+            case Sleep(seconds):
+                self.clock.check(seconds)
+                return time.sleep(seconds)
+        raise TypeError(f"no driver performs {effect!r}")
+
+    def stream_model(self, request: Request) -> Generator[Delta, None, Reply]:
+        """Yield the reply's deltas and return it whole."""
+        backend, body = self.job.backend, self.job.backend.encode(request)
+        accumulator, said = backend.accumulator(), list[str]()
+        with (
+            self._guarded(said) as (endpoint, cancel),
+            closing(backend.open(body, endpoint, cancel)) as events,
+        ):
+            for event in events:
+                if (delta := accumulator.feed(event)) is not None:
+                    if isinstance(delta, TextDelta):
+                        said.append(delta.text)
+                    yield delta
+            return accumulator.reply()
+
+    def _send(self, request: Request) -> Reply:
+        backend, body = self.job.backend, self.job.backend.encode(request)
+        with self._guarded([]) as (endpoint, cancel):
+            return backend.decode(backend.send(body, endpoint, cancel))
+
+    @contextmanager
+    def _guarded(self, said: list[str]) -> Iterator[tuple[Endpoint, CancelToken]]:
+        """Bound the request in time, and raise what goes wrong with it in Alloy's terms."""
+        limit, cancel = self.clock.request_limit(), CancelToken()
+        watchdog = None if limit is None else _watchdog(cancel, limit)
+        try:
+            yield limited(self.job.endpoint, limit), cancel
+        except Exception as error:
+            if cancel.fired:
+                raise self.clock.overdue(self.job.backend.name, "".join(said)) from error
+            if (problem := explained(self.job, self.clock, error, said)) is error:
+                raise
+            raise problem from error
+        finally:
+            if watchdog is not None:
+                watchdog.cancel()
+
+    def _run_tools(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
+        left = self.clock.left()
+        if len(calls) == 1 and left is None:
+            return [self._run_tool(calls[0])]
+        from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+        pool = ThreadPoolExecutor(min(len(calls), self.job.parallel_tools_max), "alloy-tool")
+        try:
+            runs = [pool.submit(copy_context().run, self._run_tool, call) for call in calls]
+            if wait(runs, left, FIRST_EXCEPTION).not_done:
+                _raise_first(runs)
+                raise self.clock.late()
+            return [run.result() for run in runs]
+        finally:
+            # Neither a passed deadline nor Ctrl-C waits for a tool: a thread cannot be stopped.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run_tool(self, call: ToolCall) -> ToolResult:
+        if not self.job.tools.is_async(call):
+            return self.job.tools.run(call)
+        from alloy.engine import portal
+
+        return portal.run(self.job.tools.run_async(call), self.clock)
+
+
+def limited(endpoint: Endpoint, limit: float | None) -> Endpoint:
+    """*endpoint*, each phase of whose requests takes at most *limit* seconds."""
+    return endpoint if limit is None else replace(endpoint, timeout=limit)
+
+
+def explained(job: Job[Any], clock: Clock, error: Exception, said: Sequence[str]) -> Exception:
+    """*error* in Alloy's terms, or itself when it comes from neither the SDK nor the wire."""
+    problem = error if isinstance(error, AlloyError) else job.backend.explain(error)
+    if problem is None:
+        return error
+    text = "".join(said)
+    if isinstance(problem, ProviderTimeoutError) and clock.passed():
+        return clock.late()
+    if isinstance(problem, ProviderError) and text:
+        problem.text = text
+    return problem
+
+
+def _watchdog(cancel: CancelToken, seconds: float) -> Any:
+    from threading import Timer
+
+    timer = Timer(seconds, cancel.fire)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _raise_first(runs: Sequence[Future[Any]]) -> None:
+    for run in runs:
+        if run.done() and (error := run.exception()) is not None:
+            raise error

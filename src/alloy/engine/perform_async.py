@@ -1,0 +1,109 @@
+"""Performing effects in the running event loop: the only `await` stands here and in the drivers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
+from contextvars import copy_context
+from typing import Any
+
+from alloy.engine.clock import Clock
+from alloy.engine.job import Job
+from alloy.engine.perform import explained, limited
+from alloy.engine.script import CallModel, Effect, RunTools, Sleep
+from alloy.messages import Delta, Reply, Request, TextDelta, ToolCall, ToolResult
+
+__all__ = ["AsyncIO"]
+
+
+class AsyncIO:
+    """Performs one call's effects; its clock starts when it is made."""
+
+    def __init__(self, job: Job[Any]) -> None:
+        self.job = job
+        self.clock = Clock(job.timeout, job.deadline)
+
+    async def perform(self, effect: Effect[Any]) -> Any:
+        """Do what *effect* asks for and give back what came of it."""
+        match effect:
+            case CallModel(request):
+                return await self._send(request)
+            case RunTools(calls):
+                return await self._run_tools(calls)
+            case Sleep(seconds):
+                self.clock.check(seconds)
+                return await asyncio.sleep(seconds)
+        raise TypeError(f"no driver performs {effect!r}")
+
+    async def stream_model(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
+        """Yield the reply's deltas, and the whole reply last."""
+        backend, body = self.job.backend, self.job.backend.encode(request)
+        accumulator, said = backend.accumulator(), list[str]()
+        limit = self.clock.request_limit()
+        ends = None if limit is None else asyncio.get_running_loop().time() + limit
+        async with aclosing(backend.open_async(body, limited(self.job.endpoint, limit))) as events:
+            while True:
+                # A time limit round the whole loop would also cancel whoever reads this generator.
+                async with self._guarded(ends, said):
+                    event = await anext(events, None)
+                    delta = None if event is None else accumulator.feed(event)
+                if event is None:
+                    break
+                if delta is not None:
+                    if isinstance(delta, TextDelta):
+                        said.append(delta.text)
+                    yield delta
+            async with self._guarded(ends, said):
+                reply = accumulator.reply()
+            yield reply
+
+    async def _send(self, request: Request) -> Reply:
+        backend, body = self.job.backend, self.job.backend.encode(request)
+        limit = self.clock.request_limit()
+        ends = None if limit is None else asyncio.get_running_loop().time() + limit
+        async with self._guarded(ends, []):
+            return backend.decode(await backend.send_async(body, limited(self.job.endpoint, limit)))
+
+    @asynccontextmanager
+    async def _guarded(self, ends: float | None, said: list[str]) -> AsyncIterator[None]:
+        """Stop at *ends* by the loop's clock, and raise what goes wrong in Alloy's terms."""
+        scope = asyncio.timeout_at(ends)
+        try:
+            async with scope:
+                yield
+        except Exception as error:
+            if scope.expired():
+                raise self.clock.overdue(self.job.backend.name, "".join(said)) from error
+            if (problem := explained(self.job, self.clock, error, said)) is error:
+                raise
+            raise problem from error
+
+    async def _run_tools(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
+        # A pool of its own: the loop's default one may be smaller than parallel_tools_max, and full.
+        pool = ThreadPoolExecutor(self.job.parallel_tools_max, "alloy-tool")
+        gate = asyncio.Semaphore(self.job.parallel_tools_max)
+        runs = [asyncio.create_task(self._run_tool(call, gate, pool)) for call in calls]
+        scope = asyncio.timeout(self.clock.left())
+        try:
+            async with scope:
+                return await asyncio.gather(*runs)
+        except TimeoutError:
+            if scope.expired():
+                raise self.clock.late() from None
+            raise
+        finally:
+            for run in runs:
+                run.cancel()
+            await asyncio.gather(*runs, return_exceptions=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _run_tool(
+        self, call: ToolCall, gate: asyncio.Semaphore, pool: ThreadPoolExecutor
+    ) -> ToolResult:
+        async with gate:
+            if self.job.tools.is_async(call):
+                return await self.job.tools.run_async(call)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(pool, copy_context().run, self.job.tools.run, call)

@@ -1,0 +1,123 @@
+"""The tools of one call: what the model is shown of them, and what happens when it calls one.
+
+Whatever the model gets wrong goes back to it as the call's result: an unknown tool, bad arguments,
+a contract that does not hold.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from time import perf_counter
+from typing import Any, Protocol
+
+from alloy.errors import ToolError
+from alloy.messages import ToolCall, ToolResult, ToolSchema
+from alloy.typed.dialects import Wire, to_wire
+from alloy.typed.parse import dump
+from alloy.typed.signature import ArgumentsError, Signature
+
+__all__ = ["Runnable", "Toolbox"]
+
+log = logging.getLogger("alloy")
+
+
+class Runnable(Protocol):
+    """What the engine needs of a tool. Calling it checks its contracts and may raise `ToolError`."""
+
+    name: str
+    is_async: bool
+
+    @property
+    def signature(self) -> Signature:
+        """The compiled parameters."""
+
+    def __call__(self, **arguments: Any) -> Any:
+        """Run the tool; an async tool gives an awaitable."""
+
+
+class Toolbox:
+    """Tools by name, in one backend's dialect. *errors* is the setting `tool_errors`."""
+
+    def __init__(self, tools: Iterable[Runnable], dialect: str, errors: str = "return") -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._wires: dict[str, Wire] = {
+            name: to_wire(tool.signature.schema, dialect) for name, tool in self._tools.items()
+        }
+        self._raises = errors == "raise"
+
+    @property
+    def schemas(self) -> tuple[ToolSchema, ...]:
+        """What the model is shown."""
+        return tuple(
+            ToolSchema(name, tool.signature.description, self._wires[name].schema, self._wires[name].strict)
+            for name, tool in self._tools.items()
+        )
+
+    def is_async(self, call: ToolCall) -> bool:
+        """Whether *call* must be awaited."""
+        tool = self._tools.get(call.name)
+        return tool is not None and tool.is_async
+
+    def run(self, call: ToolCall) -> ToolResult:
+        """Run a tool that is not async. Raises `ToolError` only under `tool_errors="raise"`."""
+        step = _Step(self, call)
+        try:
+            return step.succeeded(step.begin())
+        except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result
+            return step.failed(error)
+
+    async def run_async(self, call: ToolCall) -> ToolResult:
+        """As `run`, for an async tool."""
+        step = _Step(self, call)
+        try:
+            return step.succeeded(await step.begin())
+        except Exception as error:  # noqa: BLE001 - as above
+            return step.failed(error)
+
+    def find(self, call: ToolCall) -> tuple[Runnable, Wire]:
+        """The tool that *call* names. Raises `ToolError` with the names there are."""
+        try:
+            return self._tools[call.name], self._wires[call.name]
+        except KeyError:
+            names = ", ".join(self._tools) or "none"
+            raise ToolError(f"there is no tool {call.name!r}; there are: {names}", tool=call.name) from None
+
+    @property
+    def raises(self) -> bool:
+        """Whether a tool's exception ends the call."""
+        return self._raises
+
+
+class _Step:
+    """One call on its way through: what it was given, and when it began."""
+
+    def __init__(self, box: Toolbox, call: ToolCall) -> None:
+        self.box, self.call = box, call
+        self.arguments: dict[str, Any] = {}
+        self.began = perf_counter()
+
+    def begin(self) -> Any:
+        """Call the tool: its value, or what to await for it."""
+        tool, wire = self.box.find(self.call)
+        self.arguments = tool.signature.read(self.call.arguments, wire)
+        return tool(**self.arguments)
+
+    def succeeded(self, value: Any) -> ToolResult:
+        return self._result(dump(value), value, None)
+
+    def failed(self, error: Exception) -> ToolResult:
+        if isinstance(error, ArgumentsError):
+            problem = "bad arguments: " + "; ".join(error.problems)
+        elif isinstance(error, ToolError):
+            problem = str(error)
+        elif self.box.raises:
+            raise ToolError(f"the tool {self.call.name!r} failed: {error!r}", tool=self.call.name) from error
+        else:
+            log.warning("the tool %r failed; the model is told", self.call.name, exc_info=error)
+            problem = f"{type(error).__name__}: {error}"
+        return self._result(f"Error: {problem}", None, problem)
+
+    def _result(self, content: str, value: Any, error: str | None) -> ToolResult:
+        took = perf_counter() - self.began
+        return ToolResult(self.call, content, value, self.arguments, error, took)
