@@ -44,7 +44,7 @@ class Tool(Generic[P, R]):
         """Wrap *function*. *like* is the function whose signature and docstring the tool has."""
         update_wrapper(self, like or function)
         self._function, self._like = function, like or function
-        self.name: str = name or getattr(self._like, "__name__", type(self._like).__name__)
+        self.name = name or str(getattr(self._like, "__name__", type(self._like).__name__))
         self.is_async = is_async(function)
         self._description = description
         self._origin: tuple[Callable[..., Any], Any] | None = None

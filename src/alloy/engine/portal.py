@@ -20,8 +20,7 @@ __all__ = ["close", "run"]
 T = TypeVar("T")
 
 _lock = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
-_thread: threading.Thread | None = None
+_portal: _Portal | None = None
 
 
 def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
@@ -29,7 +28,7 @@ def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
 
     Raises `DeadlineError` and cancels it when *clock* runs out.
     """
-    waiting = asyncio.run_coroutine_threadsafe(coroutine, _running_loop())
+    waiting = asyncio.run_coroutine_threadsafe(coroutine, _open().loop)
     try:
         return waiting.result(clock.left())
     except TimeoutError:
@@ -40,39 +39,51 @@ def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
         waiting.cancel()
 
 
-def _running_loop() -> asyncio.AbstractEventLoop:
-    global _loop, _thread
-    with _lock:
-        if _loop is None:
-            _loop = asyncio.new_event_loop()
-            _thread = threading.Thread(target=_loop.run_forever, name="alloy-portal", daemon=True)
-            _thread.start()
-        return _loop
-
-
 def close() -> None:
-    """Stop the loop; the next `run` starts a new one."""
-    global _loop, _thread
+    """End the loop and what runs in it; the next `run` opens a new one."""
+    global _portal
     with _lock:
-        if _loop is not None and _thread is not None:
-            _loop.call_soon_threadsafe(_loop.stop)
-            _thread.join()
-            _finish(_loop)
-            _loop = _thread = None
+        if _portal is not None:
+            _portal.close()
+            _portal = None
 
 
-def _finish(loop: asyncio.AbstractEventLoop) -> None:
-    for task in (tasks := asyncio.all_tasks(loop)):
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.close()
+class _Portal:
+    """A thread in `asyncio.run`, which tidies up as it does anywhere: tasks, generators, threads."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._thread = threading.Thread(
+            target=asyncio.run, args=(self._stay(),), name="alloy-portal", daemon=True
+        )
+        self._thread.start()
+        self._ready.wait()
+
+    def _run(self) -> None:
+        asyncio.run(self._stay())
+
+    async def _stay(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._ready.set()
+        await self._stop.wait()
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+
+def _open() -> _Portal:
+    global _portal
+    with _lock:
+        _portal = _portal or _Portal()
+        return _portal
 
 
 def _after_fork() -> None:
     # The child has no such thread, and the parent still uses the loop's sockets: leave both alone.
-    global _lock, _loop, _thread
-    _lock, _loop, _thread = threading.Lock(), None, None
+    global _lock, _portal
+    _lock, _portal = threading.Lock(), None
 
 
 atexit.register(close)
