@@ -1,0 +1,104 @@
+"""The `format`s of JSON Schema 2020-12 and the further ones that pydantic writes: a value, and a check.
+
+Addresses are the ones kept for documentation: RFC 2606 (example.com), 5737 and 3849 (192.0.2.1, 2001:db8::).
+Dates and times carry an offset, which RFC 3339 asks for.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode, urlsafe_b64encode
+from binascii import Error as NotBase64
+from binascii import a2b_base64
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from functools import partial
+from ipaddress import ip_address, ip_interface, ip_network
+from uuid import UUID
+
+__all__ = ["FORMATS", "has_format"]
+
+FIRST_DAY = date(2025, 1, 31)
+
+DURATION = re.compile(r"[-+]?P(?!$)(\d+W)?(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?")
+
+
+def _numbered(word: str, nth: int) -> str:
+    return f"{word}{nth + 1}" if nth else word
+
+
+def _uuid(version: int, nth: int) -> str:
+    # RFC 9562: the version is the third group's first digit, the variant the fourth's.
+    return f"00000000-0000-{version}000-8000-{nth + 1:012x}"
+
+
+# The nth value of each format, from 0.
+FORMATS: dict[str, Callable[[int], str]] = {
+    "date": lambda nth: (FIRST_DAY + timedelta(days=nth)).isoformat(),
+    "date-time": lambda nth: f"{FIRST_DAY + timedelta(days=nth)}T12:00:00Z",
+    "time": lambda nth: f"12:{nth // 60 % 60:02}:{nth % 60:02}Z",
+    "duration": lambda nth: f"PT{nth + 1}H",
+    "email": lambda nth: f"{_numbered('name', nth)}@example.com",
+    "idn-email": lambda nth: f"{_numbered('name', nth)}@example.com",
+    "name-email": lambda nth: f"Name <{_numbered('name', nth)}@example.com>",
+    "uri": lambda nth: f"https://example.com/{nth or ''}",
+    "iri": lambda nth: f"https://example.com/{nth or ''}",
+    "uri-reference": lambda nth: f"/{nth or ''}",
+    "multi-host-uri": lambda nth: f"postgres://user:password@example.com:5432/{_numbered('name', nth)}",
+    "hostname": lambda nth: f"{_numbered('www', nth)}.example.com",
+    "ipv4": lambda nth: f"192.0.2.{nth % 255 + 1}",
+    "ipv6": lambda nth: f"2001:db8::{nth + 1:x}",
+    "ipvanyaddress": lambda nth: f"192.0.2.{nth % 255 + 1}",
+    "ipv4interface": lambda nth: f"192.0.2.{nth % 255 + 1}/24",
+    "ipv6interface": lambda nth: f"2001:db8::{nth + 1:x}/64",
+    "ipvanyinterface": lambda nth: f"192.0.2.{nth % 255 + 1}/24",
+    "ipv4network": lambda nth: f"192.0.2.{nth % 256}/32",
+    "ipv6network": lambda nth: f"2001:db8:{nth:x}::/48",
+    "ipvanynetwork": lambda nth: f"192.0.2.{nth % 256}/32",
+    "uuid": lambda nth: _uuid(4, nth),
+    **{f"uuid{version}": partial(_uuid, version) for version in range(1, 9)},
+    "base64": lambda nth: b64encode(_numbered("text", nth).encode()).decode(),
+    "base64url": lambda nth: urlsafe_b64encode(_numbered("text", nth).encode()).decode(),
+    "regex": lambda nth: f"^{_numbered('text', nth)}$",
+    "json-pointer": lambda nth: f"/{nth}",
+    "color": lambda nth: f"#{nth % 0x1000000:06x}",
+}
+
+# What raises `ValueError` says no; a format without a row is not checked.
+READERS: dict[str, Callable[[str], object]] = {
+    "date": date.fromisoformat,
+    "date-time": datetime.fromisoformat,
+    "time": time.fromisoformat,
+    "duration": lambda text: _found(DURATION.fullmatch(text)),
+    "email": lambda text: _found(re.fullmatch(r"[^@\s]+@[^@\s]+", text)),
+    "uri": lambda text: _found(re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:", text)),
+    "ipv4": ip_address,
+    "ipv6": ip_address,
+    "ipvanyaddress": ip_address,
+    "ipv4interface": ip_interface,
+    "ipv6interface": ip_interface,
+    "ipvanyinterface": ip_interface,
+    "ipv4network": ip_network,
+    "ipv6network": ip_network,
+    "ipvanynetwork": ip_network,
+    "uuid": UUID,
+    **{f"uuid{version}": UUID for version in range(1, 9)},
+    "base64": lambda text: a2b_base64(text, strict_mode=True),
+    "regex": re.compile,
+}
+
+UNREADABLE = (ValueError, NotBase64, re.error)
+
+
+def has_format(text: str, name: str) -> bool:
+    """Whether *text* has the format *name*; yes, when nothing here can tell."""
+    try:
+        READERS.get(name, str)(text)
+    except UNREADABLE:
+        return False
+    return True
+
+
+def _found(match: re.Match[str] | None) -> None:
+    if match is None:
+        raise ValueError

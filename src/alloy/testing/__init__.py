@@ -1,0 +1,13 @@
+"""Helpers for the tests of programs that use Alloy: answers from a script, and what was asked.
+
+from alloy.testing import call, replies
+
+def test_invoice_is_read_in_euros():
+    with replies(call("exchange_rate", currency="USD"), Invoice("ACME", 92.5, [])) as seen:
+        assert read_invoice(SCAN).total == 92.5
+    assert seen.requests[0]["messages"][0]["content"].startswith("Extract")
+"""
+
+from alloy.testing.scripts import Seen, call, calls, replies
+
+__all__ = ["Seen", "call", "calls", "replies"]
