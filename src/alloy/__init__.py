@@ -42,6 +42,7 @@ _HOMES = {
         "ToolError",
         "TruncatedError",
         "TurnLimitError",
+        "UnsupportedError",
     ),
     "alloy.messages": ("ToolCall", "ToolResult", "Usage"),
     "alloy.result": ("AsyncStream", "Result", "Stream"),

@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from alloy.parts import Part
+
 __all__ = [
     "Delta",
     "Endpoint",
     "Finish",
     "Message",
+    "OutputMode",
     "OutputSchema",
     "ReasoningDelta",
     "Reply",
@@ -23,16 +26,18 @@ __all__ = [
     "TextDelta",
     "ToolCall",
     "ToolCallDelta",
-    "ToolChoice",
+    "ToolMode",
     "ToolResult",
     "ToolResults",
     "ToolSchema",
+    "Turn",
     "Usage",
     "User",
 ]
 
 Finish = Literal["stop", "tool_calls", "length", "refusal", "filter"]
-ToolChoice = Literal["auto", "none"]
+ToolMode = Literal["native", "react"]
+OutputMode = Literal["native", "prompted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +104,21 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """What the user, or Alloy in the user's name, says to the model."""
+    """What the user, or Alloy in the user's name, says to the model: text, or parts in their order."""
 
-    text: str
+    content: str | tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """The text of it, parts joined by line ends, without images and documents."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part for part in self.content if isinstance(part, str))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All of it as parts."""
+        return (self.content,) if isinstance(self.content, str) else self.content
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +148,8 @@ class ToolResults:
     results: tuple[ToolResult, ...]
 
 
-Message = User | Reply | ToolResults
+Turn = User | Reply | ToolResults
+Message = Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,18 +190,30 @@ class Endpoint:
 class Request:
     """All that a backend needs to encode one request. `None` means: do not send it.
 
-    *tool_choice* `"none"` shows the tools without letting the model call them. *extra* is merged
-    verbatim into the request body, last.
+    *tool_choice* is `"auto"`, `"none"` (shows the tools without letting the model call them),
+    `"required"` or one tool's name. *tool_mode* `"react"` and *output_mode* `"prompted"` have the tools
+    and the answer's shape written into the prompt instead of the provider's own fields: see
+    `alloy.backends.react`; a backend never sees them. *extra* is merged verbatim into the request
+    body, last. The settings between are those of `Config`.
     """
 
     model: str
-    messages: tuple[Message, ...]
+    messages: tuple[Turn, ...]
     system: str | None = None
     tools: tuple[ToolSchema, ...] = ()
     output: OutputSchema | None = None
+    tool_mode: ToolMode = "native"
+    output_mode: OutputMode = "native"
     temperature: float | None = None
     max_tokens: int | None = None
-    tool_choice: ToolChoice | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] | None = None
+    tool_choice: str | None = None
+    allowed_tools: tuple[str, ...] | None = None
+    parallel_tools: bool | None = None
+    reasoning_effort: str | None = None
+    prompt_caching: bool | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
