@@ -27,8 +27,19 @@ from alloy.errors import (
     ServerError,
     TruncatedError,
     TurnLimitError,
+    UnsupportedError,
 )
-from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, ToolSchema, Usage, User
+from alloy.messages import (
+    OutputSchema,
+    Reply,
+    Request,
+    ToolCall,
+    ToolResult,
+    ToolResults,
+    ToolSchema,
+    Usage,
+    User,
+)
 
 ADD = ToolCall("1", "add", '{"a": 1}')
 SUM = ToolResult(ADD, "3", 3, {"a": 1})
@@ -272,6 +283,100 @@ def test_a_script_can_be_closed_at_every_effect(steps: int):
         t._script.send(None)
 
 
+def lacks(feature: str) -> UnsupportedError:
+    """The provider's word that the model cannot do something."""
+    return UnsupportedError("cannot", feature=feature, provider="p")
+
+
+def test_what_the_model_lacks_is_stood_in_for_once():
+    """No native tools: the same request goes out again for ReAct, is learned, and stands in the result."""
+    learned: list[str] = []
+    t = talk(learn=learned.append)
+    t.fail(lacks("tools"))
+    assert isinstance(t.pending, CallModel)
+    assert (t.pending.request.tool_mode, t.pending.request.output_mode) == ("react", "native")
+
+    t.resume(Reply("7"))
+    assert (t.result.downgrades, learned, t.result.attempts) == (("tools",), ["tools"], 2)
+
+
+def test_the_same_gap_twice_is_the_callers():
+    """A server that still complains is not asked for ever."""
+    t = talk()
+    t.fail(lacks("tools"))
+    with pytest.raises(UnsupportedError):
+        t.fail(lacks("tools"))
+
+
+@pytest.mark.parametrize("feature", ["output", "output_with_tools", "telepathy"])
+def test_a_gap_that_does_not_concern_the_request_is_the_callers(feature: str):
+    """There is no typed output in this request to describe in words."""
+    with pytest.raises(UnsupportedError):
+        talk().fail(lacks(feature))
+
+
+def test_standing_in_can_be_forbidden():
+    """Then the provider's word is the caller's error."""
+    with pytest.raises(UnsupportedError):
+        talk(policy=Policy(stands_in=frozenset())).fail(lacks("tools"))
+
+
+SHAPE = OutputSchema("int", {"type": "object", "properties": {"value": {"type": "integer"}}})
+
+
+def typed(**changes: Any) -> Talk[Any]:
+    """A conversation with a tool whose answer has a schema."""
+    asked = question(**changes)
+    return Talk(converse(replace(asked, request=replace(asked.request, output=SHAPE))))
+
+
+def test_a_typed_answer_can_be_described_instead():
+    """No native structured output: the shape goes into the prompt."""
+    t = typed()
+    t.fail(lacks("output"))
+    assert isinstance(t.pending, CallModel)
+    assert (t.pending.request.output_mode, t.pending.request.output) == ("prompted", SHAPE)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "found out"])
+def test_tools_first_and_the_typed_answer_last(known: bool):
+    """Where a model takes no shape beside tools, the shape waits until the tools are done."""
+    t = typed(output_apart=known)
+    if not known:
+        t.fail(lacks("output_with_tools"))
+    assert isinstance(t.pending, CallModel)
+    assert (t.pending.request.tools, t.pending.request.output) == ((TOOL,), None)
+
+    t.resume(Reply("", (ADD,), "tool_calls"))
+    t.resume([SUM])
+    t.resume(Reply("It is three."))
+    assert isinstance(t.pending, CallModel)
+    assert (t.pending.request.tools, t.pending.request.output) == ((), SHAPE)
+
+    t.resume(Reply("3"))
+    assert (t.result.value, t.result.turns) == (3, 3)
+
+
+def test_a_paused_turn_is_sent_back_as_it_is():
+    """Nothing is added to it, and pausing for ever ends at the turn limit."""
+    t = talk(policy=Policy(max_tool_turns=1))
+    paused = Reply("hm", finish="pause")
+    t.resume(paused)
+    assert messages(t) == (User("how many?"), paused)
+    with pytest.raises(TurnLimitError):
+        t.resume(paused)
+
+
+def test_a_forced_tool_is_forced_until_it_was_called():
+    """Otherwise the model could never answer."""
+    asked = question()
+    t = Talk(converse(replace(asked, request=replace(asked.request, tool_choice="add"))))
+    t.resume(Reply("", (ADD,), "tool_calls"))
+    t.resume([SUM])
+    assert isinstance(t.pending, CallModel)
+    assert t.pending.request.tool_choice is None
+
+
 events = st.one_of(
     st.just(Reply("", (ADD,), "tool_calls")),
     st.just(Reply("")),
@@ -280,6 +385,8 @@ events = st.one_of(
     st.sampled_from([replace(Reply("x"), finish=f) for f in ("refusal", "length", "filter")]),
     st.just(busy()),
     st.just(BadRequestError("no", provider="p")),
+    st.just(Reply("", finish="pause")),
+    st.sampled_from(["tools", "output", "output_with_tools"]).map(lacks),
 )
 
 
@@ -287,7 +394,7 @@ events = st.one_of(
 def test_whatever_the_model_does_the_conversation_ends(outcomes: list[Any]):
     """Within its limits there is a result or one of Alloy's errors, and never a third thing."""
     limits = Policy(retry=2, reask=2, max_tool_turns=3)
-    t = talk(policy=limits)
+    t = typed(policy=limits)
     try:
         for outcome in outcomes:
             while isinstance(t.pending, Sleep | RunTools):

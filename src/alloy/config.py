@@ -29,7 +29,8 @@ class Config:
 
     - *model*: `"provider:model"`, or a well-known name alone.
     - *backend*: the backend for every model, whatever its name says; `"fake"` runs offline.
-    - *temperature*, *max_tokens*: sent to the provider; `None` sends nothing.
+    - *temperature*, *max_tokens*, *top_p*, *seed*, *stop*, *reasoning_effort*: sent to the provider in its
+      own terms; `None` sends nothing.
     - *system*: the system prompt (*default_system* is another name for it).
     - *retry*: how often a failed model request is tried again.
     - *retry_on*: which errors are; `None` means those that are `transient`.
@@ -40,6 +41,13 @@ class Config:
     - *parallel_tools_max*: how many tools of one round run at the same time.
     - *tool_errors*: `"return"` gives a tool's exception to the model, `"raise"` ends the call with it.
     - *auto_finalize_missing_output*: ask once more, without tools, when a run ends with no answer.
+    - *tool_choice*: `"auto"`, `"none"`, `"required"` or a tool's name (the last two hold until a tool was
+      called); *allowed_tools*: names of the tools that may be called; *parallel_tools*: whether several
+      may be called in one turn.
+    - *prompt_caching*: ask for it where the provider does not cache by itself.
+    - *tool_mode*: `"native"`, `"react"` (the tools written into the prompt), or `"auto"`: native where the
+      model can; *output_mode*: `"native"`, `"prompted"` or `"auto"`, the same for typed answers.
+    - *strict_capabilities*: raise an error instead of standing in for what the model cannot do.
     - *base_url*, *api_key*: where and as whom; `None` leaves it to the SDK and its own variables.
     - *extra*: by backend name, what is merged verbatim into that provider's request body.
     """
@@ -48,6 +56,10 @@ class Config:
     backend: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] | None = None
+    reasoning_effort: str | None = None
     system: str | None = None
     retry: int = 2
     retry_on: tuple[type[AlloyError], ...] | None = None
@@ -58,6 +70,13 @@ class Config:
     parallel_tools_max: int = 8
     tool_errors: str = "return"
     auto_finalize_missing_output: bool = True
+    tool_choice: str | None = None
+    allowed_tools: tuple[str, ...] | None = None
+    parallel_tools: bool | None = None
+    prompt_caching: bool | None = None
+    tool_mode: str = "auto"
+    output_mode: str = "auto"
+    strict_capabilities: bool = False
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -105,10 +124,20 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _tool_errors(value: Any) -> str:
-    if value not in ("return", "raise"):
-        raise ValueError("'return' or 'raise'")
-    return str(value)
+def _one_of(*choices: str) -> Check:
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(" or ".join(map(repr, choices)))
+        return str(value)
+
+    return check
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, tuple | list) or not texts or not all(isinstance(t, str) and t for t in texts):
+        raise ValueError("a str or a list of them, none of them empty")
+    return tuple(texts)
 
 
 def _errors(value: Any) -> tuple[type[AlloyError], ...]:
@@ -138,6 +167,10 @@ CHECKS: dict[str, Check] = {
     "backend": _or_none(_text),
     "temperature": _or_none(_number(0)),
     "max_tokens": _or_none(_count(1)),
+    "top_p": _or_none(_number(0, 1)),
+    "seed": _or_none(_count(0)),
+    "stop": _or_none(_texts),
+    "reasoning_effort": _or_none(_text),
     "system": _or_none(_text),
     "retry": _count(0),
     "retry_on": _or_none(_errors),
@@ -146,8 +179,15 @@ CHECKS: dict[str, Check] = {
     "deadline": _or_none(_number(0, above=True)),
     "max_tool_turns": _count(0),
     "parallel_tools_max": _count(1),
-    "tool_errors": _tool_errors,
+    "tool_errors": _one_of("return", "raise"),
     "auto_finalize_missing_output": _flag,
+    "tool_choice": _or_none(_text),
+    "allowed_tools": _or_none(_texts),
+    "parallel_tools": _or_none(_flag),
+    "prompt_caching": _or_none(_flag),
+    "tool_mode": _one_of("auto", "native", "react"),
+    "output_mode": _one_of("auto", "native", "prompted"),
+    "strict_capabilities": _flag,
     "base_url": _or_none(_text),
     "api_key": _or_none(_text),
     "extra": _extra,
@@ -246,7 +286,7 @@ def _float(text: str) -> float:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"JSON ({error})") from None
 
 
@@ -266,6 +306,10 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ALLOY_PARALLEL_TOOLS_MAX": ("parallel_tools_max", _integer),
     "ALLOY_TOOL_ERRORS": ("tool_errors", str),
     "ALLOY_AUTO_FINALIZE_MISSING_OUTPUT": ("auto_finalize_missing_output", _boolean),
+    "ALLOY_REASONING_EFFORT": ("reasoning_effort", str),
+    "ALLOY_TOOL_MODE": ("tool_mode", str),
+    "ALLOY_OUTPUT_MODE": ("output_mode", str),
+    "ALLOY_STRICT_CAPABILITIES": ("strict_capabilities", _boolean),
     "ALLOY_BASE_URL": ("base_url", str),
     "ALLOY_EXTRA_JSON": ("extra", _json),
 }

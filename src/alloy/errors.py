@@ -9,7 +9,8 @@
     │   │   └── ProviderTimeoutError   no whole answer within `timeout`
     │   ├── AuthenticationError        401, 403: the key
     │   ├── BadRequestError            other 4xx: the request
-    │   │   └── ModelNotFoundError     404: the model, or the address
+    │   │   ├── ModelNotFoundError     404: the model, or the address
+    │   │   └── UnsupportedError       the model has no native tools, or no native structured output
     │   ├── RateLimitError             429
     │   ├── ServerError                5xx, or a generation that the provider says has failed
     │   └── BadReplyError              an answer that is not one: HTML, empty, cut short, of another shape
@@ -59,6 +60,7 @@ __all__ = [
     "ToolError",
     "TruncatedError",
     "TurnLimitError",
+    "UnsupportedError",
 ]
 
 SNIPPET = 200  # characters of the model's text that a message shows
@@ -75,7 +77,10 @@ class AlloyError(Exception):
     transcript: tuple[Message, ...] | None = None
 
     def __reduce__(self) -> tuple[Callable[..., AlloyError], tuple[Any, ...]]:
-        return _rebuild, (type(self), self.args, self.__dict__)
+        state = self.__dict__
+        if self.transcript is not None and not _pickles(self.transcript):
+            state = {**state, "transcript": None}  # it holds a tool's value that cannot travel
+        return _rebuild, (type(self), self.args, state)
 
 
 class ConfigurationError(AlloyError):
@@ -152,6 +157,14 @@ class ModelNotFoundError(BadRequestError):
     """The provider knows no such model, or there is nothing at that address (404)."""
 
 
+class UnsupportedError(BadRequestError):
+    """The model cannot do by itself what *feature* names: `"tools"` or `"output"` (structured output)."""
+
+    def __init__(self, message: str, *, feature: str, provider: str, **details: Any) -> None:
+        super().__init__(message, provider=provider, **details)
+        self.feature = feature
+
+
 class RateLimitError(ProviderError):
     """Too many requests, or a spent quota (429)."""
 
@@ -217,6 +230,16 @@ class DeadlineError(AlloyError):
 
 def _snippet(text: str) -> str:
     return text if len(text) <= SNIPPET else text[:SNIPPET] + "…"
+
+
+def _pickles(value: object) -> bool:
+    import pickle
+
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - whatever a value's own __reduce__ raises
+        return False
+    return True
 
 
 def _rebuild(kind: type[AlloyError], args: tuple[Any, ...], state: dict[str, Any]) -> AlloyError:

@@ -35,7 +35,8 @@ __all__ = [
     "User",
 ]
 
-Finish = Literal["stop", "tool_calls", "length", "refusal", "filter"]
+# "pause": the provider interrupts a long turn of its own and wants it sent back as it is.
+Finish = Literal["stop", "tool_calls", "pause", "length", "refusal", "filter"]
 ToolMode = Literal["native", "react"]
 OutputMode = Literal["native", "prompted"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from alloy.messages import Delta, Message, TextDelta, ToolResult, Usage
+from alloy.messages import Delta, TextDelta, ToolResult, Turn, Usage
 
 __all__ = ["AsyncStream", "Result", "Stream"]
 
@@ -25,6 +25,9 @@ class Result(Generic[T_co]):
     - *tool_calls*: each call with its arguments, its value or error, and its duration in seconds.
     - *model*: `provider:model`, as the provider names the model.
     - *transcript*: every message of the conversation.
+    - *downgrades*: what Alloy stood in for because the model cannot do it natively: `"tools"` (ReAct),
+      `"output"` (the shape described in the prompt), `"output_with_tools"` (the typed answer in a turn of
+      its own).
     """
 
     value: T_co
@@ -34,7 +37,8 @@ class Result(Generic[T_co]):
     attempts: int
     tool_calls: tuple[ToolResult, ...]
     model: str
-    transcript: tuple[Message, ...]
+    transcript: tuple[Turn, ...]
+    downgrades: tuple[str, ...] = ()
 
 
 class Stream(Generic[T]):

@@ -46,10 +46,22 @@ GROUP = "alloy.backends"
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a model can do by itself; what it cannot, Alloy refuses or stands in for."""
+    """What a model can do by itself; what it cannot, Alloy stands in for or refuses before it sends.
+
+    *tools* and *structured_output* are native ones, *output_with_tools* both in one request. *images*
+    and *documents* are taken as data, with *urls* by address too. Settings in *drops* are ones that the
+    model rejects and that it can go without: they are left out. Settings in *refuses* have no
+    counterpart: using one is a `ConfigurationError`.
+    """
 
     tools: bool = True
     structured_output: bool = True
+    output_with_tools: bool = True
+    images: bool = True
+    documents: bool = True
+    urls: bool = True
+    drops: frozenset[str] = frozenset()
+    refuses: frozenset[str] = frozenset()
     temperature: bool = True
 
 
@@ -193,7 +205,7 @@ def resolve(model: str | None, backend: str | None = None) -> tuple[Backend, str
     prefix, colon, rest = model.partition(":")
     if colon and rest and (prefix in _loaded or prefix in backend_names()):
         return _load(prefix, model), rest
-    known = [(start, name) for start, name in _prefixes.items() if model.startswith(start)]
+    known = [(start, name) for start, name in list(_prefixes.items()) if model.startswith(start)]
     if known:
         return _load(max(known, key=lambda pair: len(pair[0]))[1], model), model
     raise ConfigurationError(
@@ -214,12 +226,24 @@ def _load(name: str, model: str | None) -> Backend:
                 raise ConfigurationError(
                     f"no backend {name!r}{asked}; there are {', '.join(backend_names())}"
                 )
-            source = points[0].load()
-        backend = source if isinstance(source, Backend) else source()
+            source = _loaded_point(points[0])
+        # A class that says its name and dialect in its body looks like an instance of the protocol.
+        made = isinstance(source, Backend) and not isinstance(source, type)
+        backend = source if made else source()
         if not isinstance(backend, Backend):
             raise ConfigurationError(f"the backend {name!r} is a {type(backend).__name__}, not a Backend")
         _loaded[name] = backend
         return backend
+
+
+def _loaded_point(point: Any) -> Any:
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        package = f" of {point.dist.name}" if point.dist else ""
+        raise ConfigurationError(
+            f"the backend {point.name!r}{package} ({point.value}) cannot be loaded: {error}"
+        ) from error
 
 
 def _entry_points() -> Any:
@@ -291,12 +315,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, float(value))
     except ValueError:
         pass
+    from datetime import UTC
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - _now())
+        date = parsedate_to_datetime(value)
     except (TypeError, ValueError):
         return None
+    # RFC 9110, 5.6.7: the obsolete form of a date names no zone and means UTC.
+    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - _now())
 
 
 def _now() -> float:

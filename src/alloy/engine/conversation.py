@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from alloy.engine.policy import FINALIZE, Policy, reask_text
+from alloy.engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
 from alloy.engine.script import CallModel, RunTools, Script, Sleep
 from alloy.errors import (
     AlloyError,
@@ -21,8 +21,9 @@ from alloy.errors import (
     RefusalError,
     TruncatedError,
     TurnLimitError,
+    UnsupportedError,
 )
-from alloy.messages import Message, Reply, Request, ToolResult, ToolResults, Usage, User
+from alloy.messages import OutputSchema, Reply, Request, ToolResult, ToolResults, Turn, Usage, User
 from alloy.result import Result
 
 __all__ = ["Question", "converse"]
@@ -35,7 +36,9 @@ class Question(Generic[T]):
     """What is asked, and how the answer is read.
 
     *read* turns the answer's text into a value or raises an `AnswerError`; *check* says what is
-    wrong with a value, or `None`. *optional* means that no answer is one too.
+    wrong with a value, or `None`. *optional* means that no answer is one too. *output_apart* asks for
+    the typed answer in a last turn without tools. *downgrades* names what Alloy stands in for from the
+    start, and *learn* is told what it turns out to have to.
     """
 
     request: Request
@@ -44,7 +47,10 @@ class Question(Generic[T]):
     read: Callable[[str], T]
     check: Callable[[T], str | None] = lambda _: None
     optional: bool = False
+    output_apart: bool = False
     policy: Policy = field(default_factory=Policy)
+    downgrades: tuple[str, ...] = ()
+    learn: Callable[[str], None] = lambda _: None
 
 
 _UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
@@ -55,14 +61,29 @@ _UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
 
 
 class _Log:
-    """What has been said and spent so far."""
+    """What has been said and spent so far, and how the next request is put."""
 
-    def __init__(self, request: Request) -> None:
-        self.messages: list[Message] = list(request.messages)
+    def __init__(self, question: Question[Any]) -> None:
+        self.request = question.request
+        self.messages: list[Turn] = list(question.request.messages)
         self.usage = Usage()
-        self.turns = self.attempts = 0
+        self.turns = self.attempts = self.tool_turns = 0
         self.model = ""
         self.tool_calls: list[ToolResult] = []
+        self.downgrades = list(question.downgrades)
+        self.awaited: OutputSchema | None = None
+        if question.output_apart:
+            self.set_output_apart()
+
+    def set_output_apart(self) -> None:
+        """Ask with the tools alone; the typed answer has a last turn of its own."""
+        self.awaited, self.request = self.request.output, replace(self.request, output=None)
+
+    def ask_for_output(self) -> None:
+        """Begin that last turn."""
+        self.messages.append(User(TYPED_ANSWER))
+        without_tools = replace(self.request, tools=(), tool_choice=None, allowed_tools=None)
+        self.request, self.awaited = replace(without_tools, output=self.awaited), None
 
     def hear(self, reply: Reply) -> None:
         self.messages.append(reply)
@@ -81,6 +102,7 @@ class _Log:
             tool_calls=tuple(self.tool_calls),
             model=f"{provider}:{self.model or name}",
             transcript=tuple(self.messages),
+            downgrades=tuple(self.downgrades),
         )
 
 
@@ -89,7 +111,7 @@ def converse(question: Question[T]) -> Script[Result[T]]:
 
     Raises `ProviderError`, `AnswerError` and `TurnLimitError`, with what was said and spent attached.
     """
-    log = _Log(question.request)
+    log = _Log(question)
     try:
         return (yield from _converse(question, log))
     except AlloyError as error:
@@ -98,17 +120,15 @@ def converse(question: Question[T]) -> Script[Result[T]]:
 
 
 def _converse(question: Question[T], log: _Log) -> Script[Result[T]]:
-    policy, request = question.policy, question.request
-    reasks, tool_turns, finalize = policy.reask, 0, policy.auto_finalize
+    policy = question.policy
+    reasks, finalize = policy.reask, policy.auto_finalize
     while True:
-        reply = yield from _ask(question, replace(request, messages=tuple(log.messages)), log)
-        if reply.calls:
-            if tool_turns == policy.max_tool_turns:
-                raise _too_many(reply, tool_turns)
-            tool_turns += 1
-            results = yield from RunTools(reply.calls)
-            log.tool_calls += results
-            log.messages.append(ToolResults(tuple(results)))
+        reply = yield from _ask(question, log)
+        if reply.calls or reply.finish == "pause":
+            yield from _go_on(question, reply, log)
+            continue
+        if log.awaited is not None:
+            log.ask_for_output()
             continue
         try:
             return log.result(question, _answer(question, reply), reply.text)
@@ -117,8 +137,8 @@ def _converse(question: Question[T], log: _Log) -> Script[Result[T]]:
                 raise
             finalize = False
             log.messages.append(User(FINALIZE))
-            if request.tools:
-                request = replace(request, tool_choice="none")
+            if log.request.tools:
+                log.request = replace(log.request, tool_choice="none")
         except (ParseError, PostconditionError) as error:
             if not reasks:
                 raise
@@ -126,24 +146,59 @@ def _converse(question: Question[T], log: _Log) -> Script[Result[T]]:
             log.messages.append(User(reask_text(error)))
 
 
-def _ask(question: Question[T], request: Request, log: _Log) -> Script[Reply]:
+def _go_on(question: Question[T], reply: Reply, log: _Log) -> Script[None]:
+    """Run the tools that *reply* calls; a turn that its provider only paused is sent back as it is."""
+    if log.tool_turns == question.policy.max_tool_turns:
+        raise _too_many(reply, log.tool_turns)
+    log.tool_turns += 1
+    if log.request.tool_choice not in (None, "auto", "none"):
+        log.request = replace(log.request, tool_choice=None)  # forced for ever, it would never answer
+    if reply.calls:
+        results = yield from RunTools(reply.calls)
+        log.tool_calls += results
+        log.messages.append(ToolResults(tuple(results)))
+
+
+def _ask(question: Question[T], log: _Log) -> Script[Reply]:
     """One reply that can be worked with, however many tries the policy allows for it."""
-    failures = 0
+    said, failures = len(log.messages), 0
     while True:
         try:
             log.attempts += 1
-            reply = yield from CallModel(request)
+            reply = yield from CallModel(replace(log.request, messages=tuple(log.messages)))
             log.hear(reply)
             _check_finish(question, reply)
             return reply
+        except UnsupportedError as error:
+            if not _stand_in(question, error.feature, log):
+                raise
+            continue
         except AlloyError as error:
             failures += 1
             if not question.policy.tries_again(error, failures):
                 raise
             wait = question.policy.wait(error, failures)
         # What the failed try said is not part of the conversation.
-        del log.messages[len(request.messages) :]
+        del log.messages[said:]
         yield from Sleep(wait)
+
+
+def _stand_in(question: Question[T], feature: str, log: _Log) -> bool:
+    """Do for the model what it turned out not to do itself; once for each feature, so this ends."""
+    request = log.request
+    if feature not in question.policy.stands_in or feature in log.downgrades:
+        return False
+    if feature == "tools" and request.tools:
+        log.request = replace(request, tool_mode="react")
+    elif feature == "output" and request.output is not None:
+        log.request = replace(request, output_mode="prompted")
+    elif feature == "output_with_tools" and request.output is not None and request.tools:
+        log.set_output_apart()
+    else:
+        return False
+    log.downgrades.append(feature)
+    question.learn(feature)
+    return True
 
 
 def _check_finish(question: Question[T], reply: Reply) -> None:
@@ -164,7 +219,7 @@ def _answer(question: Question[T], reply: Reply) -> T:
 
 
 def _too_many(reply: Reply, limit: int) -> TurnLimitError:
-    names = ", ".join(call.name for call in reply.calls)
+    names = ", ".join(call.name for call in reply.calls) or "another turn"
     return TurnLimitError(
         f"the model called tools in {limit} turns and then asked for {names}; "
         "raise max_tool_turns, or say in the prompt when to stop"

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
-from alloy.backends.base import Backend, resolve
+from alloy.backends.base import Backend, Capabilities, resolve
 from alloy.config import Config
 from alloy.engine.conversation import Question
-from alloy.engine.policy import Policy
+from alloy.engine.learned import Place, lacking, learn
+from alloy.engine.policy import FEATURES, Policy
 from alloy.engine.toolbox import Runnable, Toolbox
-from alloy.messages import Endpoint, OutputSchema, Request, User
-from alloy.typed.dialects import to_wire
+from alloy.errors import ConfigurationError
+from alloy.messages import Endpoint, OutputSchema, Request, Turn, User
+from alloy.typed.dialects import Wire, to_wire
 from alloy.typed.parse import read
-from alloy.typed.schema import compile_type
+from alloy.typed.schema import TypeSpec, compile_type
 
 __all__ = ["Job", "prepare"]
 
+log = logging.getLogger("alloy")
+
 T = TypeVar("T")
+
+# Settings that travel in a request under their own names; a model may drop or refuse any of them.
+CARRIED = (
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "seed",
+    "stop",
+    "tool_choice",
+    "allowed_tools",
+    "parallel_tools",
+    "reasoning_effort",
+    "prompt_caching",
+)
+ABOUT_TOOLS = ("tool_choice", "allowed_tools", "parallel_tools")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,43 +56,52 @@ class Job(Generic[T]):
 
 
 def prepare(
-    prompt: str,
+    turns: tuple[Turn, ...],
     *,
     output: Any,
     settings: Config,
     tools: Sequence[Runnable] = (),
     check: Callable[[Any], str | None] | None = None,
-    namespace: Mapping[str, Any] | None = None,
     spoken: bool = False,
 ) -> Job[Any]:
     """Make everything ready that can be known before the first request; nothing is sent.
 
-    *output* is the answer's type, *check* says what is wrong with a value, *namespace* resolves the
-    names in *output*, and *spoken* says that replies are streamed to the caller. Raises
+    *turns* is what is said, the user's word last. *output* is the answer's type, *check* says what is
+    wrong with a value, and *spoken* says that replies are streamed to the caller. Raises
     `ConfigurationError`.
     """
+    if isinstance(turns, str):
+        turns = (User(turns),)
     backend, model = resolve(settings.model, settings.backend)
+    can = backend.capabilities(model)
+    name = f"{backend.name}:{model}"
+    _check_parts(turns, can, name)
     toolbox = Toolbox(tools, backend.dialect, settings.tool_errors)
-    spec = compile_type(output, namespace=namespace)
-    wire = None if spec.schema is None else to_wire(spec.schema, backend.dialect)
+    spec = compile_type(output)
+    wire, schema = _output(spec, backend.dialect)
     request = Request(
         model=model,
-        messages=(User(prompt),),
+        messages=turns,
         system=settings.system,
         tools=toolbox.schemas,
-        output=None if wire is None else OutputSchema(spec.name, wire.schema, wire.strict),
-        temperature=settings.temperature,
-        max_tokens=settings.max_tokens,
+        output=schema,
         extra=settings.extra.get(backend.name, {}),
+        **_carried(settings, toolbox.names, can, name),
     )
+    place = Place(backend.name, settings.base_url, model)
+    policy = _policy(settings, spoken=spoken)
+    request, apart, downgrades = _stand_in(request, settings, policy, _lacks(can) | lacking(place), name)
     question = Question(
         request=request,
-        model=f"{backend.name}:{model}",
+        model=name,
         expected=spec.expected,
         read=partial(read, spec, wire=wire),
         check=check or _anything,
-        optional=output is None,
-        policy=_policy(settings, spoken=spoken),
+        optional=spec.annotation is None,
+        output_apart=apart,
+        policy=policy,
+        downgrades=downgrades,
+        learn=partial(learn, place),
     )
     return Job(
         question=question,
@@ -89,7 +118,20 @@ def _anything(_: Any) -> None:
     """Every value will do."""
 
 
+@lru_cache(maxsize=1024)
+def _output(spec: TypeSpec[Any], dialect: str) -> tuple[Wire | None, OutputSchema | None]:
+    if spec.schema is None:
+        return None, None
+    wire = to_wire(spec.schema, dialect)
+    return wire, OutputSchema(spec.name, wire.schema, wire.strict)
+
+
 def _policy(settings: Config, *, spoken: bool) -> Policy:
+    stands_in = frozenset[str]() if settings.strict_capabilities else FEATURES
+    if settings.tool_mode == "native":
+        stands_in -= {"tools"}
+    if settings.output_mode == "native":
+        stands_in -= {"output"}
     return Policy(
         retry=settings.retry,
         retry_on=settings.retry_on,
@@ -97,4 +139,85 @@ def _policy(settings: Config, *, spoken: bool) -> Policy:
         max_tool_turns=settings.max_tool_turns,
         auto_finalize=settings.auto_finalize_missing_output,
         spoken=spoken,
+        stands_in=stands_in,
     )
+
+
+# --- what the model can do --------------------------------------------------------------------------
+
+
+def _lacks(can: Capabilities) -> frozenset[str]:
+    has = {
+        "tools": can.tools,
+        "output": can.structured_output,
+        "output_with_tools": can.output_with_tools,
+    }
+    return frozenset(feature for feature, there in has.items() if not there)
+
+
+def _stand_in(
+    request: Request, settings: Config, policy: Policy, lacks: frozenset[str], model: str
+) -> tuple[Request, bool, tuple[str, ...]]:
+    """*request* in the modes that the settings and the model's gaps call for.
+
+    Also whether the typed answer comes apart, and what Alloy stands in for.
+    """
+    if request.tools and settings.tool_mode == "react":
+        request = replace(request, tool_mode="react")
+    if request.output and settings.output_mode == "prompted":
+        request = replace(request, output_mode="prompted")
+    gaps = []
+    if "tools" in lacks and request.tools and request.tool_mode == "native":
+        gaps.append("tools")
+        request = replace(request, tool_mode="react")
+    if "output" in lacks and request.output and request.output_mode == "native":
+        gaps.append("output")
+        request = replace(request, output_mode="prompted")
+    native = request.tool_mode == request.output_mode == "native"
+    apart = "output_with_tools" in lacks and native and bool(request.tools) and request.output is not None
+    if apart:
+        gaps.append("output_with_tools")
+    if forbidden := [gap for gap in gaps if gap not in policy.stands_in]:
+        raise ConfigurationError(
+            f"{model} has no native {' and no native '.join(forbidden)}, and strict_capabilities, tool_mode "
+            "or output_mode forbids to stand in: choose another model or allow it"
+        )
+    return request, apart, tuple(gaps)
+
+
+def _carried(settings: Config, tools: tuple[str, ...], can: Capabilities, model: str) -> dict[str, Any]:
+    """The settings that go into the request, without those that the model drops."""
+    carried = {name: value for name in CARRIED if (value := getattr(settings, name)) is not None}
+    if not tools:
+        carried = {name: value for name, value in carried.items() if name not in ABOUT_TOOLS}
+    named = {*carried.get("allowed_tools", ()), carried.get("tool_choice", "auto")} - {
+        "auto",
+        "none",
+        "required",
+    }
+    if unknown := sorted(named - set(tools)):
+        raise ConfigurationError(
+            f"tool_choice or allowed_tools names {', '.join(unknown)}, but the tools are {', '.join(tools)}"
+        )
+    for name in list(carried):
+        if name in can.refuses:
+            raise ConfigurationError(f"{model} takes no {name}: leave it out for this model")
+        if name in can.drops:
+            log.debug("%s takes no %s; it is left out", model, name)
+            del carried[name]
+    return carried
+
+
+def _check_parts(turns: tuple[Turn, ...], can: Capabilities, model: str) -> None:
+    """Raise `ConfigurationError` for what the model cannot look at."""
+    for turn in turns:
+        if not isinstance(turn, User) or isinstance(turn.content, str):
+            continue
+        for part in turn.parts:
+            if isinstance(part, str):
+                continue
+            if not (can.images if part.kind == "image" else can.documents):
+                raise ConfigurationError(f"{model} takes no {part.kind}s: choose another model")
+            if part.url is not None and not can.urls:
+                way_out = f"read it and use {type(part).__name__}.from_bytes"
+                raise ConfigurationError(f"{model} takes no {part.kind} by address: {way_out}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alloy.errors import AlloyError, AnswerError, ProviderError
 
-__all__ = ["Policy", "reask_text"]
+__all__ = ["FEATURES", "FINALIZE", "TYPED_ANSWER", "Policy", "reask_text"]
 
 FIRST_WAIT = 0.5  # seconds
 LONGEST_WAIT = 30.0
@@ -15,11 +15,16 @@ LONGEST_WAIT = 30.0
 LONGEST_RETRY_AFTER = 60.0
 
 
+# Native tools, native structured output, and both in one request.
+FEATURES = frozenset({"tools", "output", "output_with_tools"})
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How stubborn a call is; the fields are those of `Config`.
 
     *spoken* means that replies reach the caller as they come, so that no answer can be taken back.
+    *stands_in* names the features that Alloy may stand in for when a model lacks them.
     """
 
     retry: int = 2
@@ -28,6 +33,7 @@ class Policy:
     max_tool_turns: int = 10
     auto_finalize: bool = True
     spoken: bool = False
+    stands_in: frozenset[str] = FEATURES
 
     def tries_again(self, error: AlloyError, failures: int) -> bool:
         """Whether to ask again after *error*, the *failures*th of this request."""
@@ -63,3 +69,4 @@ def reask_text(error: AnswerError) -> str:
 
 
 FINALIZE = "Give your final answer now, without calling tools."
+TYPED_ANSWER = "Now give the answer itself, in the required form."

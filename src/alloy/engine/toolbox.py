@@ -47,6 +47,11 @@ class Toolbox:
         self._raises = errors == "raise"
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the tools."""
+        return tuple(self._tools)
+
+    @property
     def schemas(self) -> tuple[ToolSchema, ...]:
         """What the model is shown."""
         return tuple(
