@@ -16,6 +16,7 @@ __version__ = "0.2.0"
 _HOMES = {
     "alloy.asking": ("ask",),
     "alloy.backends.base": ("register_backend",),
+    "alloy.chat": ("Conversation",),
     "alloy.commands": ("AsyncCommand", "Command", "command"),
     "alloy.config": ("Config", "configure", "use_config"),
     "alloy.contracts": ("ensure", "require"),
@@ -45,6 +46,7 @@ _HOMES = {
         "UnsupportedError",
     ),
     "alloy.messages": ("ToolCall", "ToolResult", "Usage"),
+    "alloy.parts": ("Document", "Image", "Message", "Prompt"),
     "alloy.result": ("AsyncStream", "Result", "Stream"),
     "alloy.tools": ("Tool", "tool"),
 }

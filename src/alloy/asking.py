@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from alloy.commands import OWN_OPTIONS
-from alloy.config import check_settings, current
-from alloy.prompts import check_prompt
+from alloy.commands import OWN_OPTIONS, split_options
+from alloy.config import current
+from alloy.errors import ConfigurationError
+from alloy.prompts import read_prompt
 from alloy.result import AsyncStream, Result, Stream
-from alloy.tools import as_tools
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeForm, Unpack
+
     from alloy.engine.job import Job
+    from alloy.options import AskOptions
+    from alloy.parts import Prompt
 
 __all__ = ["Ask", "ask"]
+
+T = TypeVar("T")
 
 
 class Ask:
     """The type of `ask`. Every way to call it takes the same arguments.
 
-    - *prompt*: what to ask, a `str`.
+    - *prompt*: what to ask: a `str`, or a list of `str`, `Image`, `Document` and `Message`.
     - *output*: the answer's type, `str` when not given.
     - *tools*: what the model may call.
+    - *conversation*: a `Conversation` to go on from.
     - *context*: what the answer should rest on: a `str`, or any value that can be written as JSON. It
       follows the prompt under a heading of its own.
     - every setting of `Config`.
@@ -29,41 +36,71 @@ class Ask:
     Raises what a command raises.
     """
 
-    def __call__(self, prompt: str, **options: Any) -> Any:
+    @overload
+    def __call__(self, prompt: Prompt, *, output: TypeForm[T], **options: Unpack[AskOptions]) -> T: ...
+    @overload
+    def __call__(self, prompt: Prompt, **options: Unpack[AskOptions]) -> str: ...
+    def __call__(self, prompt: Prompt, **options: Any) -> Any:
         """Ask, and give the answer."""
         return self.run(prompt, **options).value
 
-    def run(self, prompt: str, **options: Any) -> Result[Any]:
+    @overload
+    def run(self, prompt: Prompt, *, output: TypeForm[T], **options: Unpack[AskOptions]) -> Result[T]: ...
+    @overload
+    def run(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Result[str]: ...
+    def run(self, prompt: Prompt, **options: Any) -> Result[Any]:
         """Ask, and give the value with all that the call did."""
         from alloy.engine.drivers import run
 
         return run(_job(prompt, options))
 
-    async def async_(self, prompt: str, **options: Any) -> Any:
+    @overload
+    async def async_(self, prompt: Prompt, *, output: TypeForm[T], **options: Unpack[AskOptions]) -> T: ...
+    @overload
+    async def async_(self, prompt: Prompt, **options: Unpack[AskOptions]) -> str: ...
+    async def async_(self, prompt: Prompt, **options: Any) -> Any:
         """As calling it, in the running event loop."""
         return (await self.run_async(prompt, **options)).value
 
-    async def run_async(self, prompt: str, **options: Any) -> Result[Any]:
+    @overload
+    async def run_async(
+        self, prompt: Prompt, *, output: TypeForm[T], **options: Unpack[AskOptions]
+    ) -> Result[T]: ...
+    @overload
+    async def run_async(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Result[str]: ...
+    async def run_async(self, prompt: Prompt, **options: Any) -> Result[Any]:
         """As `run`, in the running event loop."""
         from alloy.engine.drivers import run_async
 
         return await run_async(_job(prompt, options))
 
-    def stream(self, prompt: str, **options: Any) -> Stream[Any]:
+    @overload
+    def stream(self, prompt: Prompt, *, output: TypeForm[T], **options: Unpack[AskOptions]) -> Stream[T]: ...
+    @overload
+    def stream(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Stream[str]: ...
+    def stream(self, prompt: Prompt, **options: Any) -> Stream[Any]:
         """Ask when iterated, and give the answer's text as it comes."""
         from alloy.engine.drivers import stream
 
         return Stream(stream(_job(prompt, options, spoken=True)))
 
-    def stream_async(self, prompt: str, **options: Any) -> AsyncStream[Any]:
+    @overload
+    def stream_async(
+        self, prompt: Prompt, *, output: TypeForm[T], **options: Unpack[AskOptions]
+    ) -> AsyncStream[T]: ...
+    @overload
+    def stream_async(self, prompt: Prompt, **options: Unpack[AskOptions]) -> AsyncStream[str]: ...
+    def stream_async(self, prompt: Prompt, **options: Any) -> AsyncStream[Any]:
         """As `stream`, for `async for` in the running event loop."""
         from alloy.engine.drivers import stream_async
 
         return AsyncStream(stream_async(_job(prompt, options, spoken=True)))
 
-    def request(self, prompt: str, **options: Any) -> dict[str, Any]:
+    def request(
+        self, prompt: Prompt, *, output: TypeForm[Any] = str, **options: Unpack[AskOptions]
+    ) -> dict[str, Any]:
         """The body of the first request, exactly as the provider would get it; nothing is sent."""
-        job = _job(prompt, options)
+        job = _job(prompt, {"output": output, **options})
         return job.backend.encode(job.question.request)
 
     def __repr__(self) -> str:
@@ -78,19 +115,27 @@ OPTIONS = (*OWN_OPTIONS, "context")
 def _job(prompt: object, options: dict[str, Any], *, spoken: bool = False) -> Job[Any]:
     from alloy.engine.job import prepare
 
-    settings = {name: value for name, value in options.items() if name not in OPTIONS}
-    return prepare(
-        _with_context(check_prompt(prompt, "ask()"), options.get("context")),
-        output=options.get("output", str),
-        tools=as_tools(options.get("tools", ()), "ask()"),
-        settings=current(check_settings(settings, "ask()", OPTIONS)),
-        spoken=spoken,
-    )
+    own, settings = split_options(options, "ask()", OPTIONS)
+    turns = read_prompt(_with_context(prompt, own.get("context")), "ask()")
+    try:
+        return prepare(
+            turns,
+            output=own.get("output", str),
+            settings=current(settings),
+            tools=own.get("tools", ()),
+            conversation=own.get("conversation"),
+            spoken=spoken,
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"ask(): {error}") from error
 
 
-def _with_context(prompt: str, context: object) -> str:
+def _with_context(prompt: object, context: object) -> object:
     if context is None:
         return prompt
     from alloy.typed.parse import dump
 
-    return f"{prompt}\n\nContext:\n{dump(context)}"
+    shown = f"Context:\n{dump(context)}"
+    if isinstance(prompt, str):
+        return f"{prompt}\n\n{shown}"
+    return [*prompt, shown] if isinstance(prompt, list | tuple) else prompt

@@ -5,30 +5,38 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from functools import partial, update_wrapper
+from functools import partial
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
+from alloy.chat import Conversation
 from alloy.config import check_settings, current
-from alloy.contracts import Contracts, split
+from alloy.contracts import Contracts, signature_of, split
 from alloy.errors import CommandError, ConfigurationError
-from alloy.prompts import check_prompt, check_returns_prompt
+from alloy.prompts import check_returns_prompt, read_prompt
 from alloy.result import AsyncStream, Result, Stream
-from alloy.tools import Tool, as_tools, by_reference
+from alloy.tools import ClassMember, Tool, adopt, as_tools, by_reference
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeForm, Unpack
+
     from alloy.engine.job import Job
     from alloy.messages import Delta
+    from alloy.options import CommandOptions
+    from alloy.parts import Prompt
 
 __all__ = ["AsyncCommand", "Command", "command"]
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
+S = TypeVar("S")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
-OWN_OPTIONS = ("output", "tools")
+OWN_OPTIONS = ("output", "tools", "conversation")
 
 
-class _Base(Generic[P, T]):
+class _Base(Generic[P, T_co]):
     """What sync and async commands share: everything up to the prompt."""
 
     __name__: str
@@ -42,30 +50,29 @@ class _Base(Generic[P, T]):
         output: Any,
         tools: tuple[Tool[..., Any], ...],
         settings: Mapping[str, Any],
-        contracts: Contracts,
+        contracts: Contracts | None = None,
+        conversation: Conversation | None = None,
     ) -> None:
-        update_wrapper(self, function)  # type: ignore[arg-type]  # subclasses are callable
+        adopt(self, function)
         self._function = function
         self._origin: tuple[Callable[..., Any], Any] | None = None
         self._output, self._tools, self._settings = output, tools, settings
-        self.__alloy_contracts__ = contracts
+        self._conversation, self._resolved = conversation, False
+        self.__alloy_contracts__ = contracts or Contracts(function)
 
-    def with_options(self, **options: Any) -> Any:
-        """A copy with other settings, by the names that `@command` takes; others stay.
-
-        Raises `ConfigurationError` for an unknown name or a value of the wrong type.
-        """
-        own, settings = _options(options, f"{self.__name__}.with_options()")
+    def _with_options(self, options: dict[str, Any]) -> Any:
+        own, settings = split_options(options, f"{self.__name__}.with_options()")
         changed = self._copy()
-        changed._output = own.get("output", self._output)
+        if "output" in own:
+            changed._output, changed._resolved = own["output"], False
         changed._tools = own.get("tools", self._tools)
+        changed._conversation = own.get("conversation", self._conversation)
         changed._settings = {**self._settings, **settings}
         changed._origin = _with_options, (self, options)
         return changed
 
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """The command of *instance*, as a method is, with all that a command can do."""
-        if instance is None:
+    def _bound_to(self, instance: object) -> Any:
+        if instance is None or isinstance(self._function, MethodType):
             return self
         bound = self._copy()
         bound._function = bound.__wrapped__ = MethodType(self._function, instance)
@@ -82,6 +89,7 @@ class _Base(Generic[P, T]):
     def __alloy_with__(self, change: Callable[[Contracts], Contracts]) -> Any:
         changed = self._copy()
         changed.__alloy_contracts__ = change(self.__alloy_contracts__)
+        changed._origin = None
         return changed
 
     def __alloy_tool__(self) -> Tool[..., Any]:
@@ -89,7 +97,7 @@ class _Base(Generic[P, T]):
         return Tool(self, like=self._function)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
-        return f"<command {self.__name__}{inspect.signature(self._function)}>"
+        return f"<command {self.__name__}{signature_of(self._function)}>"
 
     def __reduce__(self) -> Any:
         parts = {
@@ -97,12 +105,14 @@ class _Base(Generic[P, T]):
             "output": self._output,
             "tools": self._tools,
             "settings": self._settings,
-            "contracts": self.__alloy_contracts__,
+            "conversation": self._conversation,
+            "contracts": self.__alloy_contracts__ or None,  # without a clause there is nothing to carry
         }
         return by_reference(self) or self._origin or (_rebuild, (type(self), parts))
 
     def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments | None:
         """The arguments for the contracts, when there are any. Raises `CommandError` by `@require`."""
+        _check_has_class(self._function, args, kwargs)
         if not self.__alloy_contracts__:
             return None
         bound = self.__alloy_contracts__.bind(args, kwargs)
@@ -110,53 +120,63 @@ class _Base(Generic[P, T]):
             raise CommandError(f"{self.__name__}(): {problem}")
         return bound
 
-    def _prepare(self, prompt: object, bound: inspect.BoundArguments | None, *, spoken: bool) -> Job[T]:
+    def _prepare(self, prompt: object, bound: inspect.BoundArguments | None, *, spoken: bool) -> Job[T_co]:
         from alloy.engine.job import prepare
 
-        return prepare(
-            check_prompt(prompt, f"{self.__name__}()"),
-            output=self._output,
-            settings=current(self._settings),
-            tools=self._tools,
-            check=None if bound is None else partial(self.__alloy_contracts__.after, bound),
-            spoken=spoken,
-        )
+        turns = read_prompt(prompt, f"{self.__name__}()")
+        try:
+            return prepare(
+                turns,
+                output=self._answer_type(),
+                settings=current(self._settings),
+                tools=self._tools,
+                conversation=self._conversation,
+                check=None if bound is None else partial(self.__alloy_contracts__.after, bound),
+                spoken=spoken,
+            )
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self.__name__}(): {error}") from error
+
+    def _answer_type(self) -> Any:
+        if not self._resolved:
+            self._output, self._resolved = _evaluated(self._output, self._function), True
+        return self._output
 
 
-class Command(_Base[P, T]):
+class Command(_Base[P, T_co]):
     """A function that asks a model: call it for the value.
 
     Every way to call it takes the function's own arguments and raises `ConfigurationError`,
     `CommandError`, `ProviderError`, `AnswerError`, `TurnLimitError` or `DeadlineError`.
     """
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
         """Ask, and give the answer as the declared type."""
         return self.run(*args, **kwargs).value
 
-    def run(self, *args: P.args, **kwargs: P.kwargs) -> Result[T]:
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> Result[T_co]:
         """Ask, and give the value with all that the call did."""
         from alloy.engine.drivers import run
 
         return run(self._job(args, kwargs))
 
-    async def async_(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def async_(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
         """As calling it, in the running event loop."""
         return (await self.run_async(*args, **kwargs)).value
 
-    async def run_async(self, *args: P.args, **kwargs: P.kwargs) -> Result[T]:
+    async def run_async(self, *args: P.args, **kwargs: P.kwargs) -> Result[T_co]:
         """As `run`, in the running event loop."""
         from alloy.engine.drivers import run_async
 
         return await run_async(self._job(args, kwargs))
 
-    def stream(self, *args: P.args, **kwargs: P.kwargs) -> Stream[T]:
+    def stream(self, *args: P.args, **kwargs: P.kwargs) -> Stream[T_co]:
         """Ask when iterated, and give the answer's text as it comes; `.result()` has the value."""
         from alloy.engine.drivers import stream
 
         return Stream(stream(self._job(args, kwargs, spoken=True)))
 
-    def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T]:
+    def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """As `stream`, for `async for` in the running event loop."""
         from alloy.engine.drivers import stream_async
 
@@ -167,37 +187,65 @@ class Command(_Base[P, T]):
         job = self._job(args, kwargs)
         return job.backend.encode(job.question.request)
 
-    def _job(self, args: Any, kwargs: Any, *, spoken: bool = False) -> Job[T]:
+    @overload
+    def with_options(self, *, output: TypeForm[T], **options: Unpack[CommandOptions]) -> Command[P, T]: ...
+    @overload
+    def with_options(self, **options: Unpack[CommandOptions]) -> Self: ...
+    def with_options(self, **options: Any) -> Any:
+        """A copy with other settings, by the names that `@command` takes; others stay.
+
+        Raises `ConfigurationError` for an unknown name or a value of the wrong type.
+        """
+        return self._with_options(options)
+
+    # For checkers: a class method's command, a method's, and a static method's or the class's own.
+    @overload
+    def __get__(  # type: ignore[misc]  # mypy does not see that a command is callable with a class first
+        self: Callable[Concatenate[type[S], Q], Any], instance: S | None, owner: type[S], /
+    ) -> Command[Q, T_co]: ...
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(
+        self: Callable[Concatenate[S, Q], Any], instance: S, owner: type | None = None, /
+    ) -> Command[Q, T_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
+    def __get__(self, instance: object, owner: type | None = None, /) -> Any:
+        """The command of *instance*, as a method is, with all that a command can do."""
+        return self._bound_to(instance)
+
+    def _job(self, args: Any, kwargs: Any, *, spoken: bool = False) -> Job[T_co]:
         bound = self._bind(args, kwargs)
         return self._prepare(self._function(*args, **kwargs), bound, spoken=spoken)
 
 
-class AsyncCommand(_Base[P, T]):
+class AsyncCommand(_Base[P, T_co]):
     """`Command` of an `async def` function: the same, awaited."""
 
-    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
         """Ask, and give the answer as the declared type."""
         return (await self.run(*args, **kwargs)).value
 
-    async def run(self, *args: P.args, **kwargs: P.kwargs) -> Result[T]:
+    async def run(self, *args: P.args, **kwargs: P.kwargs) -> Result[T_co]:
         """Ask, and give the value with all that the call did."""
         from alloy.engine.drivers import run_async
 
         return await run_async(await self._job(args, kwargs))
 
-    def async_(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+    def async_(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T_co]:
         """As calling it: code that holds either kind of command can always await `async_`."""
         return self(*args, **kwargs)
 
-    def run_async(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Result[T]]:
+    def run_async(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Result[T_co]]:
         """As `run`: see `async_`."""
         return self.run(*args, **kwargs)
 
-    def stream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T]:
+    def stream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """Ask when iterated with `async for`, and give the answer's text as it comes."""
         return AsyncStream(self._parts_of_stream(args, kwargs))
 
-    def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T]:
+    def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """As `stream`: see `async_`."""
         return self.stream(*args, **kwargs)
 
@@ -206,11 +254,40 @@ class AsyncCommand(_Base[P, T]):
         job = await self._job(args, kwargs)
         return job.backend.encode(job.question.request)
 
-    async def _job(self, args: Any, kwargs: Any, *, spoken: bool = False) -> Job[T]:
+    @overload
+    def with_options(
+        self, *, output: TypeForm[T], **options: Unpack[CommandOptions]
+    ) -> AsyncCommand[P, T]: ...
+    @overload
+    def with_options(self, **options: Unpack[CommandOptions]) -> Self: ...
+    def with_options(self, **options: Any) -> Any:
+        """A copy with other settings, by the names that `@command` takes; others stay.
+
+        Raises `ConfigurationError` for an unknown name or a value of the wrong type.
+        """
+        return self._with_options(options)
+
+    @overload
+    def __get__(  # type: ignore[misc]  # mypy does not see that a command is callable with a class first
+        self: Callable[Concatenate[type[S], Q], Any], instance: S | None, owner: type[S], /
+    ) -> AsyncCommand[Q, T_co]: ...
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(
+        self: Callable[Concatenate[S, Q], Any], instance: S, owner: type | None = None, /
+    ) -> AsyncCommand[Q, T_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
+    def __get__(self, instance: object, owner: type | None = None, /) -> Any:
+        """The command of *instance*, as a method is, with all that a command can do."""
+        return self._bound_to(instance)
+
+    async def _job(self, args: Any, kwargs: Any, *, spoken: bool = False) -> Job[T_co]:
         bound = self._bind(args, kwargs)
         return self._prepare(await self._function(*args, **kwargs), bound, spoken=spoken)
 
-    async def _parts_of_stream(self, args: Any, kwargs: Any) -> AsyncGenerator[Delta | Result[T], None]:
+    async def _parts_of_stream(self, args: Any, kwargs: Any) -> AsyncGenerator[Delta | Result[T_co], None]:
         from alloy.engine.drivers import stream_async
 
         job = await self._job(args, kwargs, spoken=True)
@@ -219,11 +296,31 @@ class AsyncCommand(_Base[P, T]):
                 yield part
 
 
+class CommandDecorator(Protocol[T_co]):
+    """What `@command(…)` with options is."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, Prompt]], /) -> AsyncCommand[P, T_co]: ...
+    @overload
+    def __call__(self, function: Callable[P, Prompt], /) -> Command[P, T_co]: ...
+
+
+@overload
+def command(function: Callable[P, Coroutine[Any, Any, Prompt]], /) -> AsyncCommand[P, str]: ...
+@overload
+def command(function: Callable[P, Prompt], /) -> Command[P, str]: ...
+@overload
+def command(
+    function: None = None, /, *, output: TypeForm[T], **options: Unpack[CommandOptions]
+) -> CommandDecorator[T]: ...
+@overload
+def command(function: None = None, /, **options: Unpack[CommandOptions]) -> CommandDecorator[str]: ...
 def command(function: Any = None, /, **options: Any) -> Any:
     """Make a function that returns a prompt one that returns the model's answer: `@command` or `@command(…)`.
 
     - *output*: the answer's type; `str` when not given; `None` for a command without a value.
     - *tools*: what the model may call: tools, commands, plain functions.
+    - *conversation*: a `Conversation` to go on from, more often given by `with_options`.
     - every setting of `Config`: *model*, *temperature*, *system*, *retry*, *timeout*, *deadline*, …
 
     An `async def` function becomes an `AsyncCommand`. Raises `ConfigurationError`, naming the function,
@@ -235,13 +332,13 @@ def command(function: Any = None, /, **options: Any) -> Any:
         if isinstance(function, staticmethod):
             return staticmethod(decorate(function.__func__))
         if isinstance(function, classmethod):
-            return _ClassCommand(decorate(function.__func__))
+            return ClassMember(decorate(function.__func__))
         if not callable(function):
             raise ConfigurationError(f"@command needs a function, not {function!r}")
         plain, contracts = split(function)
         name = f"@command {getattr(plain, '__qualname__', plain)!s}()"
         check_returns_prompt(plain, name)
-        own, settings = _options(options, name)
+        own, settings = split_options(options, name)
         kind = AsyncCommand if inspect.iscoroutinefunction(plain) else Command
         return kind(
             plain,
@@ -249,40 +346,64 @@ def command(function: Any = None, /, **options: Any) -> Any:
             tools=own.get("tools", ()),
             settings=settings,
             contracts=contracts,
+            conversation=own.get("conversation"),
         )
 
     return decorate if function is None else decorate(function)
 
 
-class _ClassCommand:
-    """`@command` above `@classmethod`: the command of the class that it is looked up on.
+def split_options(
+    options: dict[str, Any], where: str, own_names: tuple[str, ...] = OWN_OPTIONS
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """*options* as those that are no settings, by *own_names*, and checked settings.
 
-    From Python 3.13 on a `classmethod` object binds whatever it holds as a plain function would be, so
-    it cannot hold the command itself.
+    Raises `ConfigurationError`, blaming *where*.
     """
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        return self._inner.__get__(type(instance) if owner is None else owner)
-
-
-def _options(options: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """*options* as the command's own ones and checked settings."""
-    own = {name: options[name] for name in OWN_OPTIONS if name in options}
+    own = {name: options[name] for name in own_names if name in options}
     if "tools" in own:
         own["tools"] = as_tools(own["tools"], where)
-    settings = {name: value for name, value in options.items() if name not in OWN_OPTIONS}
-    return own, check_settings(settings, where, OWN_OPTIONS) if settings else {}
+    if not isinstance(chat := own.get("conversation"), Conversation | None):
+        raise ConfigurationError(f"{where}: conversation must be a Conversation, not {chat!r:.80}")
+    settings = {name: value for name, value in options.items() if name not in own_names}
+    return own, check_settings(settings, where, own_names) if settings else {}
+
+
+def _evaluated(output: Any, function: Callable[..., Any]) -> Any:
+    """*output* with what it names as text (`list["Node"]`) in place, by the names that *function* sees."""
+    if output is None or isinstance(output, type):
+        return output
+    from alloy.typed.annotations import hints_of, namespace_of
+
+    def holder() -> None:
+        """Has *output* for an annotation."""
+
+    holder.__annotations__ = {"output": output}
+    plain = inspect.unwrap(getattr(function, "__func__", function))
+    try:
+        return hints_of(holder, {**getattr(plain, "__globals__", {}), **namespace_of(plain, None)})["output"]
+    except (NameError, TypeError, SyntaxError) as error:
+        raise ConfigurationError(f"output={output!r} does not resolve: {error}") from error
+
+
+def _check_has_class(function: Any, args: Any, kwargs: Any) -> None:
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_varnames[:1] != ("cls",) or isinstance(function, MethodType):
+        return
+    if "." not in function.__qualname__.rpartition("<locals>.")[2]:
+        return  # no method, but a function with a parameter of that name
+    if "cls" not in kwargs and not (args and isinstance(args[0], type)):
+        raise ConfigurationError(
+            f"{function.__qualname__}() does not know its class: from Python 3.13 on, @classmethod binds a "
+            "command for plain calls only; write @command above @classmethod"
+        )
 
 
 def _bind(unbound: _Base[..., Any], instance: object) -> Any:
-    return unbound.__get__(instance)
+    return unbound._bound_to(instance)
 
 
 def _with_options(base: _Base[..., Any], options: dict[str, Any]) -> Any:
-    return base.with_options(**options)
+    return base._with_options(options)
 
 
 def _rebuild(kind: type[_Base[..., Any]], parts: dict[str, Any]) -> _Base[..., Any]:

@@ -16,9 +16,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alloy.errors import AlloyError, ConfigurationError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from alloy.options import Settings
 
 __all__ = ["Config", "configure", "use_config"]
 
@@ -226,7 +231,7 @@ _process: dict[str, Any] = {}
 _scope: ContextVar[Mapping[str, Any] | None] = ContextVar("alloy_config", default=None)
 
 
-def configure(**settings: Any) -> None:
+def configure(**settings: Unpack[Settings]) -> None:
     """Set defaults for this process, by the names of `Config`'s fields; others stay as they are.
 
     Raises `ConfigurationError` for an unknown name or a value of the wrong type, and then sets
@@ -237,7 +242,7 @@ def configure(**settings: Any) -> None:
 
 
 @contextmanager
-def use_config(**settings: Any) -> Iterator[None]:
+def use_config(**settings: Unpack[Settings]) -> Iterator[None]:
     """Set defaults for a `with` block, also in the threads and tasks that Alloy starts in it.
 
     Blocks nest. Raises `ConfigurationError` as `configure` does.

@@ -8,17 +8,27 @@ result. A predicate with one parameter that is no argument's name gets `inspect.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from types import MethodType
+from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from alloy.errors import ConfigurationError, ToolError
 
-__all__ = ["Contracts", "ensure", "require", "split"]
+__all__ = ["Contracts", "ensure", "is_async", "require", "signature_of", "split"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
 Predicate = Callable[..., Any]
+# To checkers, so that strict ones know the parameters of a lambda: `...` alone leaves them unknown.
+PredicateOf = (
+    Callable[[Any], object]
+    | Callable[[Any, Any], object]
+    | Callable[[Any, Any, Any], object]
+    | Callable[P, object]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +46,21 @@ class Clause:
                 holds = self.predicate(**{name: values[name] for name in self.takes})
             else:
                 holds = self.predicate(whole)
+            if inspect.iscoroutine(holds):
+                holds.close()
+                raise TypeError("it is async, and a coroutine would always count as true")
+            kept = bool(holds)
         except Exception as error:  # noqa: BLE001 - a check that cannot be made does not hold
             return f"{self.message} (the check failed: {type(error).__name__}: {error})"
-        return None if holds else self.message
+        return None if kept else self.message
 
 
 @dataclass(frozen=True)
 class Contracts:
-    """The clauses of one function, in the order in which they are written."""
+    """The clauses of one function, in the order in which they are written.
+
+    Of a method they see the instance too, by the name of its first parameter.
+    """
 
     function: Callable[..., Any]
     requires: tuple[Clause, ...] = ()
@@ -51,13 +68,15 @@ class Contracts:
 
     @cached_property
     def _signature(self) -> inspect.Signature:
-        return inspect.signature(self.function)
+        return signature_of(getattr(self.function, "__func__", self.function))
 
     def __bool__(self) -> bool:
         return bool(self.requires or self.ensures)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
         """The arguments of a call by name, defaults included. Raises `TypeError` as the call would."""
+        if isinstance(self.function, MethodType):
+            args = (self.function.__self__, *args)
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound
@@ -74,12 +93,10 @@ class Contracts:
         """The same clauses on another function: a method, say."""
         return replace(self, function=function)
 
-    def with_require(self, clause: Clause) -> Contracts:
-        """These, and one that is written above them."""
-        return replace(self, requires=(clause, *self.requires))
-
-    def with_ensure(self, clause: Clause) -> Contracts:
-        """As `with_require`."""
+    def with_clause(self, kind: str, clause: Clause) -> Contracts:
+        """These, and one that is written above them, in `@require` or `@ensure`."""
+        if kind == "require":
+            return replace(self, requires=(clause, *self.requires))
         return replace(self, ensures=(clause, *self.ensures))
 
     def guard(self, name: str) -> Callable[..., Any]:
@@ -90,7 +107,7 @@ class Contracts:
             _raise(self.before(bound), name)
             return bound
 
-        if inspect.iscoroutinefunction(self.function):
+        if is_async(self.function):
 
             @wraps(self.function)
             async def guarded_async(*args: Any, **kwargs: Any) -> Any:
@@ -123,31 +140,35 @@ class Contracted(Protocol):
         """The contracts so far."""
 
 
-def require(predicate: Predicate, message: str = "") -> Callable[[F], F]:
+def require(predicate: PredicateOf[P], message: str = "") -> Callable[[F], F]:
     """Demand that *predicate* holds before the function runs; stands above or below `@tool`, `@command`.
 
     A model that calls a tool against it gets *message* as the result. A direct call raises `ToolError`,
     a command `CommandError`. Raises `ConfigurationError` for a predicate that is async or asks for
     arguments that the function does not have.
     """
-
-    def decorate(target: F) -> F:
-        clause = _clause("require", predicate, message, _contracts(target).function)
-        return cast(F, _changed(target, lambda contracts: contracts.with_require(clause)))
-
-    return decorate
+    return _decorator("require", predicate, message)
 
 
-def ensure(predicate: Predicate, message: str = "") -> Callable[[F], F]:
+def ensure(predicate: PredicateOf[P], message: str = "") -> Callable[[F], F]:
     """Demand that *predicate* holds of the result; stands above or below `@tool`, `@command`.
 
     A model whose tool call ends against it gets *message*; a model whose *answer* does is asked again,
     then the command raises `PostconditionError`. Raises as `require` does.
     """
+    return _decorator("ensure", predicate, message)
 
-    def decorate(target: F) -> F:
-        clause = _clause("ensure", predicate, message, _contracts(target).function)
-        return cast(F, _changed(target, lambda contracts: contracts.with_ensure(clause)))
+
+def _decorator(kind: str, predicate: Predicate, message: str) -> Callable[[F], F]:
+    def decorate(target: Any) -> Any:
+        if isinstance(target, staticmethod | classmethod):
+            return type(target)(decorate(target.__func__))
+        if not callable(target):
+            raise ConfigurationError(
+                f"@{kind} needs a function, not {target!r}: see @{kind}(predicate, message)"
+            )
+        clause = _clause(kind, predicate, message, _contracts(target).function)
+        return _changed(target, lambda contracts: contracts.with_clause(kind, clause))
 
     return decorate
 
@@ -158,9 +179,32 @@ def split(function: Callable[..., Any]) -> tuple[Callable[..., Any], Contracts]:
     return contracts.function, contracts
 
 
+def is_async(function: Any) -> bool:
+    """Whether calling *function* gives a coroutine."""
+    return inspect.iscoroutinefunction(function) or (
+        callable(function) and inspect.iscoroutinefunction(type(function).__call__)
+    )
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """As `inspect.signature`; names in annotations may still be missing."""
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
+
+        return inspect.signature(function, annotation_format=Format.FORWARDREF)
+    return inspect.signature(function)
+
+
 def _contracts(target: Any) -> Contracts:
+    if isinstance(target, MethodType):
+        contracts = _contracts(target.__func__)
+        return contracts.of(MethodType(contracts.function, target.__self__))
     found = getattr(target, "__alloy_contracts__", None)
-    return found if isinstance(found, Contracts) else Contracts(target)
+    if not isinstance(found, Contracts):
+        return Contracts(target)
+    # functools.wraps copies the attribute to whatever is wrapped round a guard, but not its meaning.
+    own = isinstance(target, Contracted) or getattr(target, "__wrapped__", None) is found.function
+    return found if own else Contracts(target)
 
 
 def _changed(target: Any, change: Callable[[Contracts], Contracts]) -> Any:
@@ -177,20 +221,21 @@ def _clause(kind: str, predicate: Predicate, message: str, function: Callable[..
     where = f"@{kind} on {name}()"
     if not callable(predicate):
         raise ConfigurationError(f"{where}: the predicate must be callable, not {predicate!r}")
-    if inspect.iscoroutinefunction(predicate):
+    if is_async(predicate):
         raise ConfigurationError(f"{where}: the predicate is async; a coroutine would always count as true")
     message = message or f"the {'pre' if kind == 'require' else 'post'}condition of {name} does not hold"
     if not isinstance(message, str):
         raise ConfigurationError(f"{where}: the message must be a str, not {message!r}")
     try:
         parameters = inspect.signature(predicate).parameters
-    except ValueError:  # some builtins tell nobody what they take
+    except (TypeError, ValueError):  # some builtins tell nobody what they take
         return Clause(predicate, message, ())
     wanted = [p.name for p in parameters.values() if p.default is p.empty and p.kind not in _VARIADIC]
-    known = [*inspect.signature(function).parameters, *(["result"] if kind == "ensure" else [])]
+    known = list(signature_of(getattr(function, "__func__", function)).parameters)
+    known += ["result"] if kind == "ensure" else []
     if wanted and all(parameter in known for parameter in wanted) and not _positional_only(parameters):
         return Clause(predicate, message, tuple(wanted))
-    if len(wanted) == 1 or (not wanted and parameters):
+    if len(wanted) <= 1 and _takes_one(parameters, wanted):
         return Clause(predicate, message, ())
     raise ConfigurationError(
         f"{where}: the predicate asks for {', '.join(wanted) or 'nothing'}; it can name {', '.join(known)}, "
@@ -199,6 +244,12 @@ def _clause(kind: str, predicate: Predicate, message: str, function: Callable[..
 
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _takes_one(parameters: Mapping[str, inspect.Parameter], wanted: list[str]) -> bool:
+    """Whether what is *wanted*, one parameter or none, can be given by position."""
+    taker = parameters[wanted[0]] if wanted else next(iter(parameters.values()), None)
+    return taker is not None and taker.kind not in (taker.KEYWORD_ONLY, taker.VAR_KEYWORD)
 
 
 def _positional_only(parameters: Mapping[str, inspect.Parameter]) -> bool:

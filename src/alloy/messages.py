@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from alloy.parts import Part
 
 __all__ = [
     "Delta",
+    "Echo",
     "Endpoint",
     "Finish",
     "Message",
@@ -122,13 +123,20 @@ class User:
         return (self.content,) if isinstance(self.content, str) else self.content
 
 
+class Echo(NamedTuple):
+    """A turn as its provider made it, to be sent back untouched: *by* names the backend, *data* is JSON."""
+
+    by: str
+    data: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One turn of the model, whole.
 
     *text* is the answer only: no reasoning, no commentary, no refusal. *explanation* is what the
     model or the provider said about a refusal or a filtered answer. *echo* is the turn in the
-    provider's own form, opaque, for `encode` to send back untouched in the next request.
+    provider's own form, for `encode` to send back untouched in the next request.
     """
 
     text: str = ""
@@ -139,7 +147,7 @@ class Reply:
     id: str = ""
     reasoning: str = ""
     explanation: str = ""
-    echo: Any = None
+    echo: Echo | None = None
 
 
 @dataclass(frozen=True, slots=True)

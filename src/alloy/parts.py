@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Self
 
 from alloy.errors import CommandError
 
-__all__ = ["Document", "Image", "Message", "Part"]
+__all__ = ["Document", "Image", "Message", "Part", "Prompt"]
 
 # How files of each kind begin: https://mimesniff.spec.whatwg.org, and RFC 8118 for PDF.
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -115,6 +115,10 @@ class Message:
             raise CommandError(f"a Message's role is 'user' or 'assistant', not {self.role!r}")
         if self.role == "assistant" and not isinstance(self.content, str):
             raise CommandError("an assistant's Message holds one str")
+
+
+Prompt = str | Sequence[str | Image | Document | Message]
+"""What a prompt function may return, and what `ask` takes."""
 
 
 def _sniffed(data: bytes, name: str) -> str:

@@ -3,30 +3,64 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from alloy.errors import CommandError, ConfigurationError
+from alloy.messages import Reply, Turn, User
+from alloy.parts import Document, Image, Message, Part, Prompt
 
-__all__ = ["check_prompt", "check_returns_prompt"]
+__all__ = ["check_returns_prompt", "read_prompt"]
 
 
-def check_prompt(prompt: object, where: str) -> str:
-    """*prompt*, if it is one. Raises `CommandError`."""
+def read_prompt(prompt: object, where: str) -> tuple[Turn, ...]:
+    """The turns that *prompt* stands for, the user's word last. Raises `CommandError` for what is none."""
     if isinstance(prompt, str):
-        return prompt
+        return (User(prompt),)
     if inspect.iscoroutine(prompt):
         prompt.close()
+        raise CommandError(f"{where} returned a coroutine as its prompt: make the command `async def`")
+    if not isinstance(prompt, list | tuple):
         raise CommandError(
-            f"{where} returned a coroutine as its prompt: make it `async def`, or do not await in it"
+            f"{where} must return its prompt as str, or as a list of str, Image, Document and Message, "
+            f"but returned {type(prompt).__name__}: {prompt!r:.80}"
         )
+    turns: list[Turn] = []
+    said: list[Part] = []
+    for part in prompt:
+        if not isinstance(part, Message):
+            said.append(_checked(part, where))
+            continue
+        turns += _user_turn(said)
+        said.clear()
+        if part.role == "assistant":
+            turns.append(Reply(str(part.content)))
+        else:
+            content = [part.content] if isinstance(part.content, str) else part.content
+            turns += _user_turn([_checked(piece, where) for piece in content])
+    turns += _user_turn(said)
+    if not turns or not isinstance(turns[-1], User):
+        raise CommandError(f"{where} must end its prompt with what the user says")
+    return tuple(turns)
+
+
+def _checked(part: object, where: str) -> Part:
+    if isinstance(part, str | Image | Document):
+        return part
     raise CommandError(
-        f"{where} must return its prompt as str, but returned {type(prompt).__name__}: {prompt!r:.80}"
+        f"{where} has a {type(part).__name__} in its prompt; it may hold str, Image, Document and Message"
     )
 
 
+def _user_turn(parts: list[Part]) -> list[Turn]:
+    if not parts:
+        return []
+    only_text = len(parts) == 1 and isinstance(parts[0], str)
+    return [User(parts[0] if only_text else tuple(parts))]  # type: ignore[arg-type]
+
+
 def check_returns_prompt(function: Callable[..., Any], where: str) -> None:
-    """Raise `ConfigurationError` unless *function* is annotated to return `str`."""
+    """Raise `ConfigurationError` unless *function* is annotated to return a `str` or a list of parts."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigurationError(f"{where} yields; its body must return the prompt as one str")
     annotation = _return_annotation(function)
@@ -35,13 +69,11 @@ def check_returns_prompt(function: Callable[..., Any], where: str) -> None:
             f"{where} has no return annotation: write `-> str`, for its body returns the prompt; "
             "the answer's type goes into @command(output=…)"
         )
-    if not _is_text(annotation):
-        shown = (
-            annotation if isinstance(annotation, str) else getattr(annotation, "__name__", repr(annotation))
-        )
+    if not _is_text(annotation) and not _is_list_of_parts(annotation):
+        shown = annotation.__name__ if isinstance(annotation, type) else annotation
         raise ConfigurationError(
-            f"{where} is annotated `-> {shown}`, but its body returns the prompt: write `-> str` and "
-            f"@command(output={shown})"
+            f"{where} is annotated `-> {shown}`, but its body returns the prompt: write `-> str` (or a list "
+            f"of parts, such as `-> list[str | Image]`) and @command(output={shown})"
         )
 
 
@@ -85,3 +117,14 @@ def _is_text(annotation: Any) -> bool:
     return (inner is not None and inner is not annotation and _is_text(inner)) or (
         getattr(annotation, "_name", None) == "LiteralString"
     )
+
+
+def _is_list_of_parts(annotation: Any) -> bool:
+    """Whether it is a list that may hold more than text: `list[str]` alone is meant for the answer."""
+    if annotation == Prompt:
+        return True
+    if getattr(annotation, "__origin__", None) not in (list, tuple, Sequence):
+        return False
+    kinds = [kind for kind in annotation.__args__ if kind is not ...]
+    members = {member for kind in kinds for member in getattr(kind, "__args__", (kind,))}
+    return members <= {str, Image, Document, Message} and members != {str}

@@ -12,7 +12,6 @@ from alloy.messages import Delta, TextDelta, ToolResult, Turn, Usage
 __all__ = ["AsyncStream", "Result", "Stream"]
 
 T_co = TypeVar("T_co", covariant=True)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Result(Generic[T_co]):
     downgrades: tuple[str, ...] = ()
 
 
-class Stream(Generic[T]):
+class Stream(Generic[T_co]):
     """The text of an answer as it arrives, and at its end the value.
 
     Iterate it for pieces of text (`str`). `result()` reads what is left and gives the `Result`. Use it
@@ -49,9 +48,9 @@ class Stream(Generic[T]):
     Iterating raises what the call would raise; text that has already come out is never said twice.
     """
 
-    def __init__(self, deltas: Generator[Delta, None, Result[T]]) -> None:
+    def __init__(self, deltas: Generator[Delta, None, Result[T_co]]) -> None:
         self._deltas = deltas
-        self._result: Result[T] | None = None
+        self._result: Result[T_co] | None = None
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -67,7 +66,7 @@ class Stream(Generic[T]):
                 self._result = done.value
             raise StopIteration from None
 
-    def result(self) -> Result[T]:
+    def result(self) -> Result[T_co]:
         """The whole result, after reading what is left. Raises `RuntimeError` once closed early."""
         for _ in self:
             pass
@@ -79,7 +78,7 @@ class Stream(Generic[T]):
         """End the request now, if it still runs."""
         self._deltas.close()
 
-    def __enter__(self) -> Stream[T]:
+    def __enter__(self) -> Stream[T_co]:
         return self
 
     def __exit__(
@@ -88,12 +87,12 @@ class Stream(Generic[T]):
         self.close()
 
 
-class AsyncStream(Generic[T]):
+class AsyncStream(Generic[T_co]):
     """`Stream` for `async for` and `async with`; nothing is sent before the first piece is awaited."""
 
-    def __init__(self, parts: AsyncGenerator[Delta | Result[T], None]) -> None:
+    def __init__(self, parts: AsyncGenerator[Delta | Result[T_co], None]) -> None:
         self._parts = parts
-        self._result: Result[T] | None = None
+        self._result: Result[T_co] | None = None
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self
@@ -107,7 +106,7 @@ class AsyncStream(Generic[T]):
             elif isinstance(part, Result):
                 self._result = part
 
-    async def result(self) -> Result[T]:
+    async def result(self) -> Result[T_co]:
         """The whole result, after reading what is left. Raises `RuntimeError` once closed early."""
         async for _ in self:
             pass
@@ -119,7 +118,7 @@ class AsyncStream(Generic[T]):
         """End the request now, if it still runs."""
         await self._parts.aclose()
 
-    async def __aenter__(self) -> AsyncStream[T]:
+    async def __aenter__(self) -> AsyncStream[T_co]:
         return self
 
     async def __aexit__(

@@ -6,35 +6,39 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable
-from functools import cached_property, update_wrapper
+from dataclasses import replace
+from functools import cached_property, partial, update_wrapper
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from alloy.contracts import Contracts, split
+from alloy.contracts import Contracts, is_async, signature_of, split
 from alloy.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from alloy.typed.signature import Signature
 
-__all__ = ["Tool", "as_tool", "as_tools", "by_reference", "tool"]
+__all__ = ["ClassMember", "Tool", "adopt", "as_tool", "as_tools", "by_reference", "tool"]
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S")
 
 # What every provider accepts: the narrowest of their published rules.
 LEGAL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 
 
-class Tool(Generic[P, R]):
+class Tool(Generic[P, R_co]):
     """A function that a model may call, and that is called from Python as before, contracts included."""
 
     __name__: str
     __qualname__: str
-    __wrapped__: Callable[P, R]
+    __wrapped__: Callable[P, R_co]
 
     def __init__(
         self,
-        function: Callable[P, R],
+        function: Callable[P, R_co],
         *,
         name: str | None = None,
         description: str | None = None,
@@ -42,9 +46,9 @@ class Tool(Generic[P, R]):
         like: Callable[..., Any] | None = None,
     ) -> None:
         """Wrap *function*. *like* is the function whose signature and docstring the tool has."""
-        update_wrapper(self, like or function)
+        adopt(self, like or function)
         self._function, self._like = function, like or function
-        self.name = name or str(getattr(self._like, "__name__", type(self._like).__name__))
+        self.name = _name(self._like) if name is None else name
         self.is_async = is_async(function)
         self._description = description
         self._origin: tuple[Callable[..., Any], Any] | None = None
@@ -52,18 +56,32 @@ class Tool(Generic[P, R]):
         _check(self.name, self._like, named=name is not None)
         self._call = self.__alloy_contracts__.guard(self.name) if self.__alloy_contracts__ else function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function. Raises `ToolError` where one of its contracts does not hold."""
-        result: R = self._call(*args, **kwargs)
+        result: R_co = self._call(*args, **kwargs)
         return result
 
-    def __get__(self, instance: object, owner: type | None = None) -> Tool[..., R]:
+    # For checkers: a class method's tool, a method's, and a static method's or the class's own.
+    @overload
+    def __get__(  # type: ignore[misc]  # mypy does not see that a tool is callable with a class first
+        self: Callable[Concatenate[type[S], Q], Any], instance: S | None, owner: type[S], /
+    ) -> Tool[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(
+        self: Callable[Concatenate[S, Q], Any], instance: S, owner: type | None = None, /
+    ) -> Tool[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
+    def __get__(self, instance: object, owner: type | None = None, /) -> Any:
         """The tool of *instance*, as a method is."""
-        if instance is None:
+        if instance is None or isinstance(self._function, MethodType):
             return self
         method = MethodType(self._function, instance)
-        contracts = self.__alloy_contracts__.of(method)
-        bound = Tool(method, name=self.name, description=self._description, contracts=contracts)
+        like = MethodType(self._like, instance)
+        contracts = self.__alloy_contracts__.of(like)
+        bound = Tool(method, name=self.name, description=self._description, contracts=contracts, like=like)
         bound._origin = _bind, (self, instance)
         return bound
 
@@ -72,25 +90,49 @@ class Tool(Generic[P, R]):
         """The compiled parameters. Raises `ConfigurationError` for a type that has no schema."""
         from alloy.typed.signature import compile_signature
 
-        return compile_signature(self._like)
+        compiled = compile_signature(self._like, name=self.name)
+        return compiled if self._description is None else replace(compiled, description=self._description)
 
     @property
     def description(self) -> str:
         """What the model reads about the tool: the docstring, unless it was given."""
-        return self.signature.description if self._description is None else self._description
+        return self.signature.description
 
-    def __alloy_with__(self, change: Callable[[Contracts], Contracts]) -> Tool[P, R]:
-        contracts = change(self.__alloy_contracts__)
-        return Tool(self._function, name=self.name, description=self._description, contracts=contracts)
+    def __alloy_with__(self, change: Callable[[Contracts], Contracts]) -> Tool[P, R_co]:
+        return self._changed(contracts=change(self.__alloy_contracts__))
+
+    def _changed(self, **changes: Any) -> Tool[P, R_co]:
+        parts: dict[str, Any] = {
+            "name": self.name,
+            "description": self._description,
+            "contracts": self.__alloy_contracts__,
+            "like": self._like,
+        }
+        return Tool(self._function, **(parts | changes))
 
     def __repr__(self) -> str:
-        return f"<tool {self.name}{inspect.signature(self._like)}>"
+        return f"<tool {self.name}{signature_of(self._like)}>"
 
     def __reduce__(self) -> Any:
-        parts = self._function, self.name, self._description, self.__alloy_contracts__
+        contracts = self.__alloy_contracts__ or None  # without a clause there is nothing to carry
+        like = None if self._like is self._function else self._like
+        parts = self._function, self.name, self._description, contracts, like
         return by_reference(self) or self._origin or (_rebuild, parts)
 
 
+class ToolDecorator(Protocol):
+    """What `@tool(…)` with options is."""
+
+    def __call__(self, function: Callable[P, R], /) -> Tool[P, R]:
+        """Make *function* a tool."""
+
+
+@overload
+def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
+@overload
+def tool(
+    function: None = None, /, *, name: str | None = None, description: str | None = None
+) -> ToolDecorator: ...
 def tool(function: Any = None, /, *, name: str | None = None, description: str | None = None) -> Any:
     """Make a function a tool: `@tool`, or `@tool(name=…, description=…)`.
 
@@ -101,8 +143,15 @@ def tool(function: Any = None, /, *, name: str | None = None, description: str |
     """
 
     def decorate(function: Any) -> Any:
-        if isinstance(function, staticmethod | classmethod):
-            return type(function)(decorate(function.__func__))
+        if isinstance(function, classmethod):
+            return ClassMember(decorate(function.__func__))
+        if isinstance(function, staticmethod):
+            return staticmethod(decorate(function.__func__))
+        if (convert := getattr(function, "__alloy_tool__", None)) is not None:
+            function = convert()
+        if isinstance(function, Tool):
+            given = {"name": name, "description": description}
+            return function._changed(**{key: value for key, value in given.items() if value is not None})
         if not callable(function):
             raise ConfigurationError(f"@tool needs a function, not {function!r}")
         plain, contracts = split(function)
@@ -111,11 +160,25 @@ def tool(function: Any = None, /, *, name: str | None = None, description: str |
     return decorate if function is None else decorate(function)
 
 
+class ClassMember(classmethod):  # type: ignore[type-arg]  # the class is not subscriptable when run
+    """A `classmethod` that asks the tool or command in it to bind itself.
+
+    Up to Python 3.12 `classmethod` did so too; from 3.13 on it binds whatever it holds as it does a
+    function, and what is more than a function loses the class.
+    """
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self.__func__.__get__(type(instance) if owner is None else owner)
+
+
 def as_tool(candidate: Any) -> Tool[..., Any]:
     """What stands in `tools=` as a `Tool`: a tool, a command, or a plain function."""
+    if isinstance(candidate, MethodType) and not inspect.isfunction(candidate.__func__):
+        # @classmethod above @tool or @command, from Python 3.13 on: see ClassMember.
+        candidate = candidate.__func__.__get__(candidate.__self__)
     if (convert := getattr(candidate, "__alloy_tool__", None)) is not None:
         candidate = convert()
-    made: Tool[..., Any] = candidate if isinstance(candidate, Tool) else tool(candidate)
+    made: Tool[..., Any] = candidate if isinstance(candidate, Tool) else tool()(candidate)
     return made
 
 
@@ -123,7 +186,12 @@ def as_tools(candidates: Any, where: str) -> tuple[Tool[..., Any], ...]:
     """`tools=` as tools. Raises `ConfigurationError` for what is no tool and for a name that stands twice."""
     if not isinstance(candidates, Iterable) or isinstance(candidates, str):
         raise ConfigurationError(f"{where}: tools must be a list of tools, not {candidates!r}")
-    tools = tuple(as_tool(candidate) for candidate in candidates)
+    try:
+        tools = tuple(as_tool(candidate) for candidate in candidates)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+    for tool in tools:
+        _check_bound(tool, where)
     names = [tool.name for tool in tools]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -133,19 +201,29 @@ def as_tools(candidates: Any, where: str) -> tuple[Tool[..., Any], ...]:
     return tools
 
 
-def is_async(function: Any) -> bool:
-    """Whether calling *function* gives a coroutine."""
-    return inspect.iscoroutinefunction(function) or (
-        callable(function) and inspect.iscoroutinefunction(type(function).__call__)
-    )
+def adopt(wrapper: Any, function: Callable[..., Any]) -> None:
+    """As `functools.update_wrapper`, but an attribute of *function* never hides one of *wrapper*'s class."""
+    update_wrapper(wrapper, function)
+    for name in list(wrapper.__dict__):
+        if not name.startswith("__") and hasattr(type(wrapper), name):
+            del wrapper.__dict__[name]
 
 
-def by_reference(target: Any) -> str | None:
-    """The name under which pickle finds *target* again, as it does functions; `None` if it is not there."""
-    found: Any = sys.modules.get(target.__module__)
-    for part in target.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return target.__qualname__ if found is target else None
+def by_reference(target: Any) -> str | tuple[Callable[..., Any], Any] | None:
+    """How pickle finds *target* again: by its name, as functions; `None` if it is not there."""
+    home: Any = sys.modules.get(target.__module__)
+    name: str = getattr(target, "__qualname__", "")
+    *path, last = name.split(".")
+    for part in path:
+        home = getattr(home, part, None)
+    if getattr(home, last, None) is target:
+        return name
+    # What a class holds as its classmethod is only there unbound when nobody asks the class for it.
+    return (_held, (home, last)) if _held(home, last) is target else None
+
+
+def _held(home: Any, name: str) -> Any:
+    return getattr(inspect.getattr_static(home, name, None), "__func__", None)
 
 
 def _bind(unbound: Tool[..., Any], instance: object) -> Tool[..., Any]:
@@ -153,9 +231,28 @@ def _bind(unbound: Tool[..., Any], instance: object) -> Tool[..., Any]:
 
 
 def _rebuild(
-    function: Callable[..., Any], name: str, description: str | None, contracts: Contracts
+    function: Callable[..., Any],
+    name: str,
+    description: str | None,
+    contracts: Contracts | None,
+    like: Callable[..., Any] | None,
 ) -> Tool[..., Any]:
-    return Tool(function, name=name, description=description, contracts=contracts)
+    return Tool(function, name=name, description=description, contracts=contracts, like=like)
+
+
+def _name(function: Any) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _check_bound(tool: Tool[..., Any], where: str) -> None:
+    first = next(iter(signature_of(tool._like).parameters.values()), None)
+    if first is not None and first.name in ("self", "cls") and first.annotation is first.empty:
+        raise ConfigurationError(
+            f"{where}: the tool {tool.name!r} is a method that belongs to nothing yet: "
+            f"take it from an instance, as in tools=[thing.{tool.name}]"
+        )
 
 
 def _check(name: str, function: Callable[..., Any], *, named: bool) -> None:

@@ -38,7 +38,8 @@ class Question(Generic[T]):
     *read* turns the answer's text into a value or raises an `AnswerError`; *check* says what is
     wrong with a value, or `None`. *optional* means that no answer is one too. *output_apart* asks for
     the typed answer in a last turn without tools. *downgrades* names what Alloy stands in for from the
-    start, and *learn* is told what it turns out to have to.
+    start, and *learn* is told what it turns out to have to. *keep* is given all that was said when a
+    value came of it.
     """
 
     request: Request
@@ -51,6 +52,7 @@ class Question(Generic[T]):
     policy: Policy = field(default_factory=Policy)
     downgrades: tuple[str, ...] = ()
     learn: Callable[[str], None] = lambda _: None
+    keep: Callable[[tuple[Turn, ...]], None] = lambda _: None
 
 
 _UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
@@ -113,10 +115,12 @@ def converse(question: Question[T]) -> Script[Result[T]]:
     """
     log = _Log(question)
     try:
-        return (yield from _converse(question, log))
+        result = yield from _converse(question, log)
     except AlloyError as error:
         error.usage, error.transcript = log.usage, tuple(log.messages)
         raise
+    question.keep(result.transcript)
+    return result
 
 
 def _converse(question: Question[T], log: _Log) -> Script[Result[T]]:

@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
 from alloy.backends.base import Backend, Capabilities, resolve
+from alloy.chat import Conversation
 from alloy.config import Config
 from alloy.engine.conversation import Question
 from alloy.engine.learned import Place, lacking, learn
@@ -62,16 +63,18 @@ def prepare(
     settings: Config,
     tools: Sequence[Runnable] = (),
     check: Callable[[Any], str | None] | None = None,
+    conversation: Conversation | None = None,
     spoken: bool = False,
 ) -> Job[Any]:
     """Make everything ready that can be known before the first request; nothing is sent.
 
-    *turns* is what is said, the user's word last. *output* is the answer's type, *check* says what is
+    *turns* is what is said, the user's word last; it goes on from *conversation*, which remembers the
+    outcome. *output* is the answer's type, *check* says what is
     wrong with a value, and *spoken* says that replies are streamed to the caller. Raises
     `ConfigurationError`.
     """
-    if isinstance(turns, str):
-        turns = (User(turns),)
+    if conversation is not None:
+        turns = (*conversation.turns, *turns)
     backend, model = resolve(settings.model, settings.backend)
     can = backend.capabilities(model)
     name = f"{backend.name}:{model}"
@@ -102,6 +105,7 @@ def prepare(
         policy=policy,
         downgrades=downgrades,
         learn=partial(learn, place),
+        keep=_forgets if conversation is None else partial(setattr, conversation, "turns"),
     )
     return Job(
         question=question,
@@ -116,6 +120,10 @@ def prepare(
 
 def _anything(_: Any) -> None:
     """Every value will do."""
+
+
+def _forgets(_: tuple[Turn, ...]) -> None:
+    """A call without a conversation."""
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,89 @@
+"""The public face as type checkers and editors see it; the runtime face is lazy and has the same names."""
+
+from alloy.asking import ask
+from alloy.backends.base import register_backend
+from alloy.chat import Conversation
+from alloy.commands import AsyncCommand, Command, command
+from alloy.config import Config, configure, use_config
+from alloy.contracts import ensure, require
+from alloy.errors import (
+    AlloyError,
+    AnswerError,
+    AuthenticationError,
+    BadReplyError,
+    BadRequestError,
+    CommandError,
+    ConfigurationError,
+    DeadlineError,
+    EmptyAnswerError,
+    FilteredError,
+    ModelNotFoundError,
+    ParseError,
+    PostconditionError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+    RateLimitError,
+    RefusalError,
+    ServerError,
+    ToolError,
+    TruncatedError,
+    TurnLimitError,
+    UnsupportedError,
+)
+from alloy.messages import ToolCall, ToolResult, Usage
+from alloy.parts import Document, Image, Message, Prompt
+from alloy.result import AsyncStream, Result, Stream
+from alloy.tools import Tool, tool
+
+__version__: str
+
+__all__ = [
+    "AlloyError",
+    "AnswerError",
+    "AsyncCommand",
+    "AsyncStream",
+    "AuthenticationError",
+    "BadReplyError",
+    "BadRequestError",
+    "Command",
+    "CommandError",
+    "Config",
+    "ConfigurationError",
+    "Conversation",
+    "DeadlineError",
+    "Document",
+    "EmptyAnswerError",
+    "FilteredError",
+    "Image",
+    "Message",
+    "ModelNotFoundError",
+    "ParseError",
+    "PostconditionError",
+    "Prompt",
+    "ProviderConnectionError",
+    "ProviderError",
+    "ProviderTimeoutError",
+    "RateLimitError",
+    "RefusalError",
+    "Result",
+    "ServerError",
+    "Stream",
+    "Tool",
+    "ToolCall",
+    "ToolError",
+    "ToolResult",
+    "TruncatedError",
+    "TurnLimitError",
+    "UnsupportedError",
+    "Usage",
+    "__version__",
+    "ask",
+    "command",
+    "configure",
+    "ensure",
+    "register_backend",
+    "require",
+    "tool",
+    "use_config",
+]

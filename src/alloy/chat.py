@@ -1,0 +1,125 @@
+"""`Conversation`: what was said, for the next call to go on from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from alloy.errors import ConfigurationError
+from alloy.messages import Echo, Reply, ToolCall, ToolResult, ToolResults, Turn, User
+from alloy.parts import Document, Image, Part
+
+__all__ = ["Conversation"]
+
+FORMAT = 1
+
+
+class Conversation:
+    """A history that calls continue: `ask("And now?", conversation=chat)`.
+
+    A call that succeeds adds all that was said in it, tools and their results included; one that
+    fails adds nothing. It may go on with another model of another provider. Use it for one call at a
+    time: of two at once, the one that ends last is what it remembers.
+    """
+
+    def __init__(self, turns: tuple[Turn, ...] = ()) -> None:
+        self.turns = tuple(turns)
+
+    def __len__(self) -> int:
+        return len(self.turns)
+
+    def __iter__(self) -> Iterator[Turn]:
+        return iter(self.turns)
+
+    def __repr__(self) -> str:
+        return f"<Conversation of {len(self)} turns>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Conversation) and self.to_json() == other.to_json()
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def copy(self) -> Conversation:
+        """Another one with the same past, to try a different future."""
+        return Conversation(self.turns)
+
+    def to_json(self) -> str:
+        """All of it as JSON text, images and the providers' own turns included.
+
+        What a tool returned is kept as the text that the model saw.
+        """
+        return json.dumps({"alloy": FORMAT, "turns": [_dump_turn(turn) for turn in self.turns]})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Conversation:
+        """The conversation in what `to_json` wrote. Raises `ConfigurationError` for anything else."""
+        try:
+            data = json.loads(text)
+            if data["alloy"] != FORMAT:
+                raise ConfigurationError(
+                    f"this conversation was written in format {data['alloy']!r}; this version reads {FORMAT}"
+                )
+            return cls(tuple(_load_turn(turn) for turn in data["turns"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"this is no conversation that to_json() wrote: {error!r}") from error
+
+
+def _dump_turn(turn: Turn) -> dict[str, Any]:
+    match turn:
+        case User(content=str(text)):
+            return {"user": text}
+        case User():
+            return {"user": [_dump_part(part) for part in turn.parts]}
+        case Reply():
+            return {
+                "assistant": turn.text,
+                "calls": [[call.id, call.name, call.arguments] for call in turn.calls],
+                "echo": None if turn.echo is None else list(turn.echo),
+            }
+        case ToolResults():
+            return {
+                "results": [
+                    [result.call.id, result.name, result.call.arguments, result.content, result.error]
+                    for result in turn.results
+                ]
+            }
+
+
+def _load_turn(data: dict[str, Any]) -> Turn:
+    if "user" in data:
+        said = data["user"]
+        return User(said if isinstance(said, str) else tuple(_load_part(part) for part in said))
+    if "assistant" in data:
+        calls = tuple(ToolCall(*call) for call in data["calls"])
+        echo = None if data["echo"] is None else Echo(*data["echo"])
+        return Reply(text=data["assistant"], calls=calls, echo=echo)
+    return ToolResults(
+        tuple(
+            ToolResult(ToolCall(call_id, name, arguments), content, error=error)
+            for call_id, name, arguments, content, error in data["results"]
+        )
+    )
+
+
+def _dump_part(part: Part) -> str | dict[str, Any]:
+    if isinstance(part, str):
+        return part
+    data = part.base64 if part.data is not None else None
+    return {
+        "kind": part.kind,
+        "url": part.url,
+        "data": data,
+        "media_type": part.media_type,
+        "name": part.name,
+    }
+
+
+def _load_part(data: str | dict[str, Any]) -> Part:
+    if isinstance(data, str):
+        return data
+    from base64 import b64decode
+
+    kind = Image if data["kind"] == Image.kind else Document
+    content = None if data["data"] is None else b64decode(data["data"])
+    return kind(data=content, url=data["url"], media_type=data["media_type"], name=data["name"])

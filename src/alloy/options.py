@@ -1,0 +1,70 @@
+"""The options as type checkers and editors see them; `alloy.config` checks the same names at run time.
+
+For code of your own that passes options on: `def read(text: str, **options: Unpack[CommandOptions])`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+from alloy.chat import Conversation
+from alloy.errors import AlloyError
+
+__all__ = ["AskOptions", "CommandOptions", "Settings"]
+
+
+class _Settings(TypedDict, total=False):
+    model: str | None
+    backend: str | None
+    temperature: float | None
+    max_tokens: int | None
+    top_p: float | None
+    seed: int | None
+    stop: str | Sequence[str] | None
+    reasoning_effort: str | None
+    system: str | None
+    default_system: str | None
+    retry: int
+    retry_on: type[AlloyError] | Collection[type[AlloyError]] | None
+    reask: int
+    timeout: float | None
+    deadline: float | None
+    max_tool_turns: int
+    parallel_tools_max: int
+    tool_errors: Literal["return", "raise"]
+    auto_finalize_missing_output: bool
+    tool_choice: str | None
+    allowed_tools: str | Sequence[str] | None
+    parallel_tools: bool | None
+    prompt_caching: bool | None
+    tool_mode: Literal["auto", "native", "react"]
+    output_mode: Literal["auto", "native", "prompted"]
+    strict_capabilities: bool
+    base_url: str | None
+    api_key: str | None
+    extra: Mapping[str, Mapping[str, Any]]
+
+
+# Closed, for an open TypedDict lets ty accept a misspelt option; a closed one cannot be extended.
+
+
+class Settings(_Settings, closed=True):
+    """What `configure` and `use_config` take: the fields of `Config`, which says what they mean."""
+
+
+class CommandOptions(_Settings, total=False, closed=True):
+    """What `@command(…)` and `with_options` take beside *output*."""
+
+    tools: Iterable[Callable[..., Any]]
+    conversation: Conversation | None
+
+
+class AskOptions(_Settings, total=False, closed=True):
+    """What `ask` takes beside *output*."""
+
+    tools: Iterable[Callable[..., Any]]
+    conversation: Conversation | None
+    context: object

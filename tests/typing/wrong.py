@@ -1,0 +1,113 @@
+"""Wrong uses: each marked line must be an error to every checker, and a mark without one is an error too.
+
+`type: ignore` has mypy's code, and stands for any error of pyright and pyrefly on its line; ty has its own.
+"""
+
+from __future__ import annotations
+
+from alloy import ask, command, configure, require, tool, use_config
+
+
+@command(output=int)
+def count(text: str, *, loud: bool = False) -> str:
+    return f"{text} {loud}"
+
+
+@command
+async def describe(text: str) -> str:
+    return text
+
+
+@tool
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+class Desk:
+    @command
+    def read(self, page: int) -> str:
+        return f"{page}"
+
+
+def returns_int() -> int:
+    return 1
+
+
+async def returns_int_async() -> int:
+    return 1
+
+
+def use(value: object) -> None:
+    """Keep pyrefly from reporting, on every line, a result that nobody uses: it would do for the mark."""
+
+
+# --- arguments of a command and of a tool
+
+use(count(1))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+use(count())  # type: ignore[call-arg]  # ty: ignore[missing-argument]
+use(count("x", quiet=True))  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
+use(count.run(1))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+use(count.stream("x", loud="yes"))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+use(count.with_options(retry=0)(1))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+use(add("1", 2))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+use(add(1))  # type: ignore[call-arg]  # ty: ignore[missing-argument]
+use(Desk().read("one"))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+use(Desk().read.run())  # type: ignore[call-arg]  # ty: ignore[missing-argument]
+
+# --- what a command's body returns
+
+use(command(returns_int))  # type: ignore[arg-type]  # ty: ignore[no-matching-overload]
+use(command(output=int)(returns_int))  # type: ignore[arg-type]  # ty: ignore[no-matching-overload]
+use(command(retry=1)(returns_int_async))  # type: ignore[arg-type]  # ty: ignore[no-matching-overload]
+use(command("prompt"))  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
+
+# --- options
+
+use(command(temprature=0.5))  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
+use(command(output=int, retries=3))  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
+use(command(retry="twice"))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+use(command(model=3))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+use(command(tool_errors="ignore"))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+use(command(tool_mode="reacting"))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+use(command(stop=3))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+use(command(tools=[1]))  # type: ignore[list-item]  # ty: ignore[invalid-argument-type]
+use(command(tools="add"))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+use(command(retry_on=ValueError))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+use(command(extra={"openai": 1}))  # type: ignore[dict-item]  # ty: ignore[invalid-argument-type]
+use(command(output=3))  # type: ignore[call-overload]  # ty: ignore[invalid-type-form]
+use(command(context="no such option here"))  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
+use(count.with_options(modell="m"))  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
+use(count.with_options(timeout="10"))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+use(tool(title="x"))  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
+use(tool(name=3))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+use(require("not callable"))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+configure(modle="m")  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
+configure(retry=None)  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+configure(output=int)  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
+use(use_config(timeout="10"))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+use(use_config(tools=[]))  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
+
+# --- ask
+
+use(ask())  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
+use(ask(1))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+use(ask("x", modell="m"))  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
+use(ask("x", output=3))  # type: ignore[call-overload]  # ty: ignore[invalid-type-form]
+use(ask.run("x", tools=[1]))  # type: ignore[list-item]  # ty: ignore[invalid-argument-type]
+use(ask.stream("x", retry="no"))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+use(ask.request("x", modell="m"))  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
+
+# --- the answer's type is not just anything
+
+text: str = count("x")  # type: ignore[assignment]  # ty: ignore[invalid-assignment]
+number: int = describe("x")  # type: ignore[assignment]  # ty: ignore[invalid-assignment]  # not awaited
+
+
+async def awaited() -> None:
+    use(await describe(1))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+    use(await describe.run())  # type: ignore[call-arg]  # ty: ignore[missing-argument]
+    use(await count("x"))  # type: ignore[misc]  # ty: ignore[invalid-await]
+    number: int = await describe("x")  # type: ignore[assignment]  # ty: ignore[invalid-assignment]
+    value: int = await ask.async_("x", output=str)  # type: ignore[arg-type]  # ty: ignore[invalid-assignment]
+    for _ in describe.stream("x"):  # type: ignore[attr-defined]  # ty: ignore[not-iterable]
+        assert number == value
