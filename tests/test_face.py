@@ -139,7 +139,11 @@ def test_decorating_is_light():
 
 @pytest.mark.parametrize(
     ("options", "more"),
-    [(Settings, set()), (CommandOptions, {"tools"}), (AskOptions, {"tools", "context"})],
+    [
+        (Settings, set()),
+        (CommandOptions, {"tools", "conversation"}),
+        (AskOptions, {"tools", "conversation", "context"}),
+    ],
 )
 def test_checkers_know_the_options_that_exist(options, more):
     """The options as checkers see them are the settings that run time accepts, no more and no fewer."""

@@ -1,0 +1,36 @@
+"""What every test stands on: a clean environment, and a scripted server on loopback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from wire import WireServer
+
+FOREIGN = ("ALLOY_", "OPENAI_", "AZURE_OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, address, proxy or setting of the machine's reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(FOREIGN) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def server() -> Iterator[WireServer]:
+    """A running server; at the end everything that was scripted must have been asked for, and no more."""
+    running = WireServer()
+    try:
+        yield running
+    finally:
+        from alloy.backends.clients import CLIENTS
+
+        CLIENTS.close()
+        running.stop()
+    assert not running.unexpected, f"requests that nothing was scripted for: {running.unexpected}"
+    assert running.leftovers_allowed or not running.leftovers, (
+        f"{running.leftovers} scripted answers were not used"
+    )

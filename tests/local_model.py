@@ -1,0 +1,139 @@
+"""A real llama.cpp server with a tiny random model: its text is noise, its HTTP and JSON grammar are real.
+
+`python local_model.py FILE` writes the model to FILE, serves it on loopback, prints the address and
+runs until its standard input is closed. A process of its own, because the server's threads live in
+native code and outlast the object that started them.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LAYERS, WIDTH, HEADS, INNER, CONTEXT = 1, 32, 2, 64, 8192
+
+# Functionary's form. With `tool_choice: required` the server's grammar then leaves a model nothing but a
+# call; in most others it may talk first, and a random model never stops talking.
+TEMPLATE = """{% for message in messages %}<|start_header_id|>{{ message.role }}<|end_header_id|>
+{{ message.content }}{% for call in message.tool_calls or [] %}>>>{{ call.function.name }}
+{{ call.function.arguments }}{% endfor %}<|eot_id|>{% endfor %}\
+{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>
+
+>>>{% endif %}{# >>>all #}"""
+
+
+def write_model(path: Path) -> None:
+    """Write a LLaMA of random weights whose vocabulary is the 256 bytes and three control tokens."""
+    import numpy as np
+    from gguf import GGUFWriter, TokenType
+
+    special = [(b"<unk>", TokenType.UNKNOWN), (b"<s>", TokenType.CONTROL), (b"</s>", TokenType.CONTROL)]
+    octets = [(f"<0x{byte:02X}>".encode(), TokenType.BYTE) for byte in range(256)]
+    vocabulary = special + octets
+
+    writer = GGUFWriter(path, "llama")
+    writer.add_name("tiny-random")
+    writer.add_context_length(CONTEXT)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(HEADS)
+    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(vocabulary))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([token for token, _ in vocabulary])
+    writer.add_token_scores([0.0] * len(vocabulary))
+    writer.add_token_types([kind for _, kind in vocabulary])
+    writer.add_unk_token_id(0)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template(TEMPLATE)
+
+    draw = np.random.default_rng(7)
+    shapes = {
+        "token_embd.weight": (len(vocabulary), WIDTH),
+        "output.weight": (len(vocabulary), WIDTH),
+        "output_norm.weight": (WIDTH,),
+    }
+    for layer in range(LAYERS):
+        shapes |= {
+            f"blk.{layer}.{name}.weight": shape
+            for name, shape in {
+                "attn_norm": (WIDTH,),
+                "attn_q": (WIDTH, WIDTH),
+                "attn_k": (WIDTH, WIDTH),
+                "attn_v": (WIDTH, WIDTH),
+                "attn_output": (WIDTH, WIDTH),
+                "ffn_norm": (WIDTH,),
+                "ffn_gate": (INNER, WIDTH),
+                "ffn_up": (INNER, WIDTH),
+                "ffn_down": (WIDTH, INNER),
+            }.items()
+        }
+    for name, shape in shapes.items():
+        noise = draw.normal(0.0, 0.3, shape)
+        writer.add_tensor(name, (1.0 + 0 * noise if len(shape) == 1 else noise).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def serve(path: Path) -> None:
+    """Serve the model at *path* until standard input ends; print the server's address when it is up."""
+    import os
+
+    from xllamacpp import CommonParams, Server
+
+    params = CommonParams()
+    params.model.path = str(path)
+    params.model_alias = {"tiny"}
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.n_ctx = CONTEXT
+    params.n_parallel = 2
+    params.n_gpu_layers = 0
+    params.cpuparams.n_threads = 1
+    params.cpuparams_batch.n_threads = 1
+    params.use_jinja = True
+    params.warmup = False
+    params.verbosity = -1
+    server = Server(params)
+    sys.stdout.write(server.listening_address + "\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+    os._exit(0)
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[str]:
+    """Write and serve the model; gives the address, with the `/v1` that the API's paths begin with."""
+    command = [sys.executable, __file__, str(directory / "tiny.gguf")]
+    log = (directory / "server.log").open("w+")
+    with (
+        log,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        assert process.stdin is not None and process.stdout is not None
+        address = process.stdout.readline().strip()
+        if not address:
+            log.seek(0)
+            raise RuntimeError(f"the llama.cpp server did not start:\n{log.read()}")
+        try:
+            yield f"{address}/v1"
+        finally:
+            process.stdin.close()
+
+
+if __name__ == "__main__":
+    model = Path(sys.argv[1])
+    write_model(model)
+    serve(model)
