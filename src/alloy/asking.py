@@ -106,6 +106,9 @@ class Ask:
     def __repr__(self) -> str:
         return "<alloy.ask>"
 
+    def __reduce__(self) -> str:
+        return "ask"
+
 
 ask = Ask()
 

@@ -15,7 +15,7 @@ from alloy.contracts import Contracts, signature_of, split
 from alloy.errors import CommandError, ConfigurationError
 from alloy.prompts import check_returns_prompt, read_prompt
 from alloy.result import AsyncStream, Result, Stream
-from alloy.tools import ClassMember, Tool, adopt, as_tools, by_reference
+from alloy.tools import ClassMember, Tool, adopt, as_tool, as_tools, by_reference
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
@@ -93,8 +93,12 @@ class _Base(Generic[P, T_co]):
         return changed
 
     def __alloy_tool__(self) -> Tool[..., Any]:
-        """The command as another one's tool: its own contracts hold when it is called."""
-        return Tool(self, like=self._function)  # type: ignore[arg-type]
+        """The command as another one's tool: its `@require` speaks to the model that calls it."""
+        contracts = self.__alloy_contracts__
+        free = self.__alloy_with__(Contracts.without_requires)
+        made = Tool(free, like=self._function, contracts=contracts.without_ensures())
+        made._origin = as_tool, (self,)
+        return made
 
     def __repr__(self) -> str:
         return f"<command {self.__name__}{signature_of(self._function)}>"

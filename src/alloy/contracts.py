@@ -93,26 +93,38 @@ class Contracts:
         """The same clauses on another function: a method, say."""
         return replace(self, function=function)
 
+    def without_requires(self) -> Contracts:
+        """The postconditions alone."""
+        return replace(self, requires=())
+
+    def without_ensures(self) -> Contracts:
+        """The preconditions alone."""
+        return replace(self, ensures=())
+
     def with_clause(self, kind: str, clause: Clause) -> Contracts:
         """These, and one that is written above them, in `@require` or `@ensure`."""
         if kind == "require":
             return replace(self, requires=(clause, *self.requires))
         return replace(self, ensures=(clause, *self.ensures))
 
-    def guard(self, name: str) -> Callable[..., Any]:
-        """The function with its contracts: it raises `ToolError` where one does not hold."""
+    def guard(self, name: str, call: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        """The function with its contracts: it raises `ToolError` where one does not hold.
+
+        *call* runs in its place, with the same arguments: the command, where the function is a command's.
+        """
+        inner = call or self.function
 
         def enter(args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
             bound = self.bind(args, kwargs)
             _raise(self.before(bound), name)
             return bound
 
-        if is_async(self.function):
+        if is_async(inner):
 
             @wraps(self.function)
             async def guarded_async(*args: Any, **kwargs: Any) -> Any:
                 bound = enter(args, kwargs)
-                result = await self.function(*args, **kwargs)
+                result = await inner(*args, **kwargs)
                 _raise(self.after(bound, result), name)
                 return result
 
@@ -121,7 +133,7 @@ class Contracts:
         @wraps(self.function)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             bound = enter(args, kwargs)
-            result = self.function(*args, **kwargs)
+            result = inner(*args, **kwargs)
             _raise(self.after(bound, result), name)
             return result
 

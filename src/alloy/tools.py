@@ -54,7 +54,9 @@ class Tool(Generic[P, R_co]):
         self._origin: tuple[Callable[..., Any], Any] | None = None
         self.__alloy_contracts__ = contracts or Contracts(self._like)
         _check(self.name, self._like, named=name is not None)
-        self._call = self.__alloy_contracts__.guard(self.name) if self.__alloy_contracts__ else function
+        self._call = function
+        if self.__alloy_contracts__:
+            self._call = self.__alloy_contracts__.guard(self.name, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function. Raises `ToolError` where one of its contracts does not hold."""
@@ -263,5 +265,9 @@ def _check(name: str, function: Callable[..., Any], *, named: bool) -> None:
         raise ConfigurationError(
             f"{name!r} cannot be a tool's name: letters, digits, _ and -, at most 64, "
             f"and a letter or _ first; {way_out}"
+        )
+    if inspect.isasyncgenfunction(function):
+        raise ConfigurationError(
+            f"the tool {name!r} is an async generator: a model gets one result, return a list"
         )
     check_signature(function, name)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -218,6 +219,8 @@ def _load(name: str, model: str | None) -> Backend:
     if (found := _loaded.get(name)) is not None:
         return found
     with _lock:
+        if (found := _loaded.get(name)) is not None:  # by another thread, meanwhile
+            return found
         source: Any = _registered.get(name)
         if source is None:
             points = [point for point in _entry_points() if point.name == name]
@@ -306,15 +309,11 @@ def status_error(
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, by `retry-after-ms` or `Retry-After` (RFC 9110, 10.2.3: seconds or a date)."""
-    try:
-        return max(0.0, float(headers["retry-after-ms"]) / 1000)
-    except (KeyError, ValueError):
-        pass
     value = headers.get("retry-after", "")
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
+    for text, unit in ((headers.get("retry-after-ms", ""), 1000), (value, 1)):
+        with suppress(ValueError):
+            if (seconds := float(text) / unit) == seconds:  # and so is no NaN
+                return max(0.0, seconds)
     from datetime import UTC
     from email.utils import parsedate_to_datetime
 

@@ -1,0 +1,86 @@
+"""Everything in a module with postponed annotations: hints are text there until somebody needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import pytest
+
+from alloy import ConfigurationError, command, ensure, require, tool
+from alloy.testing import call, replies
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+Text = str
+
+
+@tool
+@require(lambda order: order.lines, "an order needs lines")
+def total(order: Order, rate: Annotated[float, "a factor"] = 1) -> float:
+    """Total of an order."""
+    return rate * sum(line.price for line in order.lines)
+
+
+@command(output="Order", tools=[total])
+@ensure(lambda result: result.lines, "an order needs lines")
+def read(text: str) -> Text:
+    """Read an order."""
+    return text
+
+
+class Desk:
+    """A class with both."""
+
+    @tool
+    def price(self, line: Line) -> float:
+        """Price of a line."""
+        return line.price
+
+    @command(output=list["Line"])
+    def lines(self, text: str) -> str:
+        """Read lines."""
+        return text
+
+
+@dataclass
+class Order:
+    """Defined below all that names it."""
+
+    lines: list[Line]
+
+
+@dataclass
+class Line:
+    """Defined last."""
+
+    price: float
+
+
+def test_names_that_come_later_resolve():
+    """In outputs, in tool parameters and in the fields of their types."""
+    order = Order([Line(2), Line(3)])
+    with replies(call("total", order={"lines": [{"price": 2}, {"price": 3}]}, rate=2), order):
+        done = read.run("x")
+    assert (done.value, done.tool_calls[0].value) == (order, 10)
+    with replies(call("price", line={"price": 2}), [Line(1)]):
+        done = Desk().lines.with_options(tools=[Desk().price]).run("x")
+    assert (done.value, done.tool_calls[0].value) == ([Line(1)], 2)
+
+
+def test_a_name_for_type_checkers_only_is_named():
+    """The error says which name, of which command or tool."""
+
+    @tool
+    def pay(amount: Decimal) -> str:
+        """Pay."""
+        return str(amount)
+
+    with pytest.raises(ConfigurationError, match=r"^read\(\): .*'pay'.*Decimal"), replies():
+        read.with_options(tools=[pay])("x")
+    with pytest.raises(ConfigurationError, match="is annotated `-> Decimal`"):
+
+        @command
+        def wrong() -> Decimal:
+            return ""

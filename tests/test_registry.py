@@ -1,0 +1,375 @@
+"""How a model's name finds its backend, how backends get there, and what they share."""
+
+import importlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alloy import (
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    ModelNotFoundError,
+    ProviderTimeoutError,
+    RateLimitError,
+    ServerError,
+    ask,
+    register_backend,
+)
+from alloy.backends import base
+from alloy.backends.base import (
+    Backend,
+    CancelToken,
+    backend_names,
+    import_sdk,
+    resolve,
+    retry_after,
+    status_error,
+)
+from alloy.backends.fake import FakeBackend
+
+
+@pytest.fixture(autouse=True)
+def registry() -> Iterator[None]:
+    """What a test registers ends with it: a process has no other way back."""
+    tables = (base._registered, base._loaded, base._prefixes)
+    before = [dict(table) for table in tables]
+    yield
+    for table, old in zip(tables, before, strict=True):
+        table.clear()
+        table.update(old)
+
+
+# --- routing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "name"),
+    [
+        ("openai:gpt-5", "openai", "gpt-5"),
+        ("openai-chat:my/model:free", "openai-chat", "my/model:free"),
+        ("fake:anything", "fake", "anything"),
+        ("fake", "fake", "fake"),
+        ("gpt-5.6", "openai", "gpt-5.6"),
+        ("gpt-4o:latest", "openai", "gpt-4o:latest"),
+        ("chatgpt-4o-latest", "openai", "chatgpt-4o-latest"),
+        ("o1", "openai", "o1"),
+        ("o3-mini", "openai", "o3-mini"),
+        ("ft:gpt-4o:me::x", "openai", "ft:gpt-4o:me::x"),
+    ],
+)
+def test_a_models_name_finds_its_backend(model: str, provider: str, name: str):
+    """By `provider:model`, or by a well-known beginning; the provider gets its own name of the model."""
+    backend, found = resolve(model)
+    assert (backend.name, found) == (provider, name)
+
+
+@pytest.mark.parametrize("name", ["openai", "openai-chat", "fake"])
+def test_built_ins_are_backends_ready_for_use(name: str):
+    """The same instance each time, and an instance, not its class."""
+    backend, _ = resolve(f"{name}:x")
+    assert isinstance(backend, Backend) and not isinstance(backend, type)
+    assert resolve(f"{name}:y")[0] is backend
+    assert backend.name == name
+    assert name in backend_names()
+
+
+@pytest.mark.parametrize("model", ["my-gpt-clone", "llama3:8b", "openai:", ":gpt-5", "nobody:gpt-5", "GPT-5"])
+def test_an_unknown_name_is_never_guessed(model: str):
+    """The error shows how to write it, and which providers there are."""
+    with pytest.raises(ConfigurationError, match=r"write provider:model, where .*fake.*openai, openai-chat"):
+        resolve(model)
+
+
+@pytest.mark.parametrize("model", [None, ""])
+def test_without_a_model_the_ways_to_say_one_are_told(model: str | None):
+    """Decorator, `configure`, environment, and how to run offline."""
+    with pytest.raises(ConfigurationError, match=r"@command.*configure.*ALLOY_MODEL.*ALLOY_BACKEND=fake"):
+        resolve(model)
+    with pytest.raises(ConfigurationError, match=r"^ask\(\): no model"):
+        ask("hello")
+
+
+@pytest.mark.parametrize(
+    ("model", "backend", "name"),
+    [
+        (None, "fake", "fake"),
+        ("gpt-5", "fake", "gpt-5"),
+        ("openai:gpt-5", "fake", "openai:gpt-5"),
+        ("fake:x", "fake", "x"),
+        ("fake:", "fake", "fake:"),
+        ("my/model", "openai-chat", "my/model"),
+    ],
+)
+def test_the_backend_can_be_said_apart(model: str | None, backend: str, name: str):
+    """It overrides what the name says, and takes off its own prefix only."""
+    found, known_as = resolve(model, backend)
+    assert (found.name, known_as) == (backend, name)
+
+
+def test_an_unknown_backend_names_those_there_are():
+    """With the model for which it was asked."""
+    with pytest.raises(
+        ConfigurationError, match=r"no backend 'nobody' \(for the model 'x'\); there are .*fake"
+    ):
+        resolve("x", "nobody")
+
+
+# --- registering ----------------------------------------------------------------------------------
+
+
+class Named(FakeBackend):
+    """A backend that says its name and dialect in its body, as many will."""
+
+    name = "named"
+    dialect = "plain"
+
+    def __init__(self) -> None:
+        super().__init__("named")
+
+
+def test_an_instance_a_class_and_a_function_can_be_registered():
+    """Each is reached by its name; a class or a function is called once, on first use."""
+    made: list[Backend] = []
+
+    def make() -> Backend:
+        made.append(FakeBackend("lazy"))
+        return made[-1]
+
+    one = FakeBackend("one")
+    register_backend("one", one)
+    register_backend("named", Named)
+    register_backend("lazy", make)
+    assert made == []
+    assert resolve("one:x") == (one, "x")
+    assert isinstance(resolve("named:x")[0], Named)
+    assert resolve("lazy:x")[0] is resolve("lazy:y")[0] is made[0]
+    assert len(made) == 1
+    assert {"one", "named", "lazy"} <= set(backend_names())
+    assert ask("hello there", model="named:x")
+
+
+def test_prefixes_lead_to_the_backend_and_the_longest_wins():
+    """A more special prefix is stronger, whoever came first."""
+    register_backend("short", FakeBackend("short"), prefixes=("acme-",))
+    register_backend("long", FakeBackend("long"), prefixes=("acme-large-", "gpt-acme-"))
+    assert resolve("acme-small")[0].name == "short"
+    assert resolve("acme-large-2")[0].name == "long"
+    assert resolve("gpt-acme-1")[0].name == "long"
+    assert resolve("gpt-5")[0].name == "openai"
+
+
+def test_a_later_registration_replaces_the_earlier():
+    """Also after the earlier one was used, and also a built-in one."""
+    register_backend("one", FakeBackend("first"))
+    assert resolve("one:x")[0].name == "first"
+    register_backend("one", FakeBackend("second"))
+    assert resolve("one:x")[0].name == "second"
+    register_backend("openai", FakeBackend("stand-in"))
+    assert resolve("gpt-5")[0].name == "stand-in"
+
+
+@pytest.mark.parametrize("name", ["", "a:b"])
+def test_an_unreachable_name_is_refused(name: str):
+    """A name that `provider:model` cannot hold."""
+    with pytest.raises(ConfigurationError, match="without a colon"):
+        register_backend(name, FakeBackend())
+
+
+def test_what_is_no_backend_is_refused():
+    """A function that gives something else is told when it is used."""
+    register_backend("odd", dict)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="the backend 'odd' is a dict, not a Backend"):
+        resolve("odd:x")
+
+
+def test_many_threads_get_one_instance():
+    """A backend is made once, however many ask for it at the same time."""
+    start, made, found = threading.Barrier(8), [], []
+
+    def make() -> Backend:
+        made.append(1)
+        return FakeBackend("slow")
+
+    def work() -> None:
+        start.wait(10)
+        found.append(resolve("slow:x")[0])
+
+    register_backend("slow", make)
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1 and len(set(map(id, found))) == 1 and len(found) == 8
+
+
+# --- entry points ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that installs a distribution with one module and one entry point, as pip does."""
+
+    def install(name: str, value: str, source: str) -> None:
+        (tmp_path / f"{name}_module.py").write_text(source)
+        info = tmp_path / f"{name}_dist-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-dist\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[alloy.backends]\n{name} = {value}\n")
+        importlib.invalidate_caches()
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield install
+    for module in [module for module in sys.modules if module.endswith("_module")]:
+        del sys.modules[module]
+
+
+def test_a_package_brings_its_backend_by_an_entry_point(package: Any):
+    """Nothing has to be imported or registered; the backend is loaded when its name is used."""
+    source = "from alloy.backends.fake import FakeBackend\nmade = FakeBackend('thirdparty')\n"
+    package("thirdparty", "thirdparty_module:made", source)
+    assert "thirdparty" in backend_names()
+    assert "thirdparty_module" not in sys.modules
+    assert resolve("thirdparty:x")[0].name == "thirdparty"
+    register_backend("thirdparty", FakeBackend("mine"))
+    assert resolve("thirdparty:x")[0].name == "mine"
+
+
+@pytest.mark.parametrize("value", ["broken_module:made", "broken_module:missing"])
+def test_an_entry_point_that_does_not_load_names_its_package(value: str, package: Any):
+    """Neither a bare `ImportError` nor an `AttributeError` escapes."""
+    package("broken", value, "import no_such_package_at_all\n" if value.endswith("made") else "")
+    said = r"the backend 'broken' of broken-dist \(broken_module:\w+\) cannot be loaded: .*(no_such|missing)"
+    with pytest.raises(ConfigurationError, match=said) as raised:
+        resolve("broken:x")
+    assert isinstance(raised.value.__cause__, ImportError | AttributeError)
+
+
+# --- what backends share --------------------------------------------------------------------------
+
+
+def test_a_missing_sdk_gives_the_install_line():
+    """The error names the package and the extra."""
+    with pytest.raises(
+        ConfigurationError, match=r"'no_such_sdk': pip install 'alloy-ai\[nosuch\]'"
+    ) as raised:
+        import_sdk("no_such_sdk", extra="nosuch")
+    assert isinstance(raised.value.__cause__, ModuleNotFoundError)
+    with pytest.raises(ConfigurationError, match="pip install"):
+        import_sdk("no_such_sdk.inner", extra="nosuch")
+    assert import_sdk("json", extra="x") is sys.modules["json"]
+
+
+def test_an_sdk_that_is_broken_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where one of its own imports fails, that is what is told."""
+    (tmp_path / "half_sdk_module.py").write_text("import no_such_dependency\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
+        import_sdk("half_sdk_module", extra="half")
+
+
+STATUS = [
+    (400, BadRequestError, False),
+    (401, AuthenticationError, False),
+    (403, AuthenticationError, False),
+    (404, ModelNotFoundError, False),
+    (408, ProviderTimeoutError, True),
+    (409, BadRequestError, True),
+    (413, BadRequestError, False),
+    (422, BadRequestError, False),
+    (429, RateLimitError, True),
+    (500, ServerError, True),
+    (501, ServerError, False),
+    (503, ServerError, True),
+    (505, ServerError, False),
+    (529, ServerError, True),
+]
+
+
+@pytest.mark.parametrize(("status", "kind", "transient"), STATUS)
+def test_each_status_has_its_error(status: int, kind: type, transient: bool):
+    """With all that the provider said, and whether trying again can help."""
+    headers = {"retry-after": "3"}
+    error = status_error("p", status, "no", code="c", request_id="r", headers=headers)
+    assert type(error) is kind
+    assert error.transient is transient
+    assert (error.provider, error.status, error.code, error.request_id) == ("p", status, "c", "r")
+    assert error.retry_after == 3
+    assert str(error) == f"p: no (status {status}, request r)"
+
+
+@given(status=st.integers(400, 599))
+def test_no_status_is_unmapped(status: int):
+    """Every error status gives a specific class."""
+    assert type(status_error("p", status, "no")).__name__ != "ProviderError"
+
+
+def test_a_spent_quota_is_not_waited_for():
+    """It has the status of haste, but time does not heal it."""
+    assert status_error("p", 429, "no", code="insufficient_quota").transient is False
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "2"}, 2),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "-1"}, 0),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after-ms": "nan"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
+    ],
+)
+def test_how_long_to_wait_is_read_from_the_headers(headers: dict[str, str], seconds: float | None):
+    """Milliseconds, seconds or a date; what is none of these says nothing."""
+    assert retry_after(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    "shape", [lambda t: formatdate(t, usegmt=True), lambda t: time.asctime(time.gmtime(t))]
+)
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+def test_a_date_means_the_same_everywhere(shape: Any, zone: str, monkeypatch: pytest.MonkeyPatch):
+    """Also in the obsolete form without a zone, whatever the machine's own zone is (RFC 9110, 5.6.7)."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        seconds = retry_after({"retry-after": shape(time.time() + 1000)})
+        assert seconds is not None and 900 < seconds <= 1001
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_cancel_token_cuts_once():
+    """What is attached is called when the token fires, and not a second time."""
+    token, cuts = CancelToken(), []
+    token.attach(lambda: cuts.append("first"))
+    token.attach(lambda: cuts.append("second"))
+    assert (cuts, token.fired) == ([], False)
+    token.fire()
+    token.fire()
+    assert (cuts, token.fired) == (["second"], True)
+
+
+def test_a_cut_that_comes_late_is_made_at_once():
+    """A wait that begins after the time was up ends before it has begun."""
+    token, cuts = CancelToken(), []
+    token.fire()
+    token.attach(lambda: cuts.append("late"))
+    assert cuts == ["late"]
