@@ -75,6 +75,20 @@ def test_an_unknown_tool_goes_back_to_the_model():
     ]
 
 
+def test_a_sync_wrapper_round_an_async_tool_says_what_is_wrong():
+    """The model is not shown a coroutine object, and no coroutine is left unawaited."""
+
+    async def later() -> int:
+        return 1
+
+    def wrapper() -> Any:
+        """Wrap."""
+        return later()
+
+    (content,) = used(wrapper, call("wrapper"))
+    assert "make its wrapper async" in content
+
+
 def boom(x: int) -> int:
     """Fail."""
     raise KeyError(f"no {x}")

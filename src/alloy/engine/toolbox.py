@@ -6,6 +6,7 @@ a contract that does not hold.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterable
 from time import perf_counter
@@ -68,7 +69,7 @@ class Toolbox:
         """Run a tool that is not async. Raises `ToolError` only under `tool_errors="raise"`."""
         step = _Step(self, call)
         try:
-            return step.succeeded(step.begin())
+            return step.succeeded(_no_coroutine(step.begin()))
         except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result
             return step.failed(error)
 
@@ -92,6 +93,13 @@ class Toolbox:
     def raises(self) -> bool:
         """Whether a tool's exception ends the call."""
         return self._raises
+
+
+def _no_coroutine(value: Any) -> Any:
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError("the tool is not `async def` but returned a coroutine: make its wrapper async")
+    return value
 
 
 class _Step:
