@@ -1,0 +1,203 @@
+"""A tour of Alloy in the terminal: `make demo`.
+
+Expected outcome: four short chapters (a typed value, a tool whose contract corrects the model, a
+stream, and what the calls did), each with its code, what the model answered, and exit code 0. It runs
+offline by a script, unless ALLOY_MODEL, a provider's key or an Ollama server is there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+import textwrap
+import urllib.request
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from alloy import AlloyError, Result, command, configure, require, tool
+from alloy.testing import call, replies
+
+# --- the program that the tour shows ----------------------------------------------------------------
+
+
+@dataclass
+class Invoice:
+    vendor: str
+    total: float
+    currency: Literal["EUR", "USD"]
+    lines: list[str]
+
+
+@command(output=Invoice)
+def read_invoice(text: str) -> str:
+    """Python writes the prompt; the model does the reading."""
+    return f"Extract the invoice:\n{text}"
+
+
+@tool
+@require(lambda nights: nights >= 2, "the house lets rooms for 2 nights or more")
+def price_of_stay(room: Literal["garden", "sea"], nights: int) -> int:
+    """The price of a stay, in EUR."""
+    return {"garden": 110, "sea": 170}[room] * nights
+
+
+@command(tools=[price_of_stay])
+def quote(wish: str) -> str:
+    return f"Quote a price in one sentence. If a stay is too short, price the shortest allowed one.\n{wish}"
+
+
+@command
+def haiku(about: str) -> str:
+    return f"Write a haiku about {about}. Only its three lines."
+
+
+SCAN = "ACME GmbH - 3 anvils 75,00 - freight 17,50 - due: 92,50 EUR"
+WISH = "The sea room, for one night."
+
+# What the model says when there is none: one item for each time it is asked.
+OFFLINE: dict[str, tuple[Any, ...]] = {
+    "invoice": (Invoice("ACME GmbH", 92.5, "EUR", ["3 anvils", "freight"]),),
+    "quote": (
+        call("price_of_stay", room="sea", nights=1),
+        call("price_of_stay", room="sea", nights=2),
+        "We let rooms for two nights or more; two nights in the sea room are 340 EUR.",
+    ),
+    "haiku": ("Types on either side,\nin between a stranger thinks;\nwhat returns will fit.",),
+}
+
+
+# --- who answers ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """Who answers, what must be installed for it, and the settings that lead there."""
+
+    title: str
+    extra: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    offline: bool = False
+
+
+# By the variable that holds its key: the extra to install and the model to ask.
+KEYS = {"OPENAI_API_KEY": ("openai", "openai:gpt-5.6")}
+# By what a model's name starts with: the extra that it needs.
+EXTRAS = {"openai": "openai", "gpt-": "openai", "chatgpt-": "openai"}
+
+
+def choose() -> Answerer:
+    """The first of: what the environment asks for, a key, an Ollama server, the offline script."""
+    if backend := os.environ.get("ALLOY_BACKEND"):
+        return Answerer(f"ALLOY_BACKEND={backend}", offline=backend == "fake")
+    if model := os.environ.get("ALLOY_MODEL"):
+        extra = next((extra for start, extra in EXTRAS.items() if model.startswith(start)), "")
+        return Answerer(f"ALLOY_MODEL={model}", extra)
+    for variable, (extra, model) in KEYS.items():
+        if os.environ.get(variable):
+            return Answerer(f"{model} ({variable} is set)", extra, {"model": model})
+    host = os.environ.get("OLLAMA_HOST") or "127.0.0.1:11434"
+    address = host if "://" in host else f"http://{host}"
+    if model := _ollama_model(address):
+        settings = {"model": f"openai-chat:{model}", "base_url": f"{address}/v1", "api_key": "ollama"}
+        return Answerer(f"{model} on the Ollama server at {address}", "openai", settings)
+    title = "a script, for no key and no Ollama server was found"
+    return Answerer(title, settings={"backend": "fake"}, offline=True)
+
+
+def _ollama_model(address: str) -> str | None:
+    """The first model of the Ollama server there, if there is one."""
+    try:
+        with urllib.request.urlopen(f"{address}/api/tags", timeout=0.5) as answer:
+            models = json.load(answer)["models"]
+            return models[0]["name"] if models else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+# --- telling it -------------------------------------------------------------------------------------
+
+COLOURS = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def paint(text: str, code: str) -> str:
+    return f"\033[{code}m{text}\033[0m" if COLOURS else text
+
+
+def chapter(title: str, *shown: Any) -> None:
+    print("\n" + paint(title, "1;36"))
+    for thing in shown:
+        source = inspect.getsource(inspect.unwrap(thing)).rstrip()
+        print("\n" + paint("\n".join(f"    {line}" if line else "" for line in source.split("\n")), "2"))
+    print()
+
+
+def say(text: str) -> None:
+    print(paint(">>> ", "32") + text)
+
+
+def tell_calls(result: Result[Any]) -> None:
+    """Each tool call of *result* as Python would write it, and what came of it."""
+    for done in result.tool_calls:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in done.arguments.items())
+        outcome = f"refused: {done.error}" if done.error else f"{done.value!r}"
+        print(f"    the model calls {done.name}({arguments})")
+        print(paint(f"      -> {outcome}", "31" if done.error else "32"))
+
+
+def tour(offline: bool) -> None:
+    def answers(name: str) -> AbstractContextManager[Any]:
+        return replies(*OFFLINE[name]) if offline else nullcontext()
+
+    chapter("1  A model call that is a typed function call", Invoice, read_invoice)
+    say(f"read_invoice({SCAN!r})")
+    with answers("invoice"):
+        print(read_invoice(SCAN))
+
+    chapter("2  A tool, and a contract that corrects the model", price_of_stay, quote)
+    say(f"result = quote.run({WISH!r})")
+    with answers("quote"):
+        result = quote.run(WISH)
+    tell_calls(result)
+    say("result.value")
+    print(result.value)
+
+    chapter("3  A stream: text as it comes", haiku)
+    say("for piece in haiku.stream('types'): print(piece, end='')")
+    with answers("haiku"), haiku.stream("types") as pieces:
+        for piece in pieces:
+            print(piece, end="", flush=True)
+    print()
+
+    chapter("4  Nothing is hidden: what chapter 2 did")
+    usage = result.usage
+    print(f"    model   {result.model}")
+    print(f"    turns   {result.turns} (asked {result.attempts} times, {len(result.tool_calls)} tool calls)")
+    print(f"    tokens  {usage.input_tokens} in, {usage.output_tokens} out")
+    say("quote.request(...)  # the exact request; nothing is sent")
+    print(textwrap.indent(textwrap.fill(json.dumps(quote.request(WISH)), 96), "    "))
+
+
+def main(arguments: list[str]) -> int:
+    answerer = choose()
+    if arguments == ["--extra"]:  # for the Makefile: what to install first
+        print(answerer.extra)
+        return 0
+    print(paint("Alloy", "1") + ": a model call that feels like a typed function call.")
+    print(f"The answers come from {answerer.title}.")
+    configure(**answerer.settings)
+    try:
+        tour(answerer.offline)
+    except AlloyError as error:
+        print(f"\n{type(error).__name__}: {error}\nWithout a network: ALLOY_BACKEND=fake make demo")
+        return 1
+    print("\nNext: README.md, the scripts in examples/, and `make test`.")
+    if answerer.offline:
+        print("With a model: set OPENAI_API_KEY, or start Ollama, and run `make demo` again.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,50 @@
+"""Many calls at once, in one event loop, with a limit of your own.
+
+Expected outcome: one line per review, in order, although the calls overlap; a call that fails is
+reported and does not stop the others. Offline (ALLOY_BACKEND=fake) it prints:
+
+    positive  Arrived early, works.
+    negative  Broke on day two.
+    positive  My cat approves.
+"""
+
+import asyncio
+from typing import Any, Literal
+
+from offline import offline
+
+from alloy import AlloyError, command
+
+REVIEWS = ["Arrived early, works.", "Broke on day two.", "My cat approves."]
+
+Mood = Literal["positive", "negative"]
+
+
+@command(output=Mood, retry=4, deadline=60)
+async def mood(review: str) -> str:
+    return f"Is this review positive or negative?\n{review}"
+
+
+async def mood_or_error(review: str, gate: asyncio.Semaphore) -> str:
+    async with gate:
+        try:
+            return await mood(review)
+        except AlloyError as error:
+            return type(error).__name__
+
+
+async def main() -> None:
+    gate = asyncio.Semaphore(8)
+    with offline(*[scripted] * len(REVIEWS)):
+        moods = await asyncio.gather(*(mood_or_error(review, gate) for review in REVIEWS))
+    for found, review in zip(moods, REVIEWS, strict=True):
+        print(f"{found:9} {review}")
+
+
+def scripted(request: dict[str, Any]) -> str:
+    """The model's part offline: it may look at the request, so the order of the calls does not matter."""
+    return "negative" if "Broke" in request["messages"][0]["content"] else "positive"
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
