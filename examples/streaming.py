@@ -35,7 +35,7 @@ def main() -> None:
         stream = story.stream("Skagen")
         for piece in stream:
             print(piece, end="", flush=True)
-        result = stream.result()
+        result = stream.run()
     print(f"\n[{result.turns} turns, {len(result.tool_calls)} tool call]")
 
     with offline("A gull landed.\nIt looked around.\nIt left."), long_story.stream() as stream:

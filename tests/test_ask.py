@@ -31,14 +31,14 @@ WAYS: dict[str, Any] = {
     "run": lambda *a, **o: ask.run(*a, **o).value,
     "async_": lambda *a, **o: asyncio.run(ask.async_(*a, **o)),
     "run_async": lambda *a, **o: asyncio.run(ask.run_async(*a, **o)).value,
-    "stream": lambda *a, **o: ask.stream(*a, **o).result().value,
+    "stream": lambda *a, **o: ask.stream(*a, **o).result(),
     "stream_async": lambda *a, **o: asyncio.run(_streamed(*a, **o)).value,
 }
 EVERY_WAY = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
 
 async def _streamed(*args: Any, **options: Any) -> Result[Any]:
-    return await ask.stream_async(*args, **options).result()
+    return await ask.stream_async(*args, **options).run()
 
 
 @EVERY_WAY

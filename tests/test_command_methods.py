@@ -119,7 +119,7 @@ def test_async_methods_are_bound_too():
         return [
             await count("x"),
             (await count.run("x")).value,
-            (await count.stream("x").result()).value,
+            await count.stream("x").result(),
             (await count.request("x"))["messages"][0]["content"],
         ]
 

@@ -128,8 +128,8 @@ def test_every_way_to_call_a_sync_command():
         assert items.run("x").value == [Item("a", 1)]
         assert asyncio.run(items.async_("x")) == [Item("a", 1)]
         assert asyncio.run(items.run_async("x")).value == [Item("a", 1)]
-        assert items.stream("x").result().value == [Item("a", 1)]
-        assert asyncio.run(items.stream_async("x").result()).value == [Item("a", 1)]
+        assert items.stream("x").result() == [Item("a", 1)]
+        assert asyncio.run(items.stream_async("x").result()) == [Item("a", 1)]
         assert items.with_options(model="other")("x") == [Item("a", 1)]
 
 
@@ -142,8 +142,8 @@ def test_every_way_to_call_an_async_command():
             (await later.run("x")).value,
             await later.async_("x"),
             (await later.run_async("x")).value,
-            (await later.stream("x").result()).value,
-            (await later.stream_async("x").result()).value,
+            await later.stream("x").result(),
+            await later.stream_async("x").result(),
             await later.with_options(model="other")("x"),
         ]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from alloy.engine import conversation, policy
 from alloy.engine.conversation import Question, converse
 from alloy.engine.policy import Policy
-from alloy.engine.script import CallModel, RunTools, Sleep, Talk
+from alloy.engine.script import CallModel, RunTools, Sleep, Talk, Tell
 from alloy.errors import (
     AlloyError,
     BadRequestError,
@@ -258,8 +258,10 @@ def test_a_refused_try_is_no_part_of_what_is_said_next():
 def test_a_spoken_refusal_is_not_tried_again():
     """What has reached the caller's ears cannot be taken back."""
     t = talk(policy=Policy(retry_on=(RefusalError,), spoken=True))
+    t.resume(Reply("never", finish="refusal"))
+    assert isinstance(t.pending, Tell)
     with pytest.raises(RefusalError):
-        t.resume(Reply("never", finish="refusal"))
+        t.resume(None)
 
 
 def test_a_tool_that_has_run_is_not_run_again_by_a_retry():

@@ -48,7 +48,7 @@ async def read_and_fail_async(stream: AsyncStream[Any]) -> None:
 def read_sync(stream: Stream[Any]) -> tuple[list[str], Result[Any]]:
     """All pieces, and the result."""
     with stream:
-        return list(stream), stream.result()
+        return list(stream), stream.run()
 
 
 def read_async(start: Callable[[], AsyncStream[Any]]) -> tuple[list[str], Result[Any]]:
@@ -56,7 +56,7 @@ def read_async(start: Callable[[], AsyncStream[Any]]) -> tuple[list[str], Result
 
     async def main() -> tuple[list[str], Result[Any]]:
         async with start() as stream:
-            return [piece async for piece in stream], await stream.result()
+            return [piece async for piece in stream], await stream.run()
 
     return asyncio.run(main())
 
@@ -193,9 +193,9 @@ def test_the_result_reads_what_is_left():
     with replies(TEXT, TEXT):
         stream = tell.stream("go")
         next(stream)
-        assert stream.result().value == TEXT
-        assert stream.result() is stream.result()
-        assert tell.stream("go").result().value == TEXT
+        assert stream.result() == TEXT
+        assert stream.run() is stream.run()
+        assert tell.stream("go").result() == TEXT
 
 
 def test_after_an_error_there_is_no_result():

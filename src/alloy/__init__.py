@@ -47,7 +47,8 @@ _HOMES = {
     ),
     "alloy.messages": ("ToolCall", "ToolResult", "Usage"),
     "alloy.parts": ("Document", "Image", "Message", "Prompt"),
-    "alloy.result": ("AsyncStream", "Result", "Stream"),
+    "alloy.result": ("Result",),
+    "alloy.streams": ("AsyncStream", "Stream"),
     "alloy.tools": ("Tool", "tool"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

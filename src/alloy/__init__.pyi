@@ -33,7 +33,8 @@ from alloy.errors import (
 )
 from alloy.messages import ToolCall, ToolResult, Usage
 from alloy.parts import Document, Image, Message, Prompt
-from alloy.result import AsyncStream, Result, Stream
+from alloy.result import Result
+from alloy.streams import AsyncStream, Stream
 from alloy.tools import Tool, tool
 
 __version__: str

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from alloy.commands import OWN_OPTIONS, split_options
+from alloy.commands import OWN_OPTIONS, ready, split_options
 from alloy.config import current
 from alloy.errors import ConfigurationError
 from alloy.prompts import read_prompt
-from alloy.result import AsyncStream, Result, Stream
+from alloy.result import Result
+from alloy.streams import AsyncStream, Stream
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
@@ -80,9 +82,7 @@ class Ask:
     def stream(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Stream[str]: ...
     def stream(self, prompt: Prompt, **options: Any) -> Stream[Any]:
         """Ask when iterated, and give the answer's text as it comes."""
-        from alloy.engine.drivers import stream
-
-        return Stream(stream(_job(prompt, options, spoken=True)))
+        return Stream(_job(prompt, options, spoken=True))
 
     @overload
     def stream_async(
@@ -92,9 +92,7 @@ class Ask:
     def stream_async(self, prompt: Prompt, **options: Unpack[AskOptions]) -> AsyncStream[str]: ...
     def stream_async(self, prompt: Prompt, **options: Any) -> AsyncStream[Any]:
         """As `stream`, for `async for` in the running event loop."""
-        from alloy.engine.drivers import stream_async
-
-        return AsyncStream(stream_async(_job(prompt, options, spoken=True)))
+        return AsyncStream(partial(ready, _job(prompt, options, spoken=True)))
 
     def request(
         self, prompt: Prompt, *, output: TypeForm[Any] = str, **options: Unpack[AskOptions]

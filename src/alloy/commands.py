@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
@@ -14,14 +13,14 @@ from alloy.config import check_settings, current
 from alloy.contracts import Contracts, signature_of, split
 from alloy.errors import CommandError, ConfigurationError
 from alloy.prompts import check_returns_prompt, read_prompt
-from alloy.result import AsyncStream, Result, Stream
+from alloy.result import Result
+from alloy.streams import AsyncStream, Stream
 from alloy.tools import ClassMember, Tool, adopt, as_tool, as_tools, by_reference
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
 
     from alloy.engine.job import Job
-    from alloy.messages import Delta
     from alloy.options import CommandOptions
     from alloy.parts import Prompt
 
@@ -176,15 +175,11 @@ class Command(_Base[P, T_co]):
 
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> Stream[T_co]:
         """Ask when iterated, and give the answer's text as it comes; `.result()` has the value."""
-        from alloy.engine.drivers import stream
-
-        return Stream(stream(self._job(args, kwargs, spoken=True)))
+        return Stream(self._job(args, kwargs, spoken=True))
 
     def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """As `stream`, for `async for` in the running event loop."""
-        from alloy.engine.drivers import stream_async
-
-        return AsyncStream(stream_async(self._job(args, kwargs, spoken=True)))
+        return AsyncStream(partial(ready, self._job(args, kwargs, spoken=True)))
 
     def request(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """The body of the first request, exactly as the provider would get it; nothing is sent."""
@@ -247,7 +242,7 @@ class AsyncCommand(_Base[P, T_co]):
 
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """Ask when iterated with `async for`, and give the answer's text as it comes."""
-        return AsyncStream(self._parts_of_stream(args, kwargs))
+        return AsyncStream(partial(self._job, args, kwargs, spoken=True))
 
     def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """As `stream`: see `async_`."""
@@ -291,13 +286,10 @@ class AsyncCommand(_Base[P, T_co]):
         bound = self._bind(args, kwargs)
         return self._prepare(await self._function(*args, **kwargs), bound, spoken=spoken)
 
-    async def _parts_of_stream(self, args: Any, kwargs: Any) -> AsyncGenerator[Delta | Result[T_co], None]:
-        from alloy.engine.drivers import stream_async
 
-        job = await self._job(args, kwargs, spoken=True)
-        async with aclosing(stream_async(job)) as parts:
-            async for part in parts:
-                yield part
+async def ready(job: Job[T]) -> Job[T]:
+    """*job*, for an `AsyncStream`, which awaits its job."""
+    return job
 
 
 class CommandDecorator(Protocol[T_co]):

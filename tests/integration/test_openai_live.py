@@ -66,7 +66,7 @@ def test_text_streams_in_pieces(route: str) -> None:
     """A stream gives more than one piece, and they are the text of the result."""
     with ask.stream("Count from one to twenty in words.") as stream:
         pieces = list(stream)
-        result = stream.result()
+        result = stream.run()
     assert len(pieces) > 1
     assert "".join(pieces) == result.text
     assert result.model.startswith(f"{route}:")

@@ -38,7 +38,7 @@ assert_type(ask.request("which", output=City | None, tools=[population]), dict[s
 for piece in ask.stream("hello"):
     assert_type(piece, str)
 with ask.stream("hello") as pieces:
-    assert_type(pieces.result().usage, Usage)
+    assert_type(pieces.run().usage, Usage)
 
 
 async def awaited() -> None:

@@ -71,7 +71,7 @@ assert_type(text_with_options(), str)
 assert_type(typed.run("bees"), Result[int])
 assert_type(typed.run("bees").value, int)
 assert_type(typed.stream("bees"), Stream[int])
-assert_type(typed.stream("bees").result(), Result[int])
+assert_type(typed.stream("bees").run(), Result[int])
 assert_type(typed.stream_async("bees"), AsyncStream[int])
 assert_type(typed.request("bees", strict=True), dict[str, Any])
 assert_type(for_effects.run("x"), Result[None])
@@ -86,7 +86,7 @@ async def awaited() -> None:
     assert_type(await bare.async_("bees", tone="dry"), str)
     assert_type(await typed.async_("bees"), int)
     assert_type(await typed.run_async("bees"), Result[int])
-    assert_type(await typed.stream_async("bees").result(), Result[int])
+    assert_type(await typed.stream_async("bees").run(), Result[int])
     assert_type(await bare_async("bees"), str)
     assert_type(await typed_async("bees", limit=2), list[int])
     assert_type(await typed_async.async_("bees"), list[int])
@@ -100,7 +100,7 @@ async def awaited() -> None:
         assert_type(piece, str)
     async with typed.stream_async("bees") as pieces:
         assert_type(pieces, AsyncStream[int])
-        assert_type(await pieces.result(), Result[int])
+        assert_type(await pieces.run(), Result[int])
 
 
 # --- with_options keeps the signature; a new output is a new type

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from alloy.engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
-from alloy.engine.script import CallModel, RunTools, Script, Sleep
+from alloy.engine.script import CallModel, RunTools, Script, Sleep, Tell
 from alloy.errors import (
     AlloyError,
     AnswerError,
@@ -23,6 +23,7 @@ from alloy.errors import (
     TurnLimitError,
     UnsupportedError,
 )
+from alloy.events import Notice, Reask, Retry, ToolFinished, ToolStarted, UsageReport
 from alloy.messages import OutputSchema, Reply, Request, ToolResult, ToolResults, Turn, Usage, User
 from alloy.result import Result
 
@@ -140,6 +141,7 @@ def _converse(question: Question[T], log: _Log) -> Script[Result[T]]:
             if not finalize:
                 raise
             finalize = False
+            yield from _tell(question, Reask(("the model gave no answer",)))
             log.messages.append(User(FINALIZE))
             if log.request.tools:
                 log.request = replace(log.request, tool_choice="none")
@@ -147,6 +149,7 @@ def _converse(question: Question[T], log: _Log) -> Script[Result[T]]:
             if not reasks:
                 raise
             reasks -= 1
+            yield from _tell(question, Reask(error.problems))
             log.messages.append(User(reask_text(error)))
 
 
@@ -158,7 +161,11 @@ def _go_on(question: Question[T], reply: Reply, log: _Log) -> Script[None]:
     if log.request.tool_choice not in (None, "auto", "none"):
         log.request = replace(log.request, tool_choice=None)  # forced for ever, it would never answer
     if reply.calls:
+        for call in reply.calls:
+            yield from _tell(question, ToolStarted(call))
         results = yield from RunTools(reply.calls)
+        for result in results:
+            yield from _tell(question, ToolFinished(result))
         log.tool_calls += results
         log.messages.append(ToolResults(tuple(results)))
 
@@ -171,6 +178,7 @@ def _ask(question: Question[T], log: _Log) -> Script[Reply]:
             log.attempts += 1
             reply = yield from CallModel(replace(log.request, messages=tuple(log.messages)))
             log.hear(reply)
+            yield from _tell(question, UsageReport(reply.usage, log.usage))
             _check_finish(question, reply)
             return reply
         except UnsupportedError as error:
@@ -182,9 +190,17 @@ def _ask(question: Question[T], log: _Log) -> Script[Reply]:
             if not question.policy.tries_again(error, failures):
                 raise
             wait = question.policy.wait(error, failures)
+            notice = Retry(error, wait)
         # What the failed try said is not part of the conversation.
         del log.messages[said:]
+        yield from _tell(question, notice)
         yield from Sleep(wait)
+
+
+def _tell(question: Question[T], notice: Notice) -> Script[None]:
+    """Only a streamed call has somebody who listens."""
+    if question.policy.spoken:
+        yield from Tell(notice)
 
 
 def _stand_in(question: Question[T], feature: str, log: _Log) -> bool:

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from alloy.engine.conversation import converse
 from alloy.engine.job import Job
 from alloy.engine.perform import SyncIO
-from alloy.engine.script import CallModel, Talk
+from alloy.engine.script import CallModel, Talk, Tell
+from alloy.events import Notice
 from alloy.messages import Delta, Reply
 from alloy.result import Result
 
@@ -37,14 +38,16 @@ def run(job: Job[T]) -> Result[T]:
         return talk.result
 
 
-def stream(job: Job[T]) -> Generator[Delta, None, Result[T]]:
-    """Put the question once iterated; yield deltas as they come and return the result."""
+def stream(job: Job[T]) -> Generator[Delta | Notice, None, Result[T]]:
+    """Put the question once iterated; yield deltas and notices as they come, and return the result."""
     io = SyncIO(job)
     with closing(Talk(converse(job.question))) as talk:
         while (effect := talk.pending) is not None:
             try:
                 if isinstance(effect, CallModel):
                     outcome: Any = yield from io.stream_model(effect.request)
+                elif isinstance(effect, Tell):
+                    outcome = yield effect.notice
                 else:
                     outcome = io.perform(effect)
             except Exception as error:  # noqa: BLE001 - as above
@@ -70,7 +73,7 @@ async def run_async(job: Job[T]) -> Result[T]:
         return talk.result
 
 
-async def stream_async(job: Job[T]) -> AsyncGenerator[Delta | Result[T], None]:
+async def stream_async(job: Job[T]) -> AsyncGenerator[Delta | Notice | Result[T], None]:
     """As `stream`; the result comes last, for an async generator cannot return one."""
     from alloy.engine.perform_async import AsyncIO
 
@@ -86,6 +89,8 @@ async def stream_async(job: Job[T]) -> AsyncGenerator[Delta | Result[T], None]:
                                 outcome = part
                             else:
                                 yield part
+                elif isinstance(effect, Tell):
+                    outcome = yield effect.notice
                 else:
                     outcome = await io.perform(effect)
             except Exception as error:  # noqa: BLE001 - as above

@@ -19,6 +19,7 @@ from alloy.errors import ConfigurationError
 from alloy.messages import Endpoint, OutputSchema, Request, Turn, User
 from alloy.typed.dialects import Wire, to_wire
 from alloy.typed.parse import read
+from alloy.typed.partial import Shape
 from alloy.typed.schema import TypeSpec, compile_type
 
 __all__ = ["Job", "prepare"]
@@ -48,6 +49,7 @@ class Job(Generic[T]):
     """A question, and what it takes to put it."""
 
     question: Question[T]
+    shape: Shape
     backend: Backend
     tools: Toolbox
     endpoint: Endpoint
@@ -109,6 +111,7 @@ def prepare(
     )
     return Job(
         question=question,
+        shape=Shape(spec, wire, backend.dialect),
         backend=backend,
         tools=toolbox,
         endpoint=Endpoint(settings.base_url, settings.api_key),

@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alloy.backends.base import CancelToken
+from alloy.backends.fallback import codec_for
 from alloy.engine.clock import Clock
 from alloy.engine.job import Job
-from alloy.engine.script import CallModel, Effect, RunTools, Sleep
+from alloy.engine.script import CallModel, Effect, RunTools, Sleep, Tell
 from alloy.errors import AlloyError, ProviderError, ProviderTimeoutError
 from alloy.messages import Delta, Endpoint, Reply, Request, TextDelta, ToolCall, ToolResult
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
-__all__ = ["SyncIO", "explained"]
+__all__ = ["SyncIO", "explained", "first_body"]
 
 
 class SyncIO:
@@ -40,12 +41,14 @@ class SyncIO:
             case Sleep(seconds):
                 self.clock.check(seconds)
                 return time.sleep(seconds)
+            case Tell():
+                return None
         raise TypeError(f"no driver performs {effect!r}")
 
     def stream_model(self, request: Request) -> Generator[Delta, None, Reply]:
         """Yield the reply's deltas and return it whole."""
-        backend, body = self.job.backend, self.job.backend.encode(request)
-        accumulator, said = backend.accumulator(), list[str]()
+        backend = codec_for(self.job.backend, request)
+        body, accumulator, said = backend.encode(request), backend.accumulator(), list[str]()
         with (
             self._guarded(said) as (endpoint, cancel),
             closing(backend.open(body, endpoint, cancel)) as events,
@@ -58,7 +61,8 @@ class SyncIO:
             return accumulator.reply()
 
     def _send(self, request: Request) -> Reply:
-        backend, body = self.job.backend, self.job.backend.encode(request)
+        backend = codec_for(self.job.backend, request)
+        body = backend.encode(request)
         with self._guarded([]) as (endpoint, cancel):
             return backend.decode(backend.send(body, endpoint, cancel))
 
@@ -102,6 +106,13 @@ class SyncIO:
         from alloy.engine import portal
 
         return portal.run(self.job.tools.run_async(call), self.clock)
+
+
+def first_body(job: Job[Any]) -> dict[str, Any]:
+    """The body of the first request that *job* would send."""
+    question = job.question
+    request = replace(question.request, output=None) if question.output_apart else question.request
+    return codec_for(job.backend, request).encode(request)
 
 
 def limited(endpoint: Endpoint, limit: float | None) -> Endpoint:

@@ -9,10 +9,11 @@ from contextlib import aclosing, asynccontextmanager
 from contextvars import copy_context
 from typing import Any
 
+from alloy.backends.fallback import codec_for
 from alloy.engine.clock import Clock
 from alloy.engine.job import Job
 from alloy.engine.perform import explained, limited
-from alloy.engine.script import CallModel, Effect, RunTools, Sleep
+from alloy.engine.script import CallModel, Effect, RunTools, Sleep, Tell
 from alloy.messages import Delta, Reply, Request, TextDelta, ToolCall, ToolResult
 
 __all__ = ["AsyncIO"]
@@ -35,12 +36,14 @@ class AsyncIO:
             case Sleep(seconds):
                 self.clock.check(seconds)
                 return await asyncio.sleep(seconds)
+            case Tell():
+                return None
         raise TypeError(f"no driver performs {effect!r}")
 
     async def stream_model(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
         """Yield the reply's deltas, and the whole reply last."""
-        backend, body = self.job.backend, self.job.backend.encode(request)
-        accumulator, said = backend.accumulator(), list[str]()
+        backend = codec_for(self.job.backend, request)
+        body, accumulator, said = backend.encode(request), backend.accumulator(), list[str]()
         limit = self.clock.request_limit()
         ends = None if limit is None else asyncio.get_running_loop().time() + limit
         async with aclosing(backend.open_async(body, limited(self.job.endpoint, limit))) as events:
@@ -60,7 +63,8 @@ class AsyncIO:
             yield reply
 
     async def _send(self, request: Request) -> Reply:
-        backend, body = self.job.backend, self.job.backend.encode(request)
+        backend = codec_for(self.job.backend, request)
+        body = backend.encode(request)
         limit = self.clock.request_limit()
         ends = None if limit is None else asyncio.get_running_loop().time() + limit
         async with self._guarded(ends, []):

@@ -11,9 +11,10 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from alloy.events import Notice
 from alloy.messages import Reply, Request, ToolCall, ToolResult
 
-__all__ = ["CallModel", "Effect", "RunTools", "Script", "Sleep", "Talk"]
+__all__ = ["CallModel", "Effect", "RunTools", "Script", "Sleep", "Talk", "Tell"]
 
 T = TypeVar("T")
 
@@ -47,6 +48,13 @@ class Sleep(Effect[None]):
     """Wait. Fails with a `DeadlineError` when the call's time would be up by then."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tell(Effect[None]):
+    """Let a caller who listens know. Nothing is waited for."""
+
+    notice: Notice
 
 
 Script = Generator[Effect[Any], Any, T]

@@ -1,0 +1,234 @@
+"""A call whose answer arrives bit by bit: text, events, finished items, snapshots, and the value."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterator
+from contextlib import aclosing
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from alloy.messages import TextDelta, ToolCallDelta
+
+if TYPE_CHECKING:
+    from alloy.engine.job import Job
+    from alloy.events import Event
+    from alloy.result import Result
+
+__all__ = ["AsyncStream", "Stream"]
+
+T_co = TypeVar("T_co", covariant=True)
+E = TypeVar("E")
+
+ENDED = "this stream was closed, or failed, before its result came"
+
+
+class Stream(Generic[T_co]):
+    """An answer as it arrives. Nothing is sent before the first piece is asked for.
+
+    Iterate it for pieces of text (`str`), or ask for `events()`, `items()` or `partials()`; each goes on
+    from where reading stopped. `result()` reads what is left and gives the value. Use it in a `with`
+    block, or `close()` it, to leave early: that ends the request and its connection, and a tool that
+    runs. Reading raises what the call would raise; text that has come out is never said twice.
+    """
+
+    def __init__(self, job: Job[T_co]) -> None:
+        from alloy.engine.drivers import stream
+
+        self._shape = job.shape
+        self._parts = stream(job)
+        self._result: Result[T_co] | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while True:
+            part = self._next()
+            if isinstance(part, TextDelta) and part.text:
+                return part.text
+
+    def events(self) -> Iterator[Event]:
+        """All that happens, in order (see `alloy.events`); a `Final` is the last."""
+        from alloy.events import Final
+
+        while (part := self._next_or_none()) is not None:
+            if not isinstance(part, ToolCallDelta):
+                yield part
+        if self._result is not None:
+            yield Final(self._result)
+
+    def items(self: Stream[Collection[E]]) -> Iterator[E]:
+        """Each element of a sequence, validated, as soon as it is complete.
+
+        Raises `ConfigurationError` when the output is no sequence, and `ParseError` when a model that was
+        asked again changes what was given already.
+        """
+        reader = self._shape.elements()
+        yield from self._read(reader.feed, reader.restart)
+        yield from reader.finish(self.run().value)
+
+    def partials(self) -> Iterator[Any]:
+        """Growing snapshots of the answer: text, or plain JSON data that is not validated yet."""
+        reader = self._shape.snapshots()
+        yield from self._read(reader.feed, reader.restart)
+        yield from reader.finish()
+
+    def result(self) -> T_co:
+        """The value, after reading what is left. Raises `RuntimeError` once closed early."""
+        return self.run().value
+
+    def run(self) -> Result[T_co]:
+        """As `result`, with all that the call did."""
+        while self._next_or_none() is not None:
+            pass
+        if self._result is None:
+            raise RuntimeError(ENDED)
+        return self._result
+
+    def close(self) -> None:
+        """End the request now, if it still runs."""
+        self._parts.close()
+
+    def __enter__(self) -> Stream[T_co]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _next(self) -> Any:
+        try:
+            return next(self._parts)
+        except StopIteration as done:
+            if done.value is not None:
+                self._result = done.value
+            raise StopIteration from None
+
+    def _next_or_none(self) -> Any:
+        try:
+            return self._next()
+        except StopIteration:
+            return None
+
+    def _read(self, feed: Callable[[str], Iterator[Any]], restart: Callable[[], None]) -> Iterator[Any]:
+        answer = _Answer(restart)
+        while (part := self._next_or_none()) is not None:
+            if text := answer.text_in(part):
+                yield from feed(text)
+
+
+class AsyncStream(Generic[T_co]):
+    """`Stream` for `async for` and `async with`."""
+
+    def __init__(self, job: Callable[[], Coroutine[Any, Any, Job[T_co]]]) -> None:
+        self._make_job = job
+        self._job: Job[T_co] | None = None
+        self._parts = self._run()
+        self._result: Result[T_co] | None = None
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            part = await anext(self._parts)
+            if isinstance(part, TextDelta) and part.text:
+                return part.text
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """As `Stream.events`."""
+        from alloy.events import Final
+
+        async for part in self._parts:
+            if not isinstance(part, ToolCallDelta):
+                yield part
+        if self._result is not None:
+            yield Final(self._result)
+
+    async def items(self: AsyncStream[Collection[E]]) -> AsyncGenerator[E, None]:
+        """As `Stream.items`."""
+        reader = (await self._prepared()).shape.elements()
+        async with aclosing(self._read(reader.feed, reader.restart)) as items:
+            async for item in items:
+                yield item
+        for item in reader.finish((await self.run()).value):
+            yield item
+
+    async def partials(self) -> AsyncGenerator[Any, None]:
+        """As `Stream.partials`."""
+        reader = (await self._prepared()).shape.snapshots()
+        async with aclosing(self._read(reader.feed, reader.restart)) as snapshots:
+            async for snapshot in snapshots:
+                yield snapshot
+        for snapshot in reader.finish():
+            yield snapshot
+
+    async def result(self) -> T_co:
+        """The value, after reading what is left. Raises `RuntimeError` once closed early."""
+        return (await self.run()).value
+
+    async def run(self) -> Result[T_co]:
+        """As `result`, with all that the call did."""
+        async for _ in self._parts:
+            pass
+        if self._result is None:
+            raise RuntimeError(ENDED)
+        return self._result
+
+    async def aclose(self) -> None:
+        """End the request now, if it still runs."""
+        await self._parts.aclose()
+
+    async def __aenter__(self) -> AsyncStream[T_co]:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _prepared(self) -> Job[T_co]:
+        if self._job is None:
+            self._job = await self._make_job()
+        return self._job
+
+    async def _run(self) -> AsyncGenerator[Any, None]:
+        from alloy.engine.drivers import stream_async
+        from alloy.result import Result
+
+        async with aclosing(stream_async(await self._prepared())) as parts:
+            async for part in parts:
+                if isinstance(part, Result):
+                    self._result = part
+                else:
+                    yield part
+
+    async def _read(
+        self, feed: Callable[[str], Iterator[E]], restart: Callable[[], None]
+    ) -> AsyncGenerator[E, None]:
+        answer = _Answer(restart)
+        async for part in self._parts:
+            if text := answer.text_in(part):
+                for found in feed(text):
+                    yield found
+
+
+class _Answer:
+    """Tells the answer's text from what a model says on the way to it, and where it begins anew."""
+
+    def __init__(self, restart: Callable[[], None]) -> None:
+        self._restart = restart
+        self._over = False  # the reply that the text so far belonged to is complete
+
+    def text_in(self, part: Any) -> str:
+        from alloy.events import UsageReport
+
+        if isinstance(part, UsageReport):
+            self._over = True
+        if not isinstance(part, TextDelta):
+            return ""
+        if self._over:  # it was a turn with tools, or an answer that is asked for again
+            self._over = False
+            self._restart()
+        return part.text
