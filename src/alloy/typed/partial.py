@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Any, get_args, get_origin
 
 from alloy.errors import ConfigurationError, ParseError
@@ -30,7 +31,7 @@ class Shape:
             raise ConfigurationError(
                 f"items() needs a sequence for output, such as list[Item], not {self.spec.expected}"
             )
-        spec = compile_type(list[inner])
+        spec = compile_type(GenericAlias(list, (inner,)))
         assert spec.schema is not None
         return ElementReader(spec, to_wire(spec.schema, self.dialect))
 
