@@ -98,8 +98,9 @@ class Ask:
         self, prompt: Prompt, *, output: TypeForm[Any] = str, **options: Unpack[AskOptions]
     ) -> dict[str, Any]:
         """The body of the first request, exactly as the provider would get it; nothing is sent."""
-        job = _job(prompt, {"output": output, **options})
-        return job.backend.encode(job.question.request)
+        from alloy.engine.perform import first_body
+
+        return first_body(_job(prompt, {"output": output, **options}))
 
     def __repr__(self) -> str:
         return "<alloy.ask>"

@@ -183,8 +183,9 @@ class Command(_Base[P, T_co]):
 
     def request(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """The body of the first request, exactly as the provider would get it; nothing is sent."""
-        job = self._job(args, kwargs)
-        return job.backend.encode(job.question.request)
+        from alloy.engine.perform import first_body
+
+        return first_body(self._job(args, kwargs))
 
     @overload
     def with_options(self, *, output: TypeForm[T], **options: Unpack[CommandOptions]) -> Command[P, T]: ...
@@ -250,8 +251,9 @@ class AsyncCommand(_Base[P, T_co]):
 
     async def request(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """The body of the first request, exactly as the provider would get it; nothing is sent."""
-        job = await self._job(args, kwargs)
-        return job.backend.encode(job.question.request)
+        from alloy.engine.perform import first_body
+
+        return first_body(await self._job(args, kwargs))
 
     @overload
     def with_options(

@@ -1,0 +1,58 @@
+"""A backend round another one: everything is the inner backend's, but for what a subclass changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Mapping
+from typing import Any
+
+from alloy.backends.base import Accumulator, Backend, CancelToken, Capabilities
+from alloy.errors import AlloyError
+from alloy.messages import Endpoint, Reply, Request
+
+__all__ = ["Wrapper"]
+
+
+class Wrapper:
+    """A `Backend` that hands every call on to *inner*."""
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+        self.name, self.dialect = inner.name, inner.dialect
+
+    def capabilities(self, model: str) -> Capabilities:
+        """What *model* can do by itself."""
+        return self.inner.capabilities(model)
+
+    def encode(self, request: Request) -> dict[str, Any]:
+        """The body of a request."""
+        return self.inner.encode(request)
+
+    def decode(self, raw: Any) -> Reply:
+        """The reply in the provider's parsed answer. Raises `BadReplyError` when it is none."""
+        return self.inner.decode(raw)
+
+    def accumulator(self) -> Accumulator:
+        """A fresh accumulator for one stream."""
+        return self.inner.accumulator()
+
+    def explain(self, error: Exception) -> AlloyError | None:
+        """*error* in Alloy's terms."""
+        return self.inner.explain(error)
+
+    def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Any:
+        """Send *body* and wait for the answer."""
+        return self.inner.send(body, endpoint, cancel)
+
+    async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Any:
+        """As `send`."""
+        return await self.inner.send_async(body, endpoint)
+
+    def open(
+        self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken
+    ) -> Generator[Any, None, None]:
+        """Send *body* as a streamed request and give its events."""
+        return self.inner.open(body, endpoint, cancel)
+
+    def open_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> AsyncGenerator[Any, None]:
+        """As `open`."""
+        return self.inner.open_async(body, endpoint)
