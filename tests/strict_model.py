@@ -198,36 +198,91 @@ def assert_strict_node(node: Mapping[str, Any], definitions: Mapping[str, Any]) 
         assert_strict_node(node["items"], definitions)
 
 
-def as_strict_model(value: Any, schema: Mapping[str, Any]) -> Any:
-    """What a model in strict mode would write for *value*, which has the shape of the plain *schema*."""
+def as_strict_model(value: Any, schema: Mapping[str, Any], *, gaps: bool = False) -> Any:
+    """What a model in strict mode would write for *value*, which has the shape of the plain *schema*.
+
+    With *gaps* it leaves out what *value* leaves out, else it says null there.
+    """
     defs = schema.get("$defs", {})
     if "properties" not in schema and schema.get("type") == "object":
-        return {"entries": on_wire(value, schema, defs)}
-    return on_wire(value, schema, defs)
+        return {"entries": on_wire(value, schema, defs, gaps)}
+    return on_wire(value, schema, defs, gaps)
 
 
-def on_wire(value: Any, node: Any, defs: Mapping[str, Any]) -> Any:
+def on_wire(value: Any, node: Any, defs: Mapping[str, Any], gaps: bool) -> Any:
     if "$ref" in node:
-        return on_wire(value, defs[node["$ref"].split("/")[-1]], defs)
+        return on_wire(value, defs[node["$ref"].split("/")[-1]], defs, gaps)
     branches = node.get("anyOf") or node.get("oneOf")
     if branches:
-        return on_wire(value, next(branch for branch in branches if matches(value, branch, defs)), defs)
+        branch = next(branch for branch in branches if matches(value, branch, defs))
+        return on_wire(value, branch, defs, gaps)
     if isinstance(value, list):
         if "prefixItems" in node or node.get("maxItems") == 0:
             first = node.get("prefixItems", [])
-            given = [on_wire(item, part, defs) for item, part in zip(value, first, strict=False)]
+            given = [on_wire(item, part, defs, gaps) for item, part in zip(value, first, strict=False)]
             given += [None] * (len(first) - len(given))
             return {f"item_{index}": item for index, item in enumerate(given)}
-        return [on_wire(item, node["items"], defs) for item in value]
+        return [on_wire(item, node["items"], defs, gaps) for item in value]
     if not isinstance(value, dict):
         return value
     if "properties" in node:
         return {
-            name: on_wire(value[name], part, defs) if name in value else None
+            name: on_wire(value[name], part, defs, gaps) if name in value else None
             for name, part in node["properties"].items()
+            if name in value or not gaps
         }
     inner = node["additionalProperties"]
-    return [{"key": key, "value": on_wire(item, inner, defs)} for key, item in value.items()]
+    return [{"key": key, "value": on_wire(item, inner, defs, gaps)} for key, item in value.items()]
+
+
+# --- the same for Anthropic ---------------------------------------------------------------------------
+
+ANTHROPIC_HELD = HELD - {
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "maxItems",
+}
+ANTHROPIC_HELD |= {"minItems"}
+
+
+def assert_anthropic(schema: Mapping[str, Any]) -> None:
+    """The published rules of Anthropic's structured outputs."""
+    assert schema["type"] == "object"
+    definitions = schema.get("$defs", {})
+    nodes = [
+        *anthropic_nodes(schema),
+        *(node for part in definitions.values() for node in anthropic_nodes(part)),
+    ]
+    optional = unions = 0
+    for node in nodes:
+        assert node.keys() <= ANTHROPIC_HELD, node
+        assert node.get("minItems", 0) <= 1
+        assert "$ref" not in node or node.keys() == {"$ref"}
+        unions += "anyOf" in node
+        if node.get("type") == "object":
+            assert node["additionalProperties"] is False
+            assert set(node["required"]) <= set(node["properties"])
+            optional += len(node["properties"]) - len(node["required"])
+    assert optional <= 24
+    assert unions <= 16
+    for name in definitions:
+        assert not refers(definitions, name, name, frozenset())
+
+
+def anthropic_nodes(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    below = [*node.get("properties", {}).values(), *node.get("anyOf", ())]
+    below += [node["items"]] if "items" in node else []
+    return [node, *(inner for part in below for inner in anthropic_nodes(part))]
+
+
+def refers(definitions: Mapping[str, Any], start: str, goal: str, seen: frozenset[str]) -> bool:
+    """Whether *goal* is used somewhere inside of the definition *start*."""
+    nodes = anthropic_nodes(definitions[start])
+    used = {node["$ref"].removeprefix("#/$defs/") for node in nodes if "$ref" in node} - seen
+    return goal in used or any(refers(definitions, name, goal, seen | used) for name in used)
 
 
 def matches(value: Any, node: Any, defs: Mapping[str, Any]) -> bool:

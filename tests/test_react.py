@@ -137,11 +137,11 @@ def test_text_without_a_label_is_the_answer(way: Any):
 def test_what_the_model_gets_wrong_goes_back_to_it(way: Any):
     """Unknown tools, bad JSON, missing input and broken contracts are observations like any other."""
     wrong = {
-        "Action: climate\nAction Input: {}": "there is no tool 'climate'; there are: weather, add",
+        "Action: climate\nAction Input: {}": "the tool 'climate' does not exist; there are: weather, add",
         'Action: add\nAction Input: {"a": }': "bad arguments: $: not JSON",
         "Action: weather": "$.city: required, but missing",
         "Action: weather\nAction Input: Atlantis": "there is no weather in Atlantis",
-        "Action: I would use the weather!": "there is no tool 'I_would_use_the_weather_'",
+        "Action: I would use the weather!": "the tool 'I_would_use_the_weather_' does not exist",
     }
     with replies(*wrong, COLD) as seen:
         assert way(asking())[0].value == "It is cold."

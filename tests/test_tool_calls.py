@@ -71,7 +71,7 @@ def test_bad_arguments_go_back_to_the_model(arguments: dict[str, Any], said: str
 def test_an_unknown_tool_goes_back_to_the_model():
     """With the names there are, also under `tool_errors="raise"`."""
     assert used(add, call("plus", a=1), tool_errors="raise") == [
-        "Error: there is no tool 'plus'; there are: add"
+        "Error: the tool 'plus' does not exist; there are: add"
     ]
 
 
@@ -87,6 +87,21 @@ def test_a_sync_wrapper_round_an_async_tool_says_what_is_wrong():
 
     (content,) = used(wrapper, call("wrapper"))
     assert "make its wrapper async" in content
+
+
+def test_a_tool_that_is_not_allowed_does_not_run():
+    """No provider need hold a model to `allowed_tools`, so Alloy does."""
+
+    def secret() -> str:
+        """Tell."""
+        raise AssertionError("called")
+
+    with replies(call("secret"), call("add", a=1), "done"):
+        first, second = ask.run("go", tools=[add, secret], allowed_tools=["add"]).tool_calls
+    assert (first.content, second.content) == (
+        "Error: the tool 'secret' may not be called; there are: add",
+        "3",
+    )
 
 
 def boom(x: int) -> int:

@@ -162,6 +162,12 @@ _prefixes: dict[str, str] = {
     "claude-": "anthropic",
     "gemini-": "gemini",
     "fake": "fake",
+    # The families in Ollama's library that are nobody else's; its `gpt-oss` is longer than `gpt-`.
+    **dict.fromkeys(
+        ("gpt-oss", "llama", "qwen", "qwq", "mistral", "mixtral", "gemma", "phi3", "phi4", "deepseek-r1")
+        + ("codellama", "granite", "smollm", "llava", "devstral"),
+        "ollama",
+    ),
 }
 
 

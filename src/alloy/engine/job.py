@@ -16,7 +16,7 @@ from alloy.engine.learned import Place, lacking, learn
 from alloy.engine.policy import FEATURES, Policy
 from alloy.engine.toolbox import Runnable, Toolbox
 from alloy.errors import ConfigurationError
-from alloy.messages import Endpoint, OutputSchema, Request, Turn, User
+from alloy.messages import Endpoint, OutputSchema, Request, ToolResults, Turn, User
 from alloy.typed.dialects import Wire, to_wire
 from alloy.typed.parse import read
 from alloy.typed.partial import Shape
@@ -81,7 +81,7 @@ def prepare(
     can = backend.capabilities(model)
     name = f"{backend.name}:{model}"
     _check_parts(turns, can, name)
-    toolbox = Toolbox(tools, backend.dialect, settings.tool_errors)
+    toolbox = Toolbox(tools, backend.dialect, settings.tool_errors, settings.allowed_tools)
     spec = compile_type(output)
     wire, schema = _output(spec, backend.dialect)
     request = Request(
@@ -178,7 +178,9 @@ def _stand_in(
     if request.output and settings.output_mode == "prompted":
         request = replace(request, output_mode="prompted")
     gaps = []
-    if "tools" in lacks and request.tools and request.tool_mode == "native":
+    # Results of tools that were called earlier need words too.
+    about_tools = bool(request.tools) or any(isinstance(turn, ToolResults) for turn in request.messages)
+    if "tools" in lacks and about_tools and request.tool_mode == "native":
         gaps.append("tools")
         request = replace(request, tool_mode="react")
     if "output" in lacks and request.output and request.output_mode == "native":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -38,14 +38,21 @@ class Runnable(Protocol):
 
 
 class Toolbox:
-    """Tools by name, in one backend's dialect. *errors* is the setting `tool_errors`."""
+    """Tools by name, in one backend's dialect; *errors* and *allowed* are settings."""
 
-    def __init__(self, tools: Iterable[Runnable], dialect: str, errors: str = "return") -> None:
+    def __init__(
+        self,
+        tools: Iterable[Runnable],
+        dialect: str,
+        errors: str = "return",
+        allowed: Collection[str] | None = None,
+    ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._wires: dict[str, Wire] = {
             name: to_wire(tool.signature.schema, dialect) for name, tool in self._tools.items()
         }
         self._raises = errors == "raise"
+        self._allowed = self._tools.keys() if allowed is None else allowed
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,12 +89,13 @@ class Toolbox:
             return step.failed(error)
 
     def find(self, call: ToolCall) -> tuple[Runnable, Wire]:
-        """The tool that *call* names. Raises `ToolError` with the names there are."""
-        try:
+        """The tool that *call* names. Raises `ToolError` with the names that may be called."""
+        if call.name in self._tools and call.name in self._allowed:
             return self._tools[call.name], self._wires[call.name]
-        except KeyError:
-            names = ", ".join(self._tools) or "none"
-            raise ToolError(f"there is no tool {call.name!r}; there are: {names}", tool=call.name) from None
+        # Not every provider can restrict a model to some of its tools, and no model need obey.
+        problem = "may not be called" if call.name in self._tools else "does not exist"
+        names = ", ".join(name for name in self._tools if name in self._allowed) or "none"
+        raise ToolError(f"the tool {call.name!r} {problem}; there are: {names}", tool=call.name)
 
     @property
     def raises(self) -> bool:

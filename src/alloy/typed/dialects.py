@@ -12,7 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 from alloy.errors import ConfigurationError
-from alloy.typed.strict import NoStrictForm, StrictRules, strict_form
+from alloy.typed.known import KnownRules, known_form
+from alloy.typed.rules import NoStrictForm, StrictRules
+from alloy.typed.strict import strict_form
 
 __all__ = ["DIALECTS", "Dialect", "Wire", "to_wire"]
 
@@ -32,9 +34,10 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a provider accepts. Without *strict* rules it gets the plain schema."""
+    """What a provider accepts: a *strict* form, or only what it has *known*; or else the plain schema."""
 
     strict: StrictRules | None = None
+    known: KnownRules | None = None
 
 
 # fmt: off
@@ -42,6 +45,9 @@ _KEYWORDS = frozenset((
     "type", "description", "enum", "const", "anyOf", "$ref", "$defs",
     "items", "minItems", "maxItems", "properties", "required", "additionalProperties",
     "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+))
+_BOUNDS = frozenset((
+    "maxItems", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
 ))
 _FORMATS = frozenset((
     "date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid",
@@ -60,8 +66,63 @@ _OPENAI = Dialect(
     )
 )
 
+# https://docs.claude.com/en/docs/build-with-claude/structured-outputs, "JSON Schema limitations" and
+# "Schema complexity limits"; the sizes without a published number are as OpenAI's
+_ANTHROPIC = Dialect(
+    StrictRules(
+        keywords=_KEYWORDS - _BOUNDS,
+        formats=_FORMATS | {"uri"},
+        properties=5_000,
+        depth=10,
+        characters=120_000,
+        choices=1_000,
+        optional=24,
+        unions=16,
+        recursion=False,
+        at_most={"minItems": 1},
+        # look-around, back references, word boundaries and long counted repeats
+        unheld_pattern=r"\(\?(?!:)|\\[bB1-9]|\{\d{3}|,\d{3}",
+    )
+)
+
+# llama.cpp's converter of schemas to grammars (grammars/README.md), which skips what it does not know or
+# fails on it, and for tools what the server's own types keep of a schema (api/types.go): no references.
+# Nothing limits the sizes but the length of a repetition (MAX_REPETITION_THRESHOLD).
+_OLLAMA = Dialect(
+    StrictRules(
+        keywords=_KEYWORDS - {"multipleOf"} | {"minLength", "maxLength"},
+        formats=frozenset(("date-time", "time", "date", "uuid")),
+        properties=100_000,
+        depth=100,
+        characters=10_000_000,
+        choices=100_000,
+        optional=100_000,
+        at_most=dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), 1_000),
+        # without its anchors, look-around and flags, classes and other escapes of letters
+        unheld_pattern=r"^(?!\^)|(?<!\$)$|\(\?(?!:)|\\[A-Za-z0-9]",
+        inline=True,
+    )
+)
+
+# The description of `response_json_schema` in google-genai 3.4; titles would only cost tokens.
+_GEMINI = Dialect(
+    known=KnownRules(
+        keywords=_KEYWORDS - {"const", "pattern", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+        | {"prefixItems"},
+        formats=frozenset(("date-time", "date", "time")),
+        choices=frozenset(("string", "integer", "number")),
+    )
+)
+
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {"plain": Dialect(), "openai": _OPENAI, "openai-chat": _OPENAI}
+    {
+        "plain": Dialect(),
+        "openai": _OPENAI,
+        "openai-chat": _OPENAI,
+        "anthropic": _ANTHROPIC,
+        "ollama": _OLLAMA,
+        "gemini": _GEMINI,
+    }
 )
 
 
@@ -90,6 +151,8 @@ _MOST_WIRES = 10_000
 
 
 def _wire(schema: dict[str, Any], rules: Dialect) -> Wire:
+    if rules.known is not None:
+        return Wire(known_form(schema, rules.known), strict=False)
     if rules.strict is None:
         return Wire(schema, strict=False)
     try:

@@ -165,9 +165,10 @@ def _fits(
         if kind == "array" and isinstance(value, list):
             return True
         if kind == "object" and isinstance(value, dict):
-            names = node["properties"].keys()
-            same_keys = value.keys() == names if exactly else value.keys() <= names
-            if same_keys and all(_may_be(value[name], node["properties"][name]) for name in value):
+            least = set(node["required"]) if exactly else set[str]()
+            if least <= value.keys() <= node["properties"].keys() and all(
+                _may_be(value[name], node["properties"][name]) for name in value
+            ):
                 return True
     return False
 
@@ -212,9 +213,11 @@ def _look_alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     if a["type"] == "array":
         return True  # both may be empty
     ours, theirs = a["properties"], b["properties"]
-    return ours.keys() == theirs.keys() and not any(
-        _apart(ours[name].get("enum"), theirs[name].get("enum")) for name in ours
-    )
+    in_both = ours.keys() & theirs.keys()
+    if not {*a["required"], *b["required"]} <= in_both:
+        return False  # one says a name that the other does not know
+    always = set(a["required"]) & set(b["required"])
+    return not any(_apart(ours[name].get("enum"), theirs[name].get("enum")) for name in always)
 
 
 def _apart(ours: list[Any] | None, theirs: list[Any] | None) -> bool:

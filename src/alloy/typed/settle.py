@@ -1,9 +1,9 @@
 """The few conversions between JSON types that cannot be mistaken, guided by a schema.
 
 3.0 is the integer 3, "3" is the number 3 where only a number fits, "true" in any case is true where
-only a boolean fits, an enum member may be given by its name, and a Decimal is made of the digits as
-they were written. Everything else is left as it is, for the validator to judge. A value that fits as
-it stands is never converted.
+only a boolean fits, an enum member may be given by its name and a choice in another case, and a
+Decimal is made of the digits as they were written. Everything else is left as it is, for the
+validator to judge. A value that fits as it stands is never converted.
 """
 
 from __future__ import annotations
@@ -100,9 +100,15 @@ def _settle_choice(value: Any, node: Mapping[str, Any]) -> Any:
     if any(_same(value, choice) for choice in _choices(node)):
         return int(value) if isinstance(value, float) and value.is_integer() else value
     if isinstance(value, str):
-        return node.get(NAMES, {}).get(value, value)
+        return node.get(NAMES, {}).get(value, _in_another_case(value, node))
     # For Python `true` equals 1, so it would pass for that member; an object passes for none.
     return {} if isinstance(value, bool | int | float) else value
+
+
+def _in_another_case(value: str, node: Mapping[str, Any]) -> str:
+    """The only choice that is *value* but for its case, which Anthropic's strict mode does not enforce."""
+    alike = [c for c in _choices(node) if isinstance(c, str) and c.casefold() == value.casefold()]
+    return alike[0] if len(alike) == 1 else value
 
 
 def _choices(node: Mapping[str, Any]) -> list[Any]:

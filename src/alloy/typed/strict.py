@@ -8,7 +8,8 @@ lists.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,30 +24,19 @@ from alloy.typed.restore import (
     record_restorer,
     root_entries_restorer,
 )
+from alloy.typed.rules import (
+    IN_WORDS,
+    NoStrictForm,
+    StrictRules,
+    check_limits,
+    definition_name,
+    references_in,
+    sentence,
+)
 
-__all__ = ["NoStrictForm", "StrictRules", "strict_form"]
+__all__ = ["strict_form"]
 
 ENTRIES = "entries"
-
-
-class NoStrictForm(Exception):
-    """The schema says something that strict mode cannot hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class StrictRules:
-    """A provider's strict mode: the keywords and string formats that it holds, and its limits.
-
-    *properties*, *depth* (of objects), *characters* (of names and choices together) and *choices*
-    (of all enums together) are the most that one schema may have.
-    """
-
-    keywords: frozenset[str]
-    formats: frozenset[str]
-    properties: int
-    depth: int
-    characters: int
-    choices: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +49,7 @@ def strict_form(schema: Mapping[str, Any], rules: StrictRules) -> tuple[dict[str
     """*schema* under *rules*, and what restores its values if they differ. Raises `NoStrictForm`."""
     compiler = _Compiler(schema, rules)
     form = compiler.root()
-    _check_limits(form.schema, rules)
+    check_limits(form.schema, rules)
     return form.schema, form.restore
 
 
@@ -93,7 +83,7 @@ class _Compiler:
         found: dict[str, None] = {}
         todo = [schema]
         while todo:
-            for name in _references_in(todo.pop()):
+            for name in references_in(todo.pop()):
                 if name not in found:
                     found[name] = None
                     todo.append(self._definitions[name])
@@ -104,10 +94,12 @@ class _Compiler:
         used: dict[str, Any] = {}
         todo = [root.schema]
         while todo:
-            for name in _references_in(todo.pop()):
+            for name in references_in(todo.pop()):
                 if name not in used:
                     used[name] = definitions[name]
                     todo.append(definitions[name])
+        if not self._rules.recursion and any(_reaches(used, name, name) for name in used):
+            raise NoStrictForm("a definition that refers to itself")
         return _Form({**root.schema, "$defs": used}, root.restore) if used else root
 
     # --- one node ---------------------------------------------------------------------------------
@@ -141,9 +133,9 @@ class _Compiler:
         raise NoStrictForm("a schema without a type")
 
     def _reference(self, node: Mapping[str, Any]) -> _Form:
-        name = _definition_name(node["$ref"])
+        name = definition_name(node["$ref"])
         beside = {key: value for key, value in node.items() if key in ("description", "default")}
-        if beside and name not in self._references(self._definitions[name]):
+        if (beside or self._rules.inline) and name not in self._references(self._definitions[name]):
             # Nothing may stand beside a reference, so what is meant goes in its place.
             return self._form({**self._definitions[name], **beside})
         restore = (lambda value: self._restored(name, value)) if name in self._changed else None
@@ -183,17 +175,22 @@ class _Compiler:
         properties: dict[str, Any] = {}
         restorers: dict[str, Restore] = {}
         droppable: set[str] = set()
+        required: list[str] = []
         for name, part in node.get("properties", {}).items():
             if name in node.get("required", ()):
                 form = self._form(part)
+                required.append(name)
+            elif self._rules.optional:
+                form = self._left_out(part)
             else:
+                required.append(name)
                 form = self._optional(part)
                 if not self._nullable(part):
                     droppable.add(name)
             properties[name] = form.schema
             if form.restore is not None:
                 restorers[name] = form.restore
-        schema = {**self._kept(node), **_closed(properties)}
+        schema = {**self._kept(node), **_closed(properties), "required": required}
         return _Form(schema, record_restorer(frozenset(droppable), restorers))
 
     def _optional(self, part: Mapping[str, Any]) -> _Form:
@@ -207,14 +204,25 @@ class _Compiler:
         if default is not None:
             shown = json.dumps(default, ensure_ascii=False)
             note = f"Default: {shown}." if nullable else f"null means the default, {shown}."
-            text = f"{_sentence(text)} {note}".lstrip()
+            text = f"{sentence(text)} {note}".lstrip()
         if text and "$ref" in schema:  # a nullable definition
             schema = {"anyOf": [schema]}
         return _Form({**schema, "description": text} if text else schema, form.restore)
 
+    def _left_out(self, part: Mapping[str, Any]) -> _Form:
+        """The form of a property that may be left out where that is allowed."""
+        bare = {key: value for key, value in part.items() if key != "default"}
+        default = part.get("default")
+        if default is not None:
+            shown = json.dumps(default, ensure_ascii=False)
+            bare["description"] = f"{sentence(part.get('description', ''))} Default: {shown}.".lstrip()
+        elif "default" in part:
+            bare = _without_null(bare)  # leaving it out says the same, and needs no union
+        return self._form(bare)
+
     def _nullable(self, node: Any, seen: frozenset[str] = frozenset()) -> bool:
         if "$ref" in node:
-            name = _definition_name(node["$ref"])
+            name = definition_name(node["$ref"])
             return name not in seen and self._nullable(self._definitions[name], seen | {name})
         branches = node.get("anyOf") or node.get("oneOf") or node.get("allOf") or ()
         kinds = node.get("type")
@@ -232,7 +240,7 @@ class _Compiler:
             raise NoStrictForm("an object with both named and free keys")
         names = node.get("propertyNames", {})
         if "$ref" in names:
-            names = self._definitions[_definition_name(names["$ref"])]
+            names = self._definitions[definition_name(names["$ref"])]
         pattern = {"pattern": next(iter(patterns))} if patterns else {}
         key = self._form({"type": "string", **pattern, **names})
         if key.schema.get("type") != "string":
@@ -283,8 +291,8 @@ class _Compiler:
         for key, value in node.items():
             if self._holds(key, value):
                 kept[key] = value
-            elif key in _IN_WORDS:
-                words.append(_IN_WORDS[key].format(value))
+            elif key in IN_WORDS:
+                words.append(IN_WORDS[key].format(value))
         if words:
             kept["description"] = " ".join(filter(None, (kept.get("description"), f"({', '.join(words)})")))
         return kept
@@ -292,25 +300,10 @@ class _Compiler:
     def _holds(self, key: str, value: Any) -> bool:
         if key == "format":
             return value in self._rules.formats
-        if key == "pattern" and "(?" in value.replace("(?:", ""):
-            return False  # look-around and inline flags
-        return key in self._rules.keywords
-
-
-_IN_WORDS = {
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "pattern": "matches {}",
-    "format": "format: {}",
-    "minimum": "at least {}",
-    "maximum": "at most {}",
-    "exclusiveMinimum": "more than {}",
-    "exclusiveMaximum": "less than {}",
-    "multipleOf": "a multiple of {}",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
-    "uniqueItems": "no item twice",
-}
+        at_most = self._rules.at_most
+        if key == "pattern" and re.search(self._rules.unheld_pattern, value):
+            return False
+        return key in self._rules.keywords and not (key in at_most and value > at_most[key])
 
 
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:
@@ -331,34 +324,32 @@ def _object_root(root: _Form) -> _Form:
     return _Form(schema, root_entries_restorer(ENTRIES, root.restore))
 
 
+def _without_null(node: dict[str, Any]) -> dict[str, Any]:
+    branches = [part for part in node.get("anyOf", ()) if part != {"type": "null"}]
+    if not branches:
+        return node
+    rest = {key: value for key, value in node.items() if key != "anyOf"}
+    return {**branches[0], **rest} if len(branches) == 1 else {**rest, "anyOf": branches}
+
+
+def _reaches(definitions: Mapping[str, Any], start: str, goal: str) -> bool:
+    found: set[str] = set()
+    todo = [start]
+    while todo:
+        new = set(references_in(definitions[todo.pop()])) - found
+        found |= new
+        todo += new
+    return goal in found
+
+
 def _merged_all_of(node: Mapping[str, Any]) -> dict[str, Any]:
     if len(node["allOf"]) != 1 or not isinstance(node["allOf"][0], Mapping):
         raise NoStrictForm("an intersection of schemas")
     return {**node["allOf"][0], **{key: value for key, value in node.items() if key != "allOf"}}
 
 
-def _sentence(text: str) -> str:
-    return text if not text or text[-1] in ".!?" else f"{text}."
-
-
 def _description(node: Mapping[str, Any]) -> dict[str, Any]:
     return {"description": node["description"]} if "description" in node else {}
-
-
-def _definition_name(reference: str) -> str:
-    return reference.removeprefix("#/$defs/")
-
-
-def _references_in(node: Any) -> Iterator[str]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _references_in(item)
-    elif isinstance(node, Mapping):
-        for key, value in node.items():
-            if key == "$ref" and isinstance(value, str):
-                yield _definition_name(value)
-            elif key not in ("$defs", "enum", "const", "default", "examples"):
-                yield from _references_in(value)
 
 
 def _json_type(value: Any) -> str:
@@ -376,47 +367,3 @@ _JSON_TYPES: tuple[tuple[str, type], ...] = (
     ("number", float),
     ("string", str),
 )
-
-
-# --- limits ---------------------------------------------------------------------------------------
-
-
-def _check_limits(schema: Mapping[str, Any], rules: StrictRules) -> None:
-    properties = characters = choices = 0
-    for node in _nodes(schema):
-        names = node.get("properties", {})
-        values = node.get("enum", ())
-        written = sum(len(str(value)) for value in values)
-        if len(values) > 250 and written > 15_000:
-            raise NoStrictForm("an enum that is too large")
-        properties += len(names)
-        choices += len(values)
-        characters += written + sum(map(len, names))
-    characters += sum(map(len, schema.get("$defs", ())))
-    if properties > rules.properties or characters > rules.characters or choices > rules.choices:
-        raise NoStrictForm("a schema that is too large")
-    if _depth(schema, schema.get("$defs", {}), frozenset()) > rules.depth:
-        raise NoStrictForm("a schema that is nested too deeply")
-
-
-def _nodes(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield schema
-    for child in _children(schema):
-        yield from _nodes(child)
-    for definition in schema.get("$defs", {}).values():
-        yield from _nodes(definition)
-
-
-def _children(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield from node.get("properties", {}).values()
-    yield from node.get("anyOf", ())
-    if "items" in node:
-        yield node["items"]
-
-
-def _depth(node: Mapping[str, Any], definitions: Mapping[str, Any], inside: frozenset[str]) -> int:
-    if "$ref" in node:
-        name = _definition_name(node["$ref"])
-        return 0 if name in inside else _depth(definitions[name], definitions, inside | {name})
-    below = max((_depth(child, definitions, inside) for child in _children(node)), default=0)
-    return below + (node.get("type") == "object")
