@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from alloy.backends.base import import_sdk, status_error
+from alloy.backends.stainless import scrub
 from alloy.backends.transport import redacted, transport_error
 from alloy.errors import (
     AlloyError,
@@ -23,8 +24,6 @@ __all__ = [
     "explain",
     "foreign_shape",
     "generation_error",
-    "request_id",
-    "scrubbed",
 ]
 
 NO_KEY = "none"  # the SDK insists on a key; a local server does not read it
@@ -175,22 +174,7 @@ def _snippet(text: str) -> str:
 def _scrub(error: Any) -> None:
     """Take the key out of what the SDK's error says: as the cause of ours it is printed in tracebacks."""
     request = getattr(error, "request", None)
-    error.args = tuple(scrubbed(part, request) for part in error.args)
+    error.args = tuple(scrub(part, request) for part in error.args)
     for name in ("message", "body"):
         if hasattr(error, name):
-            setattr(error, name, scrubbed(getattr(error, name), request))
-
-
-def scrubbed(value: Any, request: Any) -> Any:
-    """JSON *value* without the key that *request* carried."""
-    if isinstance(value, str):
-        return redacted(value, request)
-    if isinstance(value, dict):
-        return {name: scrubbed(item, request) for name, item in value.items()}
-    return [scrubbed(item, request) for item in value] if isinstance(value, list) else value
-
-
-def request_id(response: Any) -> str | None:
-    """What OpenAI's support asks for."""
-    found = response.headers.get("x-request-id")
-    return found if isinstance(found, str) else None
+            setattr(error, name, scrub(getattr(error, name), request))

@@ -172,7 +172,7 @@ def _sendable(provider: str, body: Mapping[str, Any]) -> Iterator[None]:
     """Say where *body* cannot be written as JSON, when that is why building the request failed."""
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (RecursionError, TypeError, ValueError) as error:
         problem = json_problem(dict(body))
         if problem is None:
             raise
