@@ -398,3 +398,11 @@ def test_leaving_a_stream_early_hangs_up(server: WireServer) -> None:
         assert next(iter(stream)) == "Hel"
 
     server.connections[0].wait_closed()
+
+
+def test_a_shape_that_strict_mode_cannot_hold_is_described_and_not_held_against_the_model():
+    """The next, flatter answer is native again."""
+    body = ask.request("go", model="claude-sonnet-4-6", output=Tree)
+    assert "output_config" not in body
+    assert "kids" in str(body["system"])
+    assert "output_config" in ask.request("go", model="claude-sonnet-4-6", output=int)

@@ -369,6 +369,14 @@ def test_a_paused_turn_is_sent_back_as_it_is():
         t.resume(paused)
 
 
+def test_what_was_said_before_a_pause_is_part_of_the_answer():
+    """An answer in two pieces is one answer."""
+    t = talk()
+    t.resume(Reply("4", finish="pause"))
+    t.resume(Reply("2"))
+    assert (t.result.value, t.result.text) == (42, "42")
+
+
 def test_a_forced_tool_is_forced_until_it_was_called():
     """Otherwise the model could never answer."""
     asked = question()

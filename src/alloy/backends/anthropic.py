@@ -51,6 +51,7 @@ class ClaudeCapabilities(Capabilities):
     *thoughtless* whether thinking can be switched off.
     """
 
+    loose_output: bool = False
     max_tokens: int = 64_000
     forced_tools: bool = True
     thoughtless: bool = True

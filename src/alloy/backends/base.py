@@ -49,7 +49,8 @@ GROUP = "alloy.backends"
 class Capabilities:
     """What a model can do by itself; what it cannot, Alloy stands in for or refuses before it sends.
 
-    *tools* and *structured_output* are native ones, *output_with_tools* both in one request. *images*
+    *tools* and *structured_output* are native ones, *output_with_tools* both in one request, and
+    *loose_output* structured output by a schema that strict mode does not hold. *images*
     and *documents* are taken as data, with *urls* by address too. Settings in *drops* are ones that the
     model rejects and that it can go without: they are left out. Settings in *refuses* have no
     counterpart: using one is a `ConfigurationError`.
@@ -58,12 +59,12 @@ class Capabilities:
     tools: bool = True
     structured_output: bool = True
     output_with_tools: bool = True
+    loose_output: bool = True
     images: bool = True
     documents: bool = True
     urls: bool = True
     drops: frozenset[str] = frozenset()
     refuses: frozenset[str] = frozenset()
-    temperature: bool = True
 
 
 class Accumulator(Protocol):
@@ -163,11 +164,21 @@ _prefixes: dict[str, str] = {
     "gemini-": "gemini",
     "fake": "fake",
     # The families in Ollama's library that are nobody else's; its `gpt-oss` is longer than `gpt-`.
-    **dict.fromkeys(
-        ("gpt-oss", "llama", "qwen", "qwq", "mistral", "mixtral", "gemma", "phi3", "phi4", "deepseek-r1")
-        + ("codellama", "granite", "smollm", "llava", "devstral"),
-        "ollama",
-    ),
+    "gpt-oss": "ollama",
+    "llama": "ollama",
+    "qwen": "ollama",
+    "qwq": "ollama",
+    "mistral": "ollama",
+    "mixtral": "ollama",
+    "gemma": "ollama",
+    "phi3": "ollama",
+    "phi4": "ollama",
+    "deepseek-r1": "ollama",
+    "codellama": "ollama",
+    "granite": "ollama",
+    "smollm": "ollama",
+    "llava": "ollama",
+    "devstral": "ollama",
 }
 
 

@@ -73,6 +73,7 @@ class _Log:
         self.turns = self.attempts = self.tool_turns = 0
         self.model = ""
         self.tool_calls: list[ToolResult] = []
+        self.paused = ""  # the text of turns that their provider interrupted
         self.downgrades = list(question.downgrades)
         self.awaited: OutputSchema | None = None
         if question.output_apart:
@@ -135,8 +136,9 @@ def _converse(question: Question[T], log: _Log) -> Script[Result[T]]:
         if log.awaited is not None:
             log.ask_for_output()
             continue
+        text, log.paused = log.paused + reply.text, ""
         try:
-            return log.result(question, _answer(question, reply), reply.text)
+            return log.result(question, _answer(question, text), text)
         except EmptyAnswerError:
             if not finalize:
                 raise
@@ -160,6 +162,7 @@ def _go_on(question: Question[T], reply: Reply, log: _Log) -> Script[None]:
     log.tool_turns += 1
     if log.request.tool_choice not in (None, "auto", "none"):
         log.request = replace(log.request, tool_choice=None)  # forced for ever, it would never answer
+    log.paused = "" if reply.calls else log.paused + reply.text
     if reply.calls:
         for call in reply.calls:
             yield from _tell(question, ToolStarted(call))
@@ -228,13 +231,13 @@ def _check_finish(question: Question[T], reply: Reply) -> None:
         raise kind(question.expected, (problem + why,), reply.text)
 
 
-def _answer(question: Question[T], reply: Reply) -> T:
-    if not reply.text.strip() and not question.optional:
+def _answer(question: Question[T], text: str) -> T:
+    if not text.strip() and not question.optional:
         raise EmptyAnswerError(question.expected, ("the model gave no answer",))
-    value = question.read(reply.text)
+    value = question.read(text)
     problem = question.check(value)
     if problem is not None:
-        raise PostconditionError(question.expected, (problem,), reply.text)
+        raise PostconditionError(question.expected, (problem,), text)
     return value
 
 

@@ -95,7 +95,8 @@ def prepare(
     )
     place = Place(backend.name, settings.base_url, model)
     policy = _policy(settings, spoken=spoken)
-    request, apart, downgrades = _stand_in(request, settings, policy, _lacks(can) | lacking(place), name)
+    lacks = _lacks(can, schema) | lacking(place)
+    request, apart, downgrades = _stand_in(request, settings, policy, lacks, name)
     question = Question(
         request=request,
         model=name,
@@ -157,10 +158,11 @@ def _policy(settings: Config, *, spoken: bool) -> Policy:
 # --- what the model can do --------------------------------------------------------------------------
 
 
-def _lacks(can: Capabilities) -> frozenset[str]:
+def _lacks(can: Capabilities, schema: OutputSchema | None) -> frozenset[str]:
+    holds = schema is None or schema.strict or can.loose_output
     has = {
         "tools": can.tools,
-        "output": can.structured_output,
+        "output": can.structured_output and holds,
         "output_with_tools": can.output_with_tools,
     }
     return frozenset(feature for feature, there in has.items() if not there)
