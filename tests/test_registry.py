@@ -82,7 +82,7 @@ def test_built_ins_are_backends_ready_for_use(name: str):
     assert name in backend_names()
 
 
-@pytest.mark.parametrize("model", ["my-gpt-clone", "llama3:8b", "openai:", ":gpt-5", "nobody:gpt-5", "GPT-5"])
+@pytest.mark.parametrize("model", ["my-gpt-clone", "my-llama3:8b", "openai:", ":gpt-5", "nobody:gpt-5", "GPT-5"])
 def test_an_unknown_name_is_never_guessed(model: str):
     """The error shows how to write it, and which providers there are."""
     with pytest.raises(ConfigurationError, match=r"write provider:model, where .*fake.*openai, openai-chat"):
