@@ -8,7 +8,7 @@ import pytest
 from codec import feed, joined
 from wire import anthropic as says
 
-from alloy.backends.anthropic import AnthropicBackend
+from alloy.backends.anthropic.messages import AnthropicBackend
 from alloy.errors import (
     AuthenticationError,
     BadReplyError,

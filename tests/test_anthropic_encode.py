@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alloy.backends.anthropic import CAPABILITIES, AnthropicBackend
+from alloy.backends.anthropic.messages import CAPABILITIES, AnthropicBackend
 from alloy.errors import (
     ConfigurationError,
     UnsupportedError,

@@ -11,7 +11,7 @@ from talking import at as at_server
 from wire import Answer, Cut, Gate, WireServer, json_answer, sse
 from wire import anthropic as says
 
-from alloy.backends.anthropic import AnthropicBackend
+from alloy.backends.anthropic.messages import AnthropicBackend
 from alloy.errors import (
     AuthenticationError,
     BadReplyError,

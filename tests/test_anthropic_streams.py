@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from wire import anthropic as says
 from wire import openai as openai_says
 
-from alloy.backends.anthropic import AnthropicBackend
-from alloy.backends.openai import OpenAIBackend
+from alloy.backends.anthropic.messages import AnthropicBackend
+from alloy.backends.openai.responses import OpenAIBackend
 from alloy.errors import ProviderError
 from alloy.messages import (
     ReasoningDelta,

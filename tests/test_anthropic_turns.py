@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from wire import anthropic as says
 
-from alloy.backends.anthropic import AnthropicBackend
+from alloy.backends.anthropic.messages import AnthropicBackend
 from alloy.errors import CommandError
 from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, ToolSchema, Turn, User
 from alloy.parts import Document, Image

@@ -15,7 +15,7 @@ from talking import at as at_server
 from wire import Answer, Cut, Gate, WireServer, each_byte, sse
 from wire import anthropic as says
 
-from alloy.backends.anthropic import AnthropicBackend
+from alloy.backends.anthropic.messages import AnthropicBackend
 from alloy.backends.base import CancelToken
 from alloy.errors import ConfigurationError, ProviderConnectionError
 from alloy.messages import Endpoint, Request, TextDelta, User

@@ -22,9 +22,9 @@ from wire import Answer, Gate, Received, WireServer
 from wire import openai as says
 
 from alloy.backends.base import CancelToken
-from alloy.backends.clients import CLIENTS, CLIENTS_MAX, ClientCache
-from alloy.backends.openai import OpenAIBackend
-from alloy.backends.openai_common import OpenAIDoor, read_settings
+from alloy.backends.http.clients import CLIENTS, CLIENTS_MAX, ClientCache
+from alloy.backends.openai.door import OpenAIDoor, read_settings
+from alloy.backends.openai.responses import OpenAIBackend
 from alloy.errors import ProviderConnectionError
 from alloy.messages import Endpoint
 
@@ -216,9 +216,9 @@ import atexit, sys
 clients = []
 atexit.register(lambda: print([client.is_closed() for client in clients]))  # first in, last out
 from talking import talk
-from alloy.backends.clients import CLIENTS
-from alloy.backends.openai import OpenAIBackend
-from alloy.backends.openai_common import OpenAIDoor, read_settings
+from alloy.backends.http.clients import CLIENTS
+from alloy.backends.openai.responses import OpenAIBackend
+from alloy.backends.openai.door import OpenAIDoor, read_settings
 from alloy.messages import Endpoint
 backend, endpoint = OpenAIBackend(), Endpoint(base_url=sys.argv[1], api_key="sk-1")
 for mode in ("send", "open", "send_async", "open_async"):

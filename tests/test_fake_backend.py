@@ -10,7 +10,7 @@ import pytest
 
 from alloy import command, tool, use_config
 from alloy.backends.base import Backend, CancelToken, Capabilities, resolve
-from alloy.backends.fake import FakeBackend, responder
+from alloy.backends.fake.backend import FakeBackend, responder
 from alloy.errors import (
     AlloyError,
     BadReplyError,
@@ -86,7 +86,8 @@ def test_it_is_a_backend_that_is_found_by_name():
 def test_neither_an_sdk_nor_pydantic_is_needed():
     """A text answer and a filled schema work in an interpreter that has nothing else loaded."""
     program = (
-        "import sys; from alloy.backends.fake import FakeBackend; from alloy.backends.samples import sample;"
+        "import sys; from alloy.backends.fake.backend import FakeBackend;"
+        "from alloy.backends.fake.samples import sample;"
         "from alloy.messages import *; from alloy.backends.base import CancelToken; b = FakeBackend();"
         "r = Request('m', (User('Hi'),), output=OutputSchema('x', {'type': 'string', 'format': 'uuid'}));"
         "b.send(b.encode(r), Endpoint(), CancelToken());"

@@ -11,7 +11,7 @@ import pytest
 from wire import gemini as says
 
 from alloy.backends.base import Capabilities
-from alloy.backends.gemini import CAPABILITIES, UNSIGNED, GeminiBackend
+from alloy.backends.gemini.content import CAPABILITIES, UNSIGNED, GeminiBackend
 from alloy.errors import (
     ConfigurationError,
 )

@@ -9,7 +9,7 @@ from talking import KEY, MODES, STREAMED, WHOLE, talk
 from wire import Answer, Cut, Gate, WireServer, json_answer, sse
 from wire import gemini as says
 
-from alloy.backends.gemini import GeminiBackend
+from alloy.backends.gemini.content import GeminiBackend
 from alloy.errors import (
     AuthenticationError,
     BadReplyError,

@@ -10,8 +10,8 @@ import pytest
 from codec import feed, joined
 from wire import gemini as says
 
-from alloy.backends.gemini import GeminiBackend
-from alloy.backends.gemini_replies import parted
+from alloy.backends.gemini.content import GeminiBackend
+from alloy.backends.gemini.replies import parted
 from alloy.errors import (
     AuthenticationError,
     BadReplyError,

@@ -13,7 +13,7 @@ from talking import KEY, MODES, WHOLE, talk
 from wire import Answer, WireServer, json_answer
 from wire import gemini as says
 
-from alloy.backends.gemini import GeminiBackend
+from alloy.backends.gemini.content import GeminiBackend
 from alloy.errors import (
     AuthenticationError,
     ConfigurationError,

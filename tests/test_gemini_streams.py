@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire import gemini as says
 
-from alloy.backends.gemini import GeminiBackend
-from alloy.backends.gemini_replies import parted
+from alloy.backends.gemini.content import GeminiBackend
+from alloy.backends.gemini.replies import parted
 from alloy.errors import ProviderError
 from alloy.messages import (
     ReasoningDelta,

@@ -17,8 +17,8 @@ from wire import Answer, Gate, WireServer, each_byte, sse
 from wire import gemini as says
 
 from alloy.backends.base import CancelToken
-from alloy.backends.clients import CLIENTS
-from alloy.backends.gemini import GeminiBackend
+from alloy.backends.gemini.content import GeminiBackend
+from alloy.backends.http.clients import CLIENTS
 from alloy.errors import ConfigurationError, ProviderConnectionError, ProviderTimeoutError
 from alloy.messages import Endpoint, Request, TextDelta, User
 
@@ -406,8 +406,8 @@ def test_no_client_of_the_other_colour_touches_the_network() -> None:
     """A client that is made opens no socket: nobody need be at the address."""
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        from alloy.backends.gemini_door import GEMINI as MAKER
-        from alloy.backends.gemini_door import read_settings
+        from alloy.backends.gemini.door import GEMINI as MAKER
+        from alloy.backends.gemini.door import read_settings
 
         CLIENTS.get(MAKER, read_settings(Endpoint(address, KEY)))
         nobody.settimeout(0)

@@ -13,9 +13,9 @@ from local_model import running
 from pydantic import TypeAdapter
 
 from alloy.backends.base import CancelToken
-from alloy.backends.clients import CLIENTS
-from alloy.backends.openai import OpenAIBackend
-from alloy.backends.openai_chat import OpenAIChatBackend
+from alloy.backends.http.clients import CLIENTS
+from alloy.backends.openai.chat import OpenAIChatBackend
+from alloy.backends.openai.responses import OpenAIBackend
 from alloy.errors import BadRequestError
 from alloy.messages import (
     Endpoint,

@@ -11,7 +11,7 @@ from wire import ollama as says
 from wire import openai as copies
 
 from alloy.backends.base import Backend
-from alloy.backends.ollama import OllamaChatBackend
+from alloy.backends.ollama.chat import OllamaChatBackend
 from alloy.errors import (
     BadRequestError,
     ConfigurationError,

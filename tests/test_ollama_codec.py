@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from wire import ollama as says
 
-from alloy.backends.ollama import CAPABILITIES, OllamaBackend, OllamaChatBackend
-from alloy.backends.prompted import shape
+from alloy.backends.fallback.prompted import shape
+from alloy.backends.ollama.chat import CAPABILITIES, OllamaBackend, OllamaChatBackend
 from alloy.errors import (
     BadReplyError,
     BadRequestError,

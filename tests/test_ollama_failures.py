@@ -12,7 +12,7 @@ from wire import Answer, Cut, Gate, WireServer, each_byte, json_answer
 from wire import ollama as says
 
 from alloy import ask
-from alloy.backends.ollama import OllamaBackend
+from alloy.backends.ollama.chat import OllamaBackend
 from alloy.errors import (
     AuthenticationError,
     BadReplyError,

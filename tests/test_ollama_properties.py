@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire import ollama as says
 
-from alloy.backends.ollama import OllamaBackend
+from alloy.backends.ollama.chat import OllamaBackend
 from alloy.errors import BadReplyError, ProviderError
 from alloy.messages import (
     ReasoningDelta,

@@ -15,8 +15,8 @@ from wire import Answer, WireServer, json_answer
 from wire import ollama as says
 
 from alloy import ask
-from alloy.backends.ollama import OllamaBackend
-from alloy.backends.ollama_door import address, read_settings
+from alloy.backends.ollama.chat import OllamaBackend
+from alloy.backends.ollama.door import address, read_settings
 from alloy.errors import AuthenticationError, ConfigurationError, ProviderError
 from alloy.messages import Endpoint, Request, User
 
@@ -87,7 +87,7 @@ def test_the_environment_is_read_at_every_call(mode: str, monkeypatch: pytest.Mo
         monkeypatch.setenv("OLLAMA_API_KEY", KEY)
         talk(OllamaBackend(), mode, Endpoint(timeout=20), BODY)
     finally:
-        from alloy.backends.clients import CLIENTS
+        from alloy.backends.http.clients import CLIENTS
 
         CLIENTS.close()
         one.stop()

@@ -15,7 +15,7 @@ from wire import ollama as says
 
 from alloy import ask, use_config
 from alloy.backends.base import CancelToken
-from alloy.backends.ollama import OllamaBackend
+from alloy.backends.ollama.chat import OllamaBackend
 from alloy.errors import ConfigurationError, ProviderConnectionError
 from alloy.messages import Endpoint, Request, TextDelta, ToolSchema, User
 

@@ -14,7 +14,7 @@ from wire import ollama as says
 import alloy
 from alloy import Image, ask, command, tool
 from alloy.backends.base import register_backend
-from alloy.backends.ollama import OllamaBackend
+from alloy.backends.ollama.chat import OllamaBackend
 from alloy.errors import ConfigurationError, TruncatedError
 from alloy.messages import Endpoint, Request, ToolSchema, User
 

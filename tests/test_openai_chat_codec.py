@@ -8,8 +8,8 @@ import pytest
 from codec import feed
 from wire import openai as says
 
-from alloy.backends.openai import OpenAIBackend
-from alloy.backends.openai_chat import OpenAIChatBackend
+from alloy.backends.openai.chat import OpenAIChatBackend
+from alloy.backends.openai.responses import OpenAIBackend
 from alloy.errors import (
     BadReplyError,
     ModelNotFoundError,

@@ -11,8 +11,8 @@ from wire import Answer, WireServer, json_answer
 from wire import openai as says
 
 from alloy.backends.base import Backend
-from alloy.backends.openai import OpenAIBackend
-from alloy.backends.openai_chat import OpenAIChatBackend
+from alloy.backends.openai.chat import OpenAIChatBackend
+from alloy.backends.openai.responses import OpenAIBackend
 from alloy.errors import (
     AuthenticationError,
     ConfigurationError,

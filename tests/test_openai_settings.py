@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from alloy.backends.openai import OpenAIBackend
-from alloy.backends.openai_chat import OpenAIChatBackend
+from alloy.backends.openai.chat import OpenAIChatBackend
+from alloy.backends.openai.responses import OpenAIBackend
 from alloy.errors import ConfigurationError
 from alloy.messages import Request, ToolSchema, User
 from alloy.parts import Document, Image

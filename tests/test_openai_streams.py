@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire import openai as says
 
-from alloy.backends.openai import OpenAIBackend
-from alloy.backends.openai_chat import OpenAIChatBackend
+from alloy.backends.openai.chat import OpenAIChatBackend
+from alloy.backends.openai.responses import OpenAIBackend
 from alloy.errors import (
     ProviderError,
 )

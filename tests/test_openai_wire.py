@@ -15,8 +15,8 @@ from wire import Answer, Cut, Gate, WireServer, each_byte, sse
 from wire import openai as says
 
 from alloy.backends.base import Backend, CancelToken
-from alloy.backends.openai import OpenAIBackend
-from alloy.backends.openai_chat import OpenAIChatBackend
+from alloy.backends.openai.chat import OpenAIChatBackend
+from alloy.backends.openai.responses import OpenAIBackend
 from alloy.errors import ConfigurationError, ProviderConnectionError
 from alloy.messages import Endpoint, Request, TextDelta, User
 

@@ -20,8 +20,8 @@ from alloy import (
 )
 from alloy.backends import base
 from alloy.backends.base import Capabilities
-from alloy.backends.fake import FakeBackend
-from alloy.backends.prompted import PromptedBackend
+from alloy.backends.fake.backend import FakeBackend
+from alloy.backends.fallback.prompted import PromptedBackend
 from alloy.engine import learned
 from alloy.messages import Reply, Request, User
 from alloy.testing import call, replies

@@ -26,11 +26,11 @@ from alloy import (
 )
 from alloy.backends import base
 from alloy.backends.base import Capabilities
-from alloy.backends.fake import FakeBackend
-from alloy.backends.fallback import codec_for
-from alloy.backends.openai_chat import OpenAIChatBackend
-from alloy.backends.react import ReActBackend
-from alloy.backends.react_prompt import rewritten
+from alloy.backends.fake.backend import FakeBackend
+from alloy.backends.fallback.choose import codec_for
+from alloy.backends.fallback.react import ReActBackend
+from alloy.backends.fallback.react_prompt import rewritten
+from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.engine import learned
 from alloy.messages import (
     Echo,

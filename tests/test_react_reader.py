@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alloy.backends.react_reader import AnswerFilter, read
+from alloy.backends.fallback.react_reader import AnswerFilter, read
 
 OSLO = '{"city": "Oslo"}'
 

@@ -14,8 +14,8 @@ from test_react_reader import TURNS
 from ways import every_way
 
 from alloy import AlloyError, BadReplyError, EmptyAnswerError, ParseError, RateLimitError, TurnLimitError
-from alloy.backends.fake import FakeBackend, responder
-from alloy.backends.react import END, ReActBackend
+from alloy.backends.fake.backend import FakeBackend, responder
+from alloy.backends.fallback.react import END, ReActBackend
 from alloy.messages import ReasoningDelta, Reply, Request, TextDelta, User
 from alloy.testing import replies
 

@@ -34,7 +34,7 @@ from alloy.backends.base import (
     retry_after,
     status_error,
 )
-from alloy.backends.fake import FakeBackend
+from alloy.backends.fake.backend import FakeBackend
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,9 @@ def test_built_ins_are_backends_ready_for_use(name: str):
     assert name in backend_names()
 
 
-@pytest.mark.parametrize("model", ["my-gpt-clone", "my-llama3:8b", "openai:", ":gpt-5", "nobody:gpt-5", "GPT-5"])
+@pytest.mark.parametrize(
+    "model", ["my-gpt-clone", "my-llama3:8b", "openai:", ":gpt-5", "nobody:gpt-5", "GPT-5"]
+)
 def test_an_unknown_name_is_never_guessed(model: str):
     """The error shows how to write it, and which providers there are."""
     with pytest.raises(ConfigurationError, match=r"write provider:model, where .*fake.*openai, openai-chat"):
@@ -235,7 +237,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_package_brings_its_backend_by_an_entry_point(package: Any):
     """Nothing has to be imported or registered; the backend is loaded when its name is used."""
-    source = "from alloy.backends.fake import FakeBackend\nmade = FakeBackend('thirdparty')\n"
+    source = "from alloy.backends.fake.backend import FakeBackend\nmade = FakeBackend('thirdparty')\n"
     package("thirdparty", "thirdparty_module:made", source)
     assert "thirdparty" in backend_names()
     assert "thirdparty_module" not in sys.modules

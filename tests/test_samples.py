@@ -30,7 +30,7 @@ import pytest
 from pydantic import BaseModel, Field, TypeAdapter
 from typing_extensions import TypeAliasType, TypedDict
 
-from alloy.backends.samples import sample
+from alloy.backends.fake.samples import sample
 from alloy.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -366,7 +366,7 @@ def test_another_process_makes_the_same_sample():
     """No hash seed, clock or random number has a say."""
     schema = TypeAdapter(list[Invoice] | dict[Color, Tree]).json_schema()
     program = (
-        "import json, sys; from alloy.backends.samples import sample; "
+        "import json, sys; from alloy.backends.fake.samples import sample; "
         "print(json.dumps(sample(json.load(sys.stdin))))"
     )
     runs = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from alloy.backends.samples.checks import fits
-from alloy.backends.samples.formats import FORMATS, has_format
-from alloy.backends.samples.patterns import matching
+from alloy.backends.fake.samples.checks import fits
+from alloy.backends.fake.samples.formats import FORMATS, has_format
+from alloy.backends.fake.samples.patterns import matching
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from alloy import (
     tool,
     use_config,
 )
-from alloy.backends.fake import FakeBackend, responder
-from alloy.backends.improvise import improvise
+from alloy.backends.fake.backend import FakeBackend, responder
+from alloy.backends.fake.improvise import improvise
 from alloy.messages import Reply
 from alloy.testing import Seen, call, calls, replies
 

@@ -1,1 +1,1 @@
-"""The providers, one file each. `base.py` says what a backend is; nothing here is imported before it is needed."""
+"""The providers, a package each. `base` says what a backend is; nothing is imported before it is needed."""

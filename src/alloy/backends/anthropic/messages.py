@@ -1,0 +1,310 @@
+"""Anthropic's Messages API: `POST /v1/messages`, its general availability only.
+
+Facts are from https://docs.claude.com/en/api/messages, as the SDK 2.12 ships it. What differs by model
+stands in one table, `CAPABILITIES`. What was said is encoded by `anthropic_turns`, what comes back is
+read by `anthropic_replies`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from alloy.backends.anthropic.errors import explain, generation_error
+from alloy.backends.anthropic.replies import MessagesAccumulator, read_message
+from alloy.backends.anthropic.turns import called_tools, turns
+from alloy.backends.base import Capabilities, import_sdk
+from alloy.backends.http.bodies import merge
+from alloy.backends.http.door import Door, checked_key, checked_url
+from alloy.errors import AlloyError, ConfigurationError, ProviderError, UnsupportedError
+from alloy.messages import Endpoint, Reply, Request, ToolSchema
+
+__all__ = ["CAPABILITIES", "AnthropicBackend", "ClaudeCapabilities"]
+
+NAME = "anthropic"
+DEFAULT_URL = "https://api.anthropic.com"
+
+# The version 2026-10-21, which the SDK 2 speaks, knows no sampling; this one still does.
+SAMPLING_VERSION = "2023-06-01"
+SAMPLING = ("temperature", "top_p", "top_k")
+
+# What the SDK lets a model write in one piece under its default timeout of ten minutes.
+USUAL_MAX_TOKENS = 21_333
+
+# Over all strict schemas of one request, the answer's included:
+# https://docs.claude.com/en/docs/build-with-claude/structured-outputs, "Schema complexity limits"
+STRICT_TOOLS, OPTIONAL, UNIONS = 20, 24, 16
+
+
+# --- what models can do -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClaudeCapabilities(Capabilities):
+    """What differs among Claude models beside.
+
+    *max_tokens* is the most that the model writes. *forced_tools* says whether a call can be demanded,
+    *thoughtless* whether thinking can be switched off.
+    """
+
+    loose_output: bool = False
+    max_tokens: int = 64_000
+    forced_tools: bool = True
+    thoughtless: bool = True
+
+
+_SEED = frozenset({"seed"})
+_EFFORT = frozenset({"reasoning_effort"})
+_SAMPLING = frozenset({"temperature", "top_p"})
+
+_OLD = ClaudeCapabilities(structured_output=False, drops=_EFFORT, refuses=_SEED, max_tokens=8_192)
+_NEW = ClaudeCapabilities(drops=_SAMPLING, refuses=_SEED)
+
+# By name, in lower case and with "-" for ".": the first pattern that fits counts.
+CAPABILITIES: tuple[tuple[str, ClaudeCapabilities], ...] = (
+    ("*claude-3-[57]-*", _OLD),
+    ("*claude-3-*", replace(_OLD, documents=False, max_tokens=4_096)),
+    ("*claude-4-*", _OLD),  # claude-4-opus-20250514, an early name
+    ("*claude-*-4-[01]*", _OLD),
+    ("*claude-*-4-20*", _OLD),  # Opus 4 and Sonnet 4 by date
+    ("*claude-*-4@20*", _OLD),  # the same on Vertex
+    ("*claude-haiku-4-5*", ClaudeCapabilities(drops=_EFFORT, refuses=_SEED)),
+    ("*claude-sonnet-4-5*", ClaudeCapabilities(drops=_EFFORT, refuses=_SEED)),
+    ("*claude-*-4-[56]*", ClaudeCapabilities(refuses=_SEED)),
+    ("*claude-opus-5-5*", replace(_NEW, forced_tools=False, thoughtless=False)),
+    ("*claude-fable-5-[1-9]*", replace(_NEW, forced_tools=False, thoughtless=False)),
+    ("*claude-*", _NEW),
+    ("*", _OLD),  # other makers' models, behind an address that speaks this API
+)
+
+
+@lru_cache(maxsize=256)
+def _capabilities(model: str) -> ClaudeCapabilities:
+    name = model.lower().replace(".", "-")
+    return next(can for pattern, can in CAPABILITIES if fnmatchcase(name, pattern))
+
+
+# --- the door -----------------------------------------------------------------------------------------
+
+
+class Settings(NamedTuple):
+    """All that tells one SDK client from another, what the SDK reads from the environment included."""
+
+    api_key: str | None
+    auth_token: str | None
+    base_url: str
+    custom_headers: str | None
+
+    def __repr__(self) -> str:
+        return f"Settings(base_url={self.base_url!r})"  # headers may hold a key too
+
+
+class _Maker:
+    def pool_class(self, *, is_async: bool) -> Any:
+        sdk = import_sdk("anthropic", extra="anthropic")
+        return sdk.DefaultAsyncHttpxClient if is_async else sdk.DefaultHttpxClient
+
+    def client(self, settings: Settings, pool: Any, *, is_async: bool) -> Any:
+        sdk = import_sdk("anthropic", extra="anthropic")
+        kind = sdk.AsyncAnthropic if is_async else sdk.Anthropic
+        return kind(
+            api_key=settings.api_key,
+            auth_token=settings.auth_token,
+            base_url=settings.base_url,
+            max_retries=0,
+            http_client=pool,
+        )
+
+
+class AnthropicBackend(Door):
+    """The Messages API, for Anthropic itself and the servers that speak it."""
+
+    name = NAME
+    dialect = "anthropic"
+    module = "anthropic"
+    path = "/v1/messages"
+    last_event = "message_stop"
+    maker = _Maker()
+
+    def capabilities(self, model: str) -> ClaudeCapabilities:
+        """What the first fitting row of `CAPABILITIES` says."""
+        return _capabilities(model)
+
+    def encode(self, request: Request) -> dict[str, Any]:
+        """The body of `POST /v1/messages`.
+
+        Raises `ConfigurationError` for a forced tool or no thinking where the model takes neither,
+        and `UnsupportedError` for a shape of the answer that the provider's strict mode cannot hold.
+        """
+        can = _capabilities(request.model)
+        body: dict[str, Any] = {
+            "model": request.model,
+            "max_tokens": _max_tokens(request, can),
+            "messages": turns(request),
+        }
+        if request.system is not None:
+            body["system"] = request.system
+        body |= _tools(request, can)
+        if output := _output(request):
+            body["output_config"] = output
+        if request.reasoning_effort == "none":
+            if not can.thoughtless:
+                raise ConfigurationError(f'{request.model} always thinks: use reasoning_effort="low"')
+            body["thinking"] = {"type": "disabled"}
+        for key, value in (("temperature", request.temperature), ("top_p", request.top_p)):
+            if value is not None:
+                body[key] = value
+        if request.stop:
+            body["stop_sequences"] = list(request.stop)
+        if request.prompt_caching:
+            body["cache_control"] = {"type": "ephemeral"}
+        return merge(body, request.extra)
+
+    def decode(self, raw: Any) -> Reply:
+        """The reply in a message. Raises `BadReplyError` when it is none."""
+        return read_message(raw)
+
+    def accumulator(self) -> MessagesAccumulator:
+        """A fresh accumulator for one stream."""
+        return MessagesAccumulator()
+
+    def explain(self, error: Exception) -> AlloyError | None:
+        """*error* in Alloy's terms, or `None` when it comes from neither the SDK nor its transport."""
+        return explain(error)
+
+    def settings(self, endpoint: Endpoint) -> Settings:
+        """What *endpoint* says, else what the environment says now. Raises `ConfigurationError`."""
+        env = os.environ.get
+        base_url = endpoint.base_url or env("ANTHROPIC_BASE_URL") or DEFAULT_URL
+        checked_url(base_url, DEFAULT_URL)
+        key = endpoint.api_key or env("ANTHROPIC_API_KEY") or None
+        token = None if key else env("ANTHROPIC_AUTH_TOKEN") or None
+        if key is None and token is None:
+            raise ConfigurationError(
+                "no key for Anthropic: set ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN) or "
+                "configure(api_key=…), or run offline with ALLOY_BACKEND=fake"
+            )
+        checked_key("Anthropic", key or token or "")
+        return Settings(key, token, base_url, env("ANTHROPIC_CUSTOM_HEADERS"))
+
+    def headers(self, body: Mapping[str, Any]) -> dict[str, str]:
+        """The API's older version for a body that samples: the newer one refuses it for every model."""
+        return {"anthropic-version": SAMPLING_VERSION} if any(key in body for key in SAMPLING) else {}
+
+    def failure(self, error: Any, request_id: str | None = None) -> ProviderError:
+        """The error for an error object in an answer whose status was fine."""
+        return generation_error(error, request_id)
+
+
+# --- encoding -----------------------------------------------------------------------------------------
+
+
+def _max_tokens(request: Request, can: ClaudeCapabilities) -> int:
+    """The API wants a limit: the user's, or one that the model and an answer in one piece can hold."""
+    if request.max_tokens is not None:
+        return request.max_tokens
+    usual = min(can.max_tokens, USUAL_MAX_TOKENS)
+    thinking = request.extra.get("thinking")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
+    # The budget must be below the limit, which it is a part of.
+    return min(can.max_tokens, usual + budget) if isinstance(budget, int) else usual
+
+
+def _output(request: Request) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if (output := request.output) is not None:
+        if not output.strict:
+            raise UnsupportedError(
+                f"{output.name} has no form that structured output can hold", feature="output", provider=NAME
+            )
+        config["format"] = {"type": "json_schema", "schema": output.schema}
+    if (effort := request.reasoning_effort) not in (None, "none"):
+        config["effort"] = "low" if effort == "minimal" else effort
+    return config
+
+
+def _tools(request: Request, can: ClaudeCapabilities) -> dict[str, Any]:
+    tools = request.tools
+    if request.allowed_tools is not None:
+        tools = tuple(tool for tool in tools if tool.name in request.allowed_tools)
+    if not tools:
+        # The API refuses calls in the history of a request without tools.
+        past = [{"name": name, "input_schema": {"type": "object"}} for name in called_tools(request.messages)]
+        return {"tools": past, "tool_choice": {"type": "none"}} if past else {}
+    strict = _Strictness(request) if can.structured_output else None
+    shown = [_tool(tool, strict=tool.strict and strict is not None and strict.takes(tool)) for tool in tools]
+    choice = _tool_choice(request, can)
+    return {"tools": shown, "tool_choice": choice} if choice != {"type": "auto"} else {"tools": shown}
+
+
+def _tool(tool: ToolSchema, *, strict: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": tool.name, "input_schema": tool.parameters}
+    if tool.description:
+        shown["description"] = tool.description
+    if strict:
+        shown["strict"] = True
+    return shown
+
+
+def _tool_choice(request: Request, can: ClaudeCapabilities) -> dict[str, Any]:
+    wanted = request.tool_choice or "auto"
+    if wanted == "none":
+        return {"type": "none"}
+    if wanted != "auto" and not can.forced_tools:
+        raise ConfigurationError(
+            f"{request.model} cannot be made to call a tool: leave out tool_choice={wanted!r} and say in "
+            "the prompt when to call it"
+        )
+    choice: dict[str, Any]
+    match wanted:
+        case "auto":
+            choice = {"type": "auto"}
+        case "required":
+            choice = {"type": "any"}
+        case name:
+            choice = {"type": "tool", "name": name}
+    return choice | ({"disable_parallel_tool_use": True} if request.parallel_tools is False else {})
+
+
+class _Strictness:
+    """What is left of the provider's limits while tools are added to a request, the first ones first."""
+
+    def __init__(self, request: Request) -> None:
+        self.tools = 0
+        self.optional, self.unions = _weight(request.output.schema) if request.output else (0, 0)
+
+    def takes(self, tool: ToolSchema) -> bool:
+        """Whether *tool* can still be strict; beyond the limits it is shown as an ordinary one."""
+        optional, unions = _weight(tool.parameters)
+        fits = (
+            self.tools < STRICT_TOOLS
+            and self.optional + optional <= OPTIONAL
+            and self.unions + unions <= UNIONS
+        )
+        if fits:
+            self.tools += 1
+            self.optional += optional
+            self.unions += unions
+        return fits
+
+
+def _weight(schema: Mapping[str, Any]) -> tuple[int, int]:
+    """How many optional properties and how many unions *schema* has."""
+    optional = unions = 0
+    for node in _nodes(schema):
+        optional += len(node.get("properties", {})) - len(node.get("required", ()))
+        unions += "anyOf" in node
+    return optional, unions
+
+
+def _nodes(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """The schemas inside *schema*, a definition once."""
+    if isinstance(schema, Mapping):
+        yield schema
+        below = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
+        for inner in [*below, *schema.get("anyOf", ()), schema.get("items")]:
+            yield from _nodes(inner)

@@ -1,0 +1,208 @@
+"""What Anthropic's Messages API answers, whole or as events, as a `Reply`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from alloy.backends.anthropic.errors import generation_error
+from alloy.backends.anthropic.turns import INVALID, echo
+from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape
+from alloy.backends.http.transport import parse_json
+from alloy.errors import BadReplyError
+from alloy.messages import Delta, Finish, ReasoningDelta, Reply, TextDelta, ToolCall, ToolCallDelta, Usage
+
+__all__ = ["MessagesAccumulator", "read_message"]
+
+NAME = "anthropic"
+
+_FINISH: dict[Any, Finish] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "tool_use": "stop",  # whether tools are called is seen by the calls
+    "pause_turn": "pause",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+}
+
+_GAP = "\n\n"  # between blocks of thinking
+
+# Which field of a block its deltas make longer, by the type of the delta.
+_GROWS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+
+
+def read_message(raw: Any) -> Reply:
+    """The reply in a message object. Raises `BadReplyError`."""
+    if not isinstance(raw, dict):
+        raise _bad(f"the answer is no object but {raw!r:.80}")
+    try:
+        return _reply(raw)
+    except SHAPE_ERRORS as error:
+        raise foreign_shape(NAME, raw, error) from error
+
+
+def _reply(message: Mapping[str, Any]) -> Reply:
+    reason, content = message.get("stop_reason"), message.get("content")
+    if not isinstance(reason, str) or reason not in _FINISH:
+        raise _bad(f"the message is not a finished one: its stop_reason is {reason!r}")
+    if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
+        raise _bad(f"the message holds no list of content blocks but {content!r:.80}")
+    texts = [as_text(block.get("text")) for block in content if block.get("type") == "text"]
+    thoughts = [as_text(block.get("thinking")) for block in content if block.get("type") == "thinking"]
+    calls = tuple(_call(block) for block in content if block.get("type") == "tool_use")
+    finish, model = _FINISH[reason], as_text(message.get("model"))
+    return Reply(
+        text="".join(texts),
+        calls=calls,
+        finish="tool_calls" if calls and finish in ("stop", "pause") else finish,
+        usage=_usage(message.get("usage")),
+        model=model,
+        id=as_text(message.get("id")),
+        reasoning=_GAP.join(filter(None, thoughts)),
+        explanation=_explanation(reason, message.get("stop_details")),
+        echo=echo(content, model),
+    )
+
+
+def _call(block: Mapping[str, Any]) -> ToolCall:
+    call_id, name, given = block.get("id"), block.get("name"), block.get("input")
+    if not isinstance(call_id, str) or not isinstance(name, str):
+        raise _bad(f"a tool_use block has no id or no name: {block!r:.120}")
+    if isinstance(given, dict) and given.keys() == {INVALID}:
+        return ToolCall(call_id, name, as_text(given[INVALID]))
+    return ToolCall(call_id, name, json.dumps({} if given is None else given, ensure_ascii=False))
+
+
+def _explanation(reason: str, details: Any) -> str:
+    if reason == "model_context_window_exceeded":
+        return "the model's context window is full, so raising max_tokens alone will not do"
+    if reason != "refusal" or not isinstance(details, dict):
+        return ""
+    return ": ".join(filter(None, (as_text(details.get(key)) for key in ("category", "explanation"))))
+
+
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
+        return Usage()
+    read = as_count(usage.get("cache_read_input_tokens"))
+    written = as_count(usage.get("cache_creation_input_tokens"))
+    thought = (usage.get("output_tokens_details") or {}).get("thinking_tokens")
+    return Usage(
+        input_tokens=as_count(usage.get("input_tokens")) + written + read,  # the API counts them apart
+        output_tokens=as_count(usage.get("output_tokens")),
+        cached_tokens=read,
+        reasoning_tokens=as_count(thought),
+    )
+
+
+def _bad(message: str) -> BadReplyError:
+    return BadReplyError(message, provider=NAME)
+
+
+# --- streaming ----------------------------------------------------------------------------------------
+
+
+class MessagesAccumulator:
+    """Builds the message out of a stream's events, and the `Reply` out of the message."""
+
+    def __init__(self) -> None:
+        self._message: dict[str, Any] = {}
+        self._usage: dict[str, Any] = {}
+        self._blocks: dict[int, dict[str, Any]] = {}
+        self._pieces: dict[int, list[str]] = {}  # what the deltas brought, by block
+        self._thought: int | None = None  # the block of the last thought
+        self._stopped = False
+
+    def feed(self, event: Any) -> Delta | None:
+        """Take one event in. Raises `ProviderError` for the provider's report of a failure."""
+        if not isinstance(event, dict):
+            raise _bad(f"an event of the stream is no object but {event!r:.80}")
+        try:
+            return self._take(event)
+        except SHAPE_ERRORS as error:
+            raise foreign_shape(NAME, event, error) from error
+
+    def reply(self) -> Reply:
+        """The whole reply. Raises `BadReplyError` without the terminal event."""
+        if not self._stopped:
+            raise _bad("the stream ended before the message did")
+        content = [self._block(index) for index in sorted(self._blocks)]
+        return read_message({**self._message, "content": content, "usage": self._usage})
+
+    def _take(self, event: Mapping[str, Any]) -> Delta | None:
+        match event.get("type"):
+            case "content_block_delta":
+                return self._grow(event["index"], event["delta"])
+            case "content_block_start":
+                return self._start(event["index"], event["content_block"])
+            case "message_start":
+                self._message = dict(event["message"])
+                self._count(self._message.get("usage"))
+            case "message_delta":
+                self._message.update(event["delta"])
+                self._count(event.get("usage"))
+            case "message_stop":
+                self._stopped = True
+            case "error":
+                raise generation_error(event.get("error") or event, as_text(event.get("request_id")) or None)
+            case _ if event.get("error"):
+                raise generation_error(event["error"])
+        return None
+
+    def _count(self, usage: Any) -> None:
+        """Counts are cumulative, and those that a later event leaves out still hold."""
+        if isinstance(usage, dict):
+            self._usage |= {name: count for name, count in usage.items() if count is not None}
+
+    def _start(self, index: int, block: dict[str, Any]) -> Delta | None:
+        self._blocks[index] = dict(block)
+        self._pieces[index] = []
+        match block.get("type"):
+            case "tool_use":
+                return ToolCallDelta(as_text(block.get("id")), as_text(block.get("name")))
+            case "text" if text := as_text(block.get("text")):
+                return TextDelta(text)
+            case "thinking" if text := as_text(block.get("thinking")):
+                return self._think(index, text)
+        return None
+
+    def _grow(self, index: int, delta: Mapping[str, Any]) -> Delta | None:
+        kind = as_text(delta.get("type"))
+        if (field := _GROWS.get(kind)) is not None:
+            text = as_text(delta.get(field))
+            if text:
+                self._pieces[index].append(text)
+                if kind == "text_delta":
+                    return TextDelta(text)
+                if kind == "thinking_delta":
+                    return self._think(index, text)
+        elif kind == "signature_delta":
+            self._blocks[index]["signature"] = as_text(delta.get("signature"))
+        elif kind == "citations_delta":
+            block = self._blocks[index]
+            block["citations"] = [*(block.get("citations") or ()), delta.get("citation")]
+        return None
+
+    def _think(self, index: int, text: str) -> ReasoningDelta:
+        gap = _GAP if self._thought not in (None, index) else ""
+        self._thought = index
+        return ReasoningDelta(gap + text)
+
+    def _block(self, index: int) -> dict[str, Any]:
+        block, grown = self._blocks[index], "".join(self._pieces[index])
+        match block.get("type"):
+            case "text" | "thinking" as field:
+                return {**block, field: as_text(block.get(field)) + grown}
+            case _ if grown.strip():
+                return {**block, "input": _parsed(grown)}
+        return block
+
+
+def _parsed(grown: str) -> dict[str, Any]:
+    try:
+        value = parse_json(grown)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {INVALID: grown}

@@ -1,0 +1,173 @@
+"""A conversation in the words of Anthropic's Messages API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
+
+from alloy.backends.http.transport import parse_json
+from alloy.errors import CommandError
+from alloy.messages import Echo, Reply, Request, ToolCall, ToolResult, ToolResults, Turn, User
+from alloy.parts import Document, Image, Part
+
+__all__ = ["INVALID", "called_tools", "echo", "turns"]
+
+NAME = "anthropic"
+
+# The key under which the API's guide to fine-grained tool streaming has broken JSON sent back.
+INVALID = "INVALID_JSON"
+
+_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")  # what the id of a call may not hold
+_MODEL = re.compile(r"claude-(?:[a-z]+-\d+(?:-\d{1,2}(?!\d))?|\d+(?:-\d{1,2}(?!\d))?-[a-z]+)")
+_THOUGHTS = ("thinking", "redacted_thinking")
+
+
+def echo(content: list[dict[str, Any]], model: str) -> Echo:
+    """*content* as received, to be sent back untouched, with the *model* that its signatures are for."""
+    return Echo(NAME, {"model": model, "content": content})
+
+
+def turns(request: Request) -> list[dict[str, Any]]:
+    """The `messages` of *request*: the user's in a row made one, results before text."""
+    talk = _Talk(request)
+    for message in request.messages:
+        match message:
+            case User():
+                talk.hear(_said(message.content))
+            case Reply():
+                talk.reply(message)
+            case ToolResults(results):
+                talk.hear([talk.result(result) for result in results])
+    return talk.turns
+
+
+def called_tools(messages: Iterable[Turn]) -> list[str]:
+    """The names of the tools that *messages* call, each once."""
+    replies = (message for message in messages if isinstance(message, Reply))
+    return list(dict.fromkeys(call.name for reply in replies for call in reply.calls))
+
+
+class _Talk:
+    """The turns so far, and which call each result belongs to."""
+
+    def __init__(self, request: Request) -> None:
+        self.model = request.model
+        self.turns: list[dict[str, Any]] = []
+        own = (turn for turn in request.messages if isinstance(turn, Reply) and _is_own(turn.echo))
+        self._ids = {call.id for reply in own for call in reply.calls}
+        self._open: list[tuple[str, str]] = []  # calls that wait for results: the id, and the one sent
+
+    def hear(self, content: str | list[dict[str, Any]]) -> None:
+        """Add to what the user says: copies of this API do not all merge turns in a row, as it does."""
+        if self.turns and self.turns[-1]["role"] == "user":
+            content = [*_listed(self.turns.pop()["content"]), *_listed(content)]
+        self.turns.append({"role": "user", "content": content})
+
+    def reply(self, reply: Reply) -> None:
+        """Add a turn of the model: as it was received, or rebuilt when it came from elsewhere."""
+        if _is_own(reply.echo):
+            self._open = [(call.id, call.id) for call in reply.calls]
+            content = self._kept(reply.echo.data)
+        else:
+            self._open = [(call.id, self._legal(call.id)) for call in reply.calls]
+            content = [{"type": "text", "text": reply.text}] if reply.text.strip() else []
+            content += map(_tool_use, reply.calls, (sent for _, sent in self._open))
+        if any(block.get("type") not in _THOUGHTS for block in content):  # a turn may not be empty
+            self.turns.append({"role": "assistant", "content": content})
+
+    def result(self, result: ToolResult) -> dict[str, Any]:
+        """A result under the id that its call was sent with."""
+        place = next((pair for pair in self._open if pair[0] == result.call.id), None)
+        if place is not None:
+            self._open.remove(place)
+        sent = {"type": "tool_result", "tool_use_id": place[1] if place else result.call.id}
+        if result.error is None:
+            return {**sent, "content": result.content}
+        # With `is_error` the content may not be empty.
+        return {**sent, "content": result.content or result.error or "failed", "is_error": True}
+
+    def _kept(self, turn: Mapping[str, Any]) -> list[dict[str, Any]]:
+        content: list[dict[str, Any]] = turn["content"]
+        # Signatures hold for the model that made them; names that are no Claude's tell nothing.
+        foreign = _other_model(self.model, turn["model"])
+        if not foreign and not any(map(_is_blank, content)):
+            return content  # by reference: a long history costs no copies
+        return [
+            block
+            for block in content
+            if not _is_blank(block) and not (foreign and block.get("type") in _THOUGHTS)
+        ]
+
+    def _legal(self, given: str) -> str:
+        """*given* as an id that the API takes and that no other call in this conversation has."""
+        base = _ILLEGAL.sub("_", given)[:48] or "call"
+        sent, count = base, 1
+        while sent in self._ids:
+            count += 1
+            sent = f"{base}_{count}"
+        self._ids.add(sent)
+        return sent
+
+
+def _is_own(echo: Echo | None) -> TypeGuard[Echo]:
+    return echo is not None and echo.by == NAME
+
+
+def _is_blank(block: Mapping[str, Any]) -> bool:
+    return block.get("type") == "text" and not str(block.get("text") or "").strip()
+
+
+def _other_model(one: str, other: str) -> bool:
+    ours, theirs = _MODEL.search(one.lower().replace(".", "-")), _MODEL.search(other.lower())
+    return ours is not None and theirs is not None and ours.group() != theirs.group()
+
+
+def _tool_use(call: ToolCall, sent_id: str) -> dict[str, Any]:
+    return {"type": "tool_use", "id": sent_id, "name": call.name, "input": _input(call.arguments)}
+
+
+def _input(arguments: str) -> dict[str, Any]:
+    if not arguments.strip():
+        return {}
+    try:
+        value = parse_json(arguments)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {INVALID: arguments}
+
+
+# --- what the user says -------------------------------------------------------------------------------
+
+
+def _said(content: str | Sequence[Part]) -> str | list[dict[str, Any]]:
+    if isinstance(content, str):
+        return content
+    return [_part(part) for part in content if not isinstance(part, str) or part.strip()]
+
+
+def _listed(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content.strip() else []
+    return content
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    block: dict[str, Any] = {"type": part.kind, "source": _source(part)}
+    if isinstance(part, Document) and part.name:
+        block["title"] = part.name
+    return block
+
+
+def _source(part: Image | Document) -> dict[str, Any]:
+    if part.url is not None:
+        return {"type": "url", "url": part.url}
+    if part.data is None or not part.media_type.startswith("text/"):
+        return {"type": "base64", "media_type": part.media_type, "data": part.base64}
+    try:
+        text = part.data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"the document {part.name or 'given'!r} is no UTF-8 text: {error}") from None
+    return {"type": "text", "media_type": "text/plain", "data": text}

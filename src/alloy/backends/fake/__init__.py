@@ -1,0 +1,1 @@
+"""The offline backend, and the values that it makes up."""

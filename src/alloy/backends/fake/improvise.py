@@ -1,0 +1,87 @@
+"""What the fake model says when no test script answers for it. The language it obeys is told in `fake.py`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alloy.errors import ConfigurationError
+from alloy.messages import Reply, ToolCall
+
+__all__ = ["improvise"]
+
+LINE = re.compile(r"^[ \t]*fake:[ \t]*(\w*)[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+CALL = re.compile(r"([^\s{]+)\s*(.*)")
+
+BEGINNING = 60  # characters of the prompt that an answer repeats
+
+
+def improvise(body: Mapping[str, Any]) -> Reply:
+    """The reply to *body*: the prompt's next script line, or an answer of the asked-for shape.
+
+    Raises `ConfigurationError` for a line that is not in the language, and for an output schema that no
+    value can be found for.
+    """
+    at, lines = _script(body["messages"])
+    turns = _turns(lines)
+    # A backend holds no call's state, so the conversation itself says how far the script has got.
+    done = sum(message["role"] == "assistant" for message in body["messages"][at:])
+    return turns[done] if done < len(turns) else Reply(text=_answer(body))
+
+
+def _script(messages: Sequence[Mapping[str, Any]]) -> tuple[int, list[re.Match[str]]]:
+    """Where the last user message with script lines stands, and those lines."""
+    for at in reversed(range(len(messages))):
+        if messages[at]["role"] == "user" and (lines := list(LINE.finditer(messages[at]["content"]))):
+            return at, lines
+    return len(messages), []
+
+
+def _turns(lines: Sequence[re.Match[str]]) -> list[Reply]:
+    turns: list[Reply] = []
+    for line in lines:
+        verb, rest = line.groups()
+        match verb:
+            case "say":
+                turns.append(Reply(text=rest))
+            case "call":
+                turns.append(Reply(calls=(_call(line, rest),)))
+            case "and" if turns and turns[-1].calls:
+                turns[-1] = Reply(calls=(*turns[-1].calls, _call(line, rest)))
+            case _:
+                raise _bad(line, "say TEXT, call TOOL {…}, and, directly after a call, and TOOL {…}")
+    return turns
+
+
+def _call(line: re.Match[str], rest: str) -> ToolCall:
+    written = CALL.fullmatch(rest)
+    if written is None:
+        raise _bad(line, "the name of a tool and, perhaps, its arguments as a JSON object")
+    name, arguments = written.groups()
+    try:
+        is_object = isinstance(json.loads(arguments or "{}"), dict)
+    except ValueError as error:
+        raise _bad(line, f"the arguments as a JSON object ({error})") from None
+    if not is_object:
+        raise _bad(line, "the arguments as a JSON object")
+    return ToolCall("", name, arguments or "{}")
+
+
+def _bad(line: re.Match[str], wanted: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the fake backend cannot read the prompt's line {line.group().strip()!r}: it takes {wanted}"
+    )
+
+
+def _answer(body: Mapping[str, Any]) -> str:
+    if (output := body.get("output")) is not None:
+        from alloy.backends.fake.samples import sample
+
+        return json.dumps(sample(output["schema"]), ensure_ascii=False)
+    prompts = [message["content"] for message in body["messages"] if message["role"] == "user"]
+    said = " ".join(LINE.sub("", prompts[-1] if prompts else "").split())
+    if not said:
+        return "[fake] Done."
+    return f"[fake] You said: {said if len(said) <= BEGINNING else said[:BEGINNING].rstrip() + '…'}"

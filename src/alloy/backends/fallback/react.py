@@ -1,0 +1,230 @@
+"""Tools for models that have none: ReAct (Yao et al. 2022, https://arxiv.org/abs/2210.03629).
+
+The tools are written into the prompt, the model writes `Thought / Action / Action Input`, and that is
+read back into the tool calls of an ordinary `Reply`, so the loop that runs tools does not change. The
+results go back as the user's `Observation`, and `Final Answer` is the answer. A typed answer is always
+asked for in words: native structured output would leave no room for thoughts and actions.
+
+Replies come out as if the model had native tools; `Reply.echo` keeps what it wrote, for later turns.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Final
+
+from alloy.backends.base import Accumulator, Backend, CancelToken
+from alloy.backends.fallback.prompted import with_instructions
+from alloy.backends.fallback.react_prompt import NAME, instructions, rewritten, written
+from alloy.backends.fallback.react_reader import NOTHING, AnswerFilter, Reading, read
+from alloy.backends.fallback.wrapper import Wrapper
+from alloy.errors import ProviderError
+from alloy.messages import (
+    Delta,
+    Echo,
+    Endpoint,
+    ReasoningDelta,
+    Reply,
+    Request,
+    TextDelta,
+    ToolCall,
+    ToolSchema,
+)
+from alloy.typed.jsontext import Unreadable, decode
+from alloy.typed.settle import alternatives
+
+__all__ = ["END", "ReActBackend"]
+
+STOP = "\nObservation:"
+
+# Replies that end otherwise are cut off: what they call is not whole.
+_WHOLE = ("stop", "tool_calls")
+
+
+class _End:
+    """What a stream's last event is, so that held-back text still has an event to come out with."""
+
+
+END: Final = _End()
+
+
+class ReActBackend(Wrapper):
+    """*inner*, asked in words to call tools. Made for one *request*, whose tools its reply is read by."""
+
+    def __init__(self, inner: Backend, request: Request) -> None:
+        super().__init__(inner)
+        self._tools = {tool.name: tool for tool in request.tools}
+        self._may_call = bool(request.tools) and request.tool_choice != "none"
+        self._at_once = None if request.parallel_tools is not False else 1
+        self._turn = 1 + sum(isinstance(message, Reply) for message in request.messages)
+
+    def encode(self, request: Request) -> dict[str, Any]:
+        """The body of *request* with its tools, the answer's shape and the turns so far in words."""
+        return self.inner.encode(
+            replace(
+                request,
+                messages=tuple(rewritten(request.messages)),
+                system=with_instructions(request.system, instructions(request, may_call=self._may_call)),
+                stop=self._stop(request),
+                tools=(),
+                output=None,
+                tool_mode="native",
+                output_mode="native",
+                tool_choice=None,
+                allowed_tools=None,
+                parallel_tools=None,
+            )
+        )
+
+    def _stop(self, request: Request) -> tuple[str, ...] | None:
+        can = self.inner.capabilities(request.model)
+        if request.stop is not None or not self._may_call or "stop" in can.refuses | can.drops:
+            return request.stop
+        return (STOP,)
+
+    def decode(self, raw: Any) -> Reply:
+        """The reply in the provider's parsed answer, with its actions as calls."""
+        return self.reread(self.inner.decode(raw))
+
+    def reread(self, reply: Reply) -> Reply:
+        """*reply*, whose text is a ReAct turn, as a model with native tools would have given it."""
+        reading = read(reply.text)
+        text = ""
+        if reading.answer is not None:
+            text = reading.answer.of(reply.text)
+        elif reading.plain and not reply.calls and reply.finish != "pause" and not reply.text.isspace():
+            # Beside calls, and in a turn that goes on, this would be a thought.
+            text = reply.text
+        if reply.finish == "pause":  # the provider wants its own form of the turn back
+            return replace(reply, text=text, calls=())
+        calls, said = self._calls(reply, reading)
+        finish = reply.finish
+        if finish in _WHOLE:
+            finish = "tool_calls" if calls else "stop"
+        return replace(reply, text=text, calls=calls, finish=finish, echo=Echo(NAME, said))
+
+    def _calls(self, reply: Reply, reading: Reading) -> tuple[tuple[ToolCall, ...], str]:
+        """The calls in *reply*, and the part of its text that counts."""
+        if not self._may_call or reply.finish not in _WHOLE:
+            return (), reply.text[: reading.end]
+        if reply.calls and not reading.actions and reading.answer is None:
+            # Called natively, unasked: a server may know the format that the model was trained with.
+            native = self._numbered((call.name, call.arguments) for call in reply.calls)
+            return native, written(reply.text[: reading.end], native)
+        actions = reading.actions[: self._at_once]
+        calls = self._numbered((self._name(name), self._arguments(name, given)) for name, given, _ in actions)
+        return calls, reply.text[: actions[-1].end if actions else reading.end]
+
+    def _name(self, name: str) -> str:
+        # An unknown tool is the toolbox's to report, but providers that see this call later on refuse
+        # names like these: https://platform.openai.com/docs/api-reference/chat/create, "function.name".
+        return name if name in self._tools else re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:64]
+
+    def _arguments(self, name: str, given: str) -> str:
+        tool = self._tools.get(name)
+        return given if tool is None else _arguments(given, tool)
+
+    def _numbered(self, calls: Iterable[tuple[str, str]]) -> tuple[ToolCall, ...]:
+        return tuple(
+            ToolCall(f"react_{self._turn}_{nth}", name, arguments)
+            for nth, (name, arguments) in enumerate(islice(calls, self._at_once), 1)
+        )
+
+    def accumulator(self) -> Accumulator:
+        """A fresh accumulator for one stream."""
+        return _Accumulator(self)
+
+    def open(
+        self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken
+    ) -> Generator[Any, None, None]:
+        """The inner backend's events, and `END`."""
+        yield from self.inner.open(body, endpoint, cancel)
+        yield END
+
+    async def open_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> AsyncGenerator[Any, None]:
+        """As `open`."""
+        async with aclosing(self.inner.open_async(body, endpoint)) as events:
+            async for event in events:
+                yield event
+        yield END
+
+
+class _Accumulator:
+    """The inner backend's accumulator, of whose text only the final answer is shown."""
+
+    def __init__(self, backend: ReActBackend) -> None:
+        self._backend = backend
+        self._inner = backend.inner.accumulator()
+        self._filter = AnswerFilter()
+        self._reply: Reply | None = None
+
+    def feed(self, event: Any) -> Delta | None:
+        """Take one event in; with `END` comes what was held back. Raises as `reply` then."""
+        if event is END:
+            text = self.reply().text[len("".join(self._filter.shown)) :]
+            return TextDelta(text) if text else None
+        delta = self._inner.feed(event)
+        if isinstance(delta, TextDelta):
+            shown = self._filter.feed(delta.text)
+            return TextDelta(shown) if shown else None
+        return delta if isinstance(delta, ReasoningDelta) else None
+
+    def reply(self) -> Reply:
+        """The whole reply. Raises `BadReplyError` when the provider's terminal event has not come."""
+        if self._reply is None:
+            try:
+                self._reply = self._backend.reread(self._inner.reply())
+            except ProviderError as error:
+                error.text = "".join(self._filter.shown)  # of a thought, the caller has heard nothing
+                raise
+        return self._reply
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+def _arguments(given: str, tool: ToolSchema) -> str:
+    """What the model wrote as input, as the arguments' JSON where there is no doubt what is meant.
+
+    All else stays as it is: the toolbox tells the model what is wrong with it.
+    """
+    if given.lower() in NOTHING:
+        return ""
+    parameters: Mapping[str, Any] = tool.parameters.get("properties", {})
+    if len(parameters) != 1 or given.startswith("{"):
+        return given
+    [(name, schema)] = parameters.items()
+    value = _value(re.sub(rf"\A{re.escape(name)}\s*[:=]\s*", "", given), schema, tool.parameters)
+    return given if value is None else f"{{{json.dumps(name)}: {value}}}"
+
+
+def _value(given: str, schema: Any, root: Mapping[str, Any]) -> str | None:
+    """*given* as the JSON of a value for *schema*; `None` when it is none."""
+    kinds = {kind for part in alternatives(schema, root.get("$defs", {})) for kind in _kinds(part)}
+    text = json.dumps(given, ensure_ascii=False) if kinds & {"string", ANYTHING} else None
+    try:
+        value = decode(given)
+    except Unreadable:
+        return text
+    # For a tool that takes texts alone, 42 is one.
+    return given if text is None or kinds & {ANYTHING, *_kinds({"const": value})} else text
+
+
+def _kinds(schema: Mapping[str, Any]) -> Iterable[str]:
+    """The JSON types of *schema*'s values, the integers among the numbers."""
+    if "const" in schema or "enum" in schema:
+        values = schema["enum"] if "enum" in schema else [schema["const"]]
+        return {_JSON_TYPES.get(type(value), "number") for value in values}
+    kinds = schema.get("type", ANYTHING)
+    return {
+        "number" if kind == "integer" else kind for kind in ([kinds] if isinstance(kinds, str) else kinds)
+    }
+
+
+ANYTHING = "anything"
+_JSON_TYPES = {str: "string", bool: "boolean", type(None): "null", list: "array", dict: "object"}

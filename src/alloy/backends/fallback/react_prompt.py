@@ -1,0 +1,123 @@
+"""What a model without tools is told: the form to write in, the tools, and the turns so far as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from alloy.backends.fallback.prompted import shape
+from alloy.messages import Reply, Request, ToolCall, ToolResults, ToolSchema, Turn, User
+from alloy.typed.notation import notation
+
+__all__ = ["NAME", "instructions", "rewritten", "written"]
+
+
+NAME = "react"  # of the echo: the turn as the model wrote it, as far as it counts
+
+# --- the instructions -----------------------------------------------------------------------------
+
+_FORM = """\
+You can use tools. The only way to call one is to write, each label at the start of a line:
+
+Thought: what you have to find out
+Action: the name of one tool
+Action Input: its arguments, as one JSON object
+
+Stop there. You are then told the result, as "Observation: ...": never write one yourself. Call tools as \
+often as you need to. When you know the answer, write:
+
+Thought: why you know
+Final Answer: the answer"""
+
+_ANSWER_NOW = """\
+Answer now. Tools cannot be called any more. Write:
+
+Final Answer: the answer"""
+
+
+def instructions(request: Request, *, may_call: bool) -> str:
+    """What the system prompt says of the form, the answer's shape and the tools of *request*."""
+    return "\n\n".join(_sections(request, may_call=may_call))
+
+
+def _sections(request: Request, *, may_call: bool) -> Iterator[str]:
+    yield _FORM if may_call else _ANSWER_NOW
+    if request.output is not None:
+        yield f"The text behind Final Answer is {shape(request.output)}"
+    if request.tools:
+        allowed = request.allowed_tools
+        tools = [tool for tool in request.tools if allowed is None or tool.name in allowed]
+        yield "The tools, with the types of their arguments in TypeScript notation:"
+        yield from map(_tool, tools)
+    if may_call and request.tool_choice == "required":
+        yield "Call at least one tool before you answer."
+    elif may_call and request.tool_choice not in (None, "auto"):
+        yield f"Call the tool {request.tool_choice} before you answer."
+    if may_call and request.parallel_tools:
+        yield "To call several tools at once, write several pairs of Action and Action Input."
+
+
+def _tool(tool: ToolSchema) -> str:
+    described = f": {tool.description}" if tool.description else ""
+    return f"{tool.name}{described}\n{notation(tool.parameters)}"
+
+
+# --- the turns so far -----------------------------------------------------------------------------
+
+
+def rewritten(messages: Sequence[Turn]) -> Iterator[Turn]:
+    """*messages* as text, whatever they were; the user's follow each other only joined together.
+
+    Many chat templates refuse two turns of the same role in a row.
+    """
+    waiting: User | None = None
+    for message in messages:
+        turn = _in_words(message)
+        if isinstance(turn, User):
+            waiting = turn if waiting is None else _both(waiting, turn)
+        elif turn is not None:
+            if waiting is not None:
+                yield waiting
+            waiting = None
+            yield turn
+    if waiting is not None:
+        yield waiting
+
+
+def _in_words(message: Turn) -> User | Reply | None:
+    if isinstance(message, User):
+        return message
+    if isinstance(message, ToolResults):
+        return User(_observations(message))
+    if message.finish == "pause":
+        return message
+    if message.echo is not None and message.echo.by == NAME:
+        said: str = message.echo.data
+    elif message.calls:
+        said = written(message.text, message.calls)
+    else:
+        said = f"Final Answer: {message.text}" if message.text.strip() else ""
+    # An empty turn says nothing, and some providers refuse it.
+    return Reply(said) if said.strip() else None
+
+
+def _both(first: User, second: User) -> User:
+    if isinstance(first.content, str) and isinstance(second.content, str):
+        return User(f"{first.content}\n\n{second.content}")
+    return User((*first.parts, *second.parts))
+
+
+def _observations(message: ToolResults) -> str:
+    results = message.results
+    if len(results) == 1:
+        return f"Observation: {results[0].content}"
+    return "\n".join(
+        f"Observation {nth} ({result.name}): {result.content}" for nth, result in enumerate(results, 1)
+    )
+
+
+def written(thought: str, calls: Sequence[ToolCall]) -> str:
+    """*calls*, made by a model with native tools, as they are written here."""
+    lines = [f"Thought: {thought.strip()}"] if thought.strip() else []
+    for call in calls:
+        lines += [f"Action: {call.name}", f"Action Input: {call.arguments or '{}'}"]
+    return "\n".join(lines)

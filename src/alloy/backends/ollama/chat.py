@@ -1,0 +1,359 @@
+"""Ollama: its native `POST /api/chat`, and its copy of OpenAI's Chat Completions.
+
+Models run where the server does, so what they can do is the server's to say (see `ollama_door`).
+Facts are from Ollama's docs/api.md and server source, and from the SDK 0.6.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from typing import Any
+
+from alloy.backends.base import CancelToken, Capabilities
+from alloy.backends.fallback.prompted import shape
+from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge
+from alloy.backends.http.transport import parse_json
+from alloy.backends.ollama.door import OllamaDoor, address, read_settings
+from alloy.backends.ollama.errors import explained_chat, said_error
+from alloy.backends.openai.chat import OpenAIChatBackend
+from alloy.errors import AlloyError, BadReplyError
+from alloy.messages import (
+    Delta,
+    Echo,
+    Endpoint,
+    Finish,
+    OutputSchema,
+    ReasoningDelta,
+    Reply,
+    Request,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolResults,
+    ToolSchema,
+    Turn,
+    Usage,
+    User,
+)
+
+__all__ = ["CAPABILITIES", "OllamaBackend", "OllamaChatBackend"]
+
+NAME = "ollama"
+
+# A grammar for the answer leaves the model no way to call a tool, so the typed answer comes apart.
+# Tools, images and thinking are asked of the server. It caches prompts by itself.
+_LOCAL = Capabilities(
+    output_with_tools=False,
+    documents=False,
+    urls=False,
+    drops=frozenset(("prompt_caching",)),
+    refuses=frozenset(("tool_choice", "parallel_tools")),
+)
+
+# By the model's name, a pattern as in fnmatch; the first that matches counts.
+CAPABILITIES: tuple[tuple[str, Capabilities], ...] = (
+    ("*[:-]cloud", replace(_LOCAL, structured_output=False)),  # docs: structured outputs are local only
+    ("*", _LOCAL),
+)
+
+# Models whose `think` is a level; the others answer 400 to one, and take true or false.
+_THINK_LEVELS = ("gpt-oss",)
+_LEVELS = {"minimal": "low", "xhigh": "max"}  # other providers' words
+
+_FINISH: dict[Any, Finish] = {None: "stop", "stop": "stop", "length": "length"}
+
+NO_KEY = "ollama"  # OpenAI's SDK insists on a key; an Ollama server of one's own does not read it
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what every provider takes, for conversations that move on
+
+
+class OllamaBackend(OllamaDoor):
+    """The native API.
+
+    The address is `base_url`, else `OLLAMA_HOST`, else port 11434 here. The context is the server's,
+    often 4096 tokens, and what is beyond is cut off unseen; this sets it, and how long a model stays
+    loaded: `extra={"ollama": {"options": {"num_ctx": 8192}, "keep_alive": "10m"}}`. A first request
+    loads the model, so give `timeout` room for that.
+    """
+
+    name = NAME
+    dialect = "ollama"
+
+    def capabilities(self, model: str) -> Capabilities:
+        """What can be known without asking the server: the first row of `CAPABILITIES` that fits."""
+        return _capabilities(model)
+
+    def encode(self, request: Request) -> dict[str, Any]:
+        """The body of `POST /api/chat`."""
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": _messages(request),
+            "stream": False,  # the server's default is true
+        }
+        if tools := _offered(request):
+            body["tools"] = [_tool(tool) for tool in tools]
+        if request.output is not None:
+            body["format"] = request.output.schema
+        options = given(
+            {
+                "temperature": request.temperature,
+                "num_predict": request.max_tokens,
+                "top_p": request.top_p,
+                "seed": request.seed,
+                "stop": None if request.stop is None else list(request.stop),
+            }
+        )
+        if options:
+            body["options"] = options
+        if request.reasoning_effort is not None:
+            body["think"] = _think(request.model, request.reasoning_effort)
+        return merge(body, request.extra)
+
+    def decode(self, raw: Any) -> Reply:
+        """The reply in an answer, which is a stream of one line."""
+        accumulator = ChatAccumulator()
+        accumulator.feed(raw)
+        return accumulator.reply()
+
+    def accumulator(self) -> ChatAccumulator:
+        """A fresh accumulator for one stream."""
+        return ChatAccumulator()
+
+
+def _capabilities(model: str) -> Capabilities:
+    return next(can for pattern, can in CAPABILITIES if fnmatchcase(model, pattern))
+
+
+# --- encoding -----------------------------------------------------------------------------------------
+
+
+def _messages(request: Request) -> list[dict[str, Any]]:
+    said = [] if request.system is None else [{"role": "system", "content": request.system}]
+    for turn in request.messages:
+        said += _said(turn)
+    if request.output is not None:
+        _describe(request.output, said)
+    return said
+
+
+def _said(turn: Turn) -> Sequence[dict[str, Any]]:
+    match turn:
+        case User():
+            # A message holds its images beside its text, so their place in it cannot be said.
+            images = [part.base64 for part in turn.parts if not isinstance(part, str)]
+            said = {"role": "user", "content": turn.text}
+            return ({**said, "images": images} if images else said,)
+        case Reply(echo=Echo(by="ollama", data=message)):
+            return (message,)
+        case Reply():
+            return (_assistant(turn.text, turn.calls),)
+        case ToolResults(results):
+            # Paired by their order and name; newer servers and some templates look at the id too.
+            return [
+                {
+                    "role": "tool",
+                    "tool_name": result.name,
+                    "tool_call_id": result.call.id,
+                    "content": result.content or "(no output)",  # templates leave an empty one out
+                }
+                for result in results
+            ]
+
+
+def _assistant(text: str, calls: Sequence[ToolCall]) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if calls:
+        message["tool_calls"] = [
+            {"id": call.id, "function": {"name": call.name, "arguments": _as_object(call.arguments)}}
+            for call in calls
+        ]
+    return message
+
+
+def _as_object(arguments: str) -> dict[str, Any]:
+    """*arguments* as the object that the server insists on, also when a model wrote something else."""
+    try:
+        value = parse_json(arguments or "{}")
+    except ValueError:
+        value = arguments
+    return value if isinstance(value, dict) else {"arguments": value}
+
+
+def _describe(output: OutputSchema, said: list[dict[str, Any]]) -> None:
+    """Put the shape of *output* into the user's last word: of `format` the model itself sees nothing.
+
+    Not into a system message, for that would take the place of the one the model comes with.
+    """
+    at = max(index for index, message in enumerate(said) if message["role"] == "user")
+    told = f"{said[at]['content']}\n\nGive your answer as {shape(output)}"
+    said[at] = {**said[at], "content": told.lstrip()}
+
+
+def _offered(request: Request) -> list[ToolSchema]:
+    """The tools that the model may call. There is no other way to keep it from one than not to show it."""
+    if request.tool_choice == "none":
+        return []
+    allowed = request.allowed_tools
+    return [tool for tool in request.tools if allowed is None or tool.name in allowed]
+
+
+def _tool(tool: ToolSchema) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
+
+
+def _think(model: str, effort: str) -> bool | str:
+    if effort == "none":
+        return False
+    if model.rpartition("/")[2].startswith(_THINK_LEVELS):
+        return _LEVELS.get(effort, effort)
+    return True
+
+
+# --- decoding, whole and streamed alike ---------------------------------------------------------------
+
+
+class ChatAccumulator:
+    """Builds the `Reply` out of a stream's lines."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._thoughts: list[str] = []
+        self._calls: list[ToolCall] = []
+        self._told = 0
+        self._model = ""
+        self._spoke = False
+        self._last: Mapping[str, Any] | None = None
+
+    def feed(self, event: Any) -> Delta | None:
+        """Take one line in. Raises `ProviderError` for the server's report of a failure.
+
+        A line that holds text shows the text; a call that comes with it is shown with the next.
+        """
+        try:
+            return self._take(event)
+        except SHAPE_ERRORS as error:
+            raise foreign_shape(NAME, event, error) from error
+
+    def reply(self) -> Reply:
+        """The whole reply. Raises `BadReplyError` without the line that says `done`."""
+        if self._last is None:
+            raise _bad("the answer ended before its `done`, so it is not a whole one")
+        reason = self._last.get("done_reason")  # older servers give none
+        if reason is not None and not (isinstance(reason, str) and reason in _FINISH):
+            raise _bad(f"the answer ended with the done_reason {reason!r}")
+        finish = _FINISH[reason]
+        text, thoughts = "".join(self._text), "".join(self._thoughts)
+        message = _assistant(text, self._calls)
+        if self._calls and thoughts:
+            message["thinking"] = thoughts  # a model that thinks goes on where it was
+        counts = self._last.get("prompt_eval_count"), self._last.get("eval_count")
+        return Reply(
+            text=text,
+            calls=tuple(self._calls),
+            finish="tool_calls" if finish == "stop" and self._calls else finish,
+            usage=Usage(*map(as_count, counts)),
+            model=self._model,
+            reasoning=thoughts,
+            echo=Echo(NAME, message),
+        )
+
+    def _take(self, event: Any) -> Delta | None:
+        if not isinstance(event, dict):
+            raise _bad(f"a line of the answer is no object but {event!r:.80}")
+        if event.get("error"):
+            raise said_error(NAME, str(event["error"]))
+        self._model = self._model or as_text(event.get("model"))
+        message = event.get("message")
+        if isinstance(message, dict):
+            self._spoke = True
+        if not self._spoke:
+            raise _bad(f"the answer holds no message: {event!r:.120}")
+        if event.get("done") is True:
+            self._last = event
+        return self._news(message or {}, event)
+
+    def _news(self, message: Mapping[str, Any], event: Mapping[str, Any]) -> Delta | None:
+        text, thought = as_text(message.get("content")), as_text(message.get("thinking"))
+        if text:
+            self._text.append(text)
+        if thought:
+            self._thoughts.append(thought)
+        for call in message.get("tool_calls") or ():
+            self._calls.append(self._call(call, as_text(event.get("created_at"))))
+        if text:
+            return TextDelta(text)
+        if self._told < len(self._calls):
+            self._told += 1
+            call = self._calls[self._told - 1]
+            return ToolCallDelta(call.id, call.name)
+        return ReasoningDelta(thought) if thought else None
+
+    def _call(self, call: Mapping[str, Any], stamp: str) -> ToolCall:
+        function = call["function"]
+        name, arguments = function["name"], function.get("arguments")
+        if not isinstance(name, str) or not name:
+            raise _bad(f"the answer calls a tool without naming it: {call!r:.120}")
+        written = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
+        found = as_text(call.get("id"))
+        if not _ID.fullmatch(found) or any(found == other.id for other in self._calls):
+            # Older servers give no ids. The time in it tells this turn's from another's.
+            seed = f"{stamp} {len(self._calls)} {name} {written}"
+            found = f"call_{sha256(seed.encode('utf-8', 'replace')).hexdigest()[:16]}"
+        return ToolCall(found, name, written)
+
+
+def _bad(message: str) -> BadReplyError:
+    return BadReplyError(message, provider=NAME)
+
+
+# --- the copy of OpenAI's API -------------------------------------------------------------------------
+
+
+class OllamaChatBackend(OpenAIChatBackend):
+    """Chat Completions at the same server: `ollama-chat:NAME`.
+
+    `base_url` is the whole address, `/v1` included; without it the server is found as `OllamaBackend`
+    finds it. The native API can set the context's size and this one cannot, so prefer that.
+    """
+
+    name = "ollama-chat"
+    dialect = "ollama"
+
+    def capabilities(self, model: str) -> Capabilities:
+        """As `OllamaBackend.capabilities`: it is the same model, and `/v1` has no tool choice either."""
+        return _capabilities(model)
+
+    def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Any:
+        """As `OpenAIChatBackend.send`, to the Ollama server."""
+        return super().send(body, _compatible(endpoint), cancel)
+
+    async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Any:
+        """As `send`."""
+        return await super().send_async(body, _compatible(endpoint))
+
+    def open(
+        self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken
+    ) -> Generator[Any, None, None]:
+        """As `OpenAIChatBackend.open`, to the Ollama server."""
+        return super().open(body, _compatible(endpoint), cancel)
+
+    def open_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> AsyncGenerator[Any, None]:
+        """As `open`."""
+        return super().open_async(body, _compatible(endpoint))
+
+    def explain(self, error: Exception) -> AlloyError | None:
+        """As `OpenAIChatBackend.explain`, with what an Ollama server means by its words."""
+        return explained_chat(self.name, error) or super().explain(error)
+
+
+def _compatible(endpoint: Endpoint) -> Endpoint:
+    """*endpoint* with everything filled in, so that nothing is read from OpenAI's variables."""
+    settings = read_settings(endpoint)
+    url = endpoint.base_url or f"{address(settings)[0]}/v1"
+    return replace(endpoint, base_url=url, api_key=settings.api_key or NO_KEY)

@@ -1,0 +1,407 @@
+"""OpenAI's Chat Completions, as OpenAI and the many servers that copied it speak it.
+
+Copies differ in small things, so reading is tolerant wherever the meaning stays unambiguous. What
+makes a reply complete is its `finish_reason`. Facts are from the API reference as the SDK 3.54
+ships it, and from the servers' own sources where a comment names one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from alloy.backends.base import Capabilities
+from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge
+from alloy.backends.openai.door import NO_SAMPLING, SAMPLING, OpenAIDoor, file_name, tool_choice
+from alloy.backends.openai.errors import generation_error
+from alloy.errors import BadReplyError, ConfigurationError
+from alloy.messages import (
+    Delta,
+    Echo,
+    Finish,
+    ReasoningDelta,
+    Reply,
+    Request,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolResults,
+    ToolSchema,
+    Turn,
+    Usage,
+    User,
+)
+from alloy.parts import Document, Image, Part
+
+__all__ = ["OpenAIChatBackend"]
+
+NAME = "openai-chat"
+
+# OpenAI's own models refuse `max_tokens` from o1 on; many other servers know nothing else.
+_OPENAI_MODEL = re.compile(r"(ft:)?(gpt-(?!oss)|chatgpt-|o\d)")
+
+_ALL = Capabilities()
+_UNSAMPLED = Capabilities(drops=SAMPLING)
+
+_FINISH: dict[Any, Finish] = {
+    "stop": "stop",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "length": "length",
+    "content_filter": "filter",
+    "eos_token": "stop",  # text-generation-inference
+    "stop_sequence": "stop",
+    "end_turn": "stop",  # gateways that pass Anthropic's word on
+    "model_length": "length",  # Mistral
+}
+
+# Where DeepSeek and llama.cpp, and where newer vLLM and OpenRouter put the reasoning.
+_REASONING = ("reasoning_content", "reasoning")
+
+_CALL_KEYS = {"index", "id", "type", "function"}
+
+
+class OpenAIChatBackend(OpenAIDoor):
+    """Chat Completions, for vLLM, llama.cpp, OpenRouter, DeepSeek and every other compatible server."""
+
+    name = NAME
+    dialect = "openai-chat"
+    path = "/chat/completions"
+    streamed: Mapping[str, Any] = {"stream_options": {"include_usage": True}}
+    keyless = True
+
+    def capabilities(self, model: str) -> Capabilities:
+        """Everything but a few models' sampling: what other makers' models can do, no name tells."""
+        return _UNSAMPLED if model.startswith(NO_SAMPLING) else _ALL
+
+    def encode(self, request: Request) -> dict[str, Any]:
+        """The body of `POST /chat/completions`."""
+        body: dict[str, Any] = {"model": request.model, "messages": _messages(request)}
+        if tools := _allowed(request):
+            body["tools"] = [_tool(tool) for tool in tools]
+        if (output := request.output) is not None:
+            shape = {"name": output.name, "schema": output.schema, "strict": output.strict}
+            body["response_format"] = {"type": "json_schema", "json_schema": shape}
+        limit = "max_completion_tokens" if _OPENAI_MODEL.match(request.model) else "max_tokens"
+        body |= given(
+            {
+                "temperature": request.temperature,
+                "top_p": request.top_p,
+                "seed": request.seed,
+                "stop": None if request.stop is None else list(request.stop),
+                "reasoning_effort": request.reasoning_effort,
+                limit: request.max_tokens,
+                "tool_choice": tool_choice(request, _named) if tools else None,
+                "parallel_tool_calls": request.parallel_tools if tools else None,
+            }
+        )
+        return merge(body, request.extra)
+
+    def decode(self, raw: Any) -> Reply:
+        """The reply in a completion. Raises `BadReplyError`, or what an error object in it calls for."""
+        accumulator = ChatAccumulator()
+        try:
+            accumulator.feed_whole(raw)
+        except SHAPE_ERRORS as error:
+            raise foreign_shape(NAME, raw, error) from error
+        return accumulator.reply()
+
+    def accumulator(self) -> ChatAccumulator:
+        """A fresh accumulator for one stream."""
+        return ChatAccumulator()
+
+
+# --- encoding -----------------------------------------------------------------------------------------
+
+
+def _messages(request: Request) -> list[dict[str, Any]]:
+    # "system" and not "developer": OpenAI reads it the same, and copies know no other
+    system = [] if request.system is None else [{"role": "system", "content": request.system}]
+    return system + [sent for message in request.messages for sent in _sent(message)]
+
+
+def _sent(message: Turn) -> Iterable[dict[str, Any]]:
+    match message:
+        case User(str() as text):
+            return ({"role": "user", "content": text},)
+        case User():
+            return ({"role": "user", "content": [_part(part) for part in message.parts]},)
+        case Reply(echo=Echo(by="openai-chat", data=turn)):
+            return (turn,)
+        case Reply():
+            return (_turn(message.text, [_rebuilt(call) for call in message.calls]),)
+        case ToolResults(results):
+            return [
+                {"role": "tool", "tool_call_id": result.call.id, "content": result.content}
+                for result in results
+            ]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    match part:
+        case str():
+            return {"type": "text", "text": part}
+        case Image():
+            return {"type": "image_url", "image_url": {"url": part.data_url}}
+        case Document(url=str()):
+            raise ConfigurationError(
+                "Chat Completions take no document by its address: read it and use Document.from_bytes"
+            )
+        case Document():
+            return {"type": "file", "file": {"filename": file_name(part), "file_data": part.data_url}}
+
+
+def _turn(text: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
+    if not calls:
+        return {"role": "assistant", "content": text}
+    return {"role": "assistant", "content": text or None, "tool_calls": calls}
+
+
+def _rebuilt(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments or "{}"}  # templates parse the arguments
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _named(tool: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": tool}}
+
+
+def _allowed(request: Request) -> list[ToolSchema]:
+    # OpenAI has a field for it; most other servers know only the tools that they are shown.
+    names = request.allowed_tools
+    return [tool for tool in request.tools if names is None or tool.name in names]
+
+
+def _tool(tool: ToolSchema) -> dict[str, Any]:
+    function: dict[str, Any] = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+    }
+    if tool.strict:
+        function["strict"] = True  # false is the default, and some servers refuse the key
+    return {"type": "function", "function": function}
+
+
+# --- decoding, whole and streamed alike ---------------------------------------------------------------
+
+
+class ChatAccumulator:
+    """Builds the `Reply` out of chunks; a whole completion is read as one chunk."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._refusal: list[str] = []
+        self._reasoning: dict[str, list[str]] = {}  # by the key that the server puts it under
+        self._calls = _Calls()
+        self._finish: Any = None
+        self._usage = Usage()
+        self._model = self._id = ""
+
+    def feed(self, event: Any) -> Delta | None:
+        """Take one chunk in. Raises `ProviderError` for the server's report of a failure.
+
+        A chunk that holds text shows the text; a call that begins in it is shown with the next.
+        """
+        try:
+            return self._take(event)
+        except SHAPE_ERRORS as error:
+            raise foreign_shape(NAME, event, error) from error
+
+    def _take(self, event: Any) -> Delta | None:
+        self._note(event)
+        choice = _first_choice(event)
+        if choice is None:  # as in the last chunk, which holds the usage, and in Azure's first
+            return self._calls.news()
+        self._finish = choice.get("finish_reason") or self._finish
+        message = choice.get("delta")
+        if not isinstance(message, dict):
+            return self._calls.news()
+        thought = self._take_reasoning(message)
+        text = self._take_text(message)
+        for piece in message.get("tool_calls") or ():
+            self._calls.grow(piece)
+        if text:
+            return TextDelta(text)
+        return self._calls.news() or (ReasoningDelta(thought) if thought else None)
+
+    def feed_whole(self, completion: Any) -> None:
+        """Take a completion that was not streamed."""
+        self._note(completion)
+        choice = _first_choice(completion)
+        message = None if choice is None else choice.get("message")
+        if choice is None or not isinstance(message, dict):
+            raise _bad(f"the completion holds no message but {completion!r:.120}")
+        self._finish = choice.get("finish_reason")
+        self._take_reasoning(message)
+        self._take_text(message)
+        for piece in message.get("tool_calls") or ():
+            self._calls.begin().grow(piece)
+
+    def reply(self) -> Reply:
+        """The whole reply. Raises `BadReplyError` without a finish reason."""
+        if self._finish is None:
+            raise _bad("the answer ended without a finish_reason, so it is not a whole one")
+        if not isinstance(self._finish, str) or self._finish not in _FINISH:
+            raise _bad(f"the answer ended with the finish_reason {self._finish!r}")
+        calls = self._calls.finished()
+        finish = _FINISH[self._finish]
+        if finish in ("stop", "tool_calls"):  # some servers say "stop" when they call tools
+            finish = "refusal" if self._refusal else "tool_calls" if calls else "stop"
+        text = "".join(self._text)
+        reasoning = {key: "".join(pieces) for key, pieces in self._reasoning.items()}
+        return Reply(
+            text=text,
+            calls=tuple(calls),
+            finish=finish,
+            usage=self._usage,
+            model=self._model,
+            id=self._id,
+            reasoning=next(iter(reasoning.values()), ""),
+            explanation="".join(self._refusal),
+            echo=Echo(NAME, _turn(text, self._calls.echo()) | (reasoning if calls else {})),
+        )
+
+    def _note(self, event: Any) -> None:
+        if not isinstance(event, dict):
+            raise _bad(f"the answer is no object but {event!r:.80}")
+        if event.get("error"):
+            raise generation_error(NAME, event["error"])
+        self._model = self._model or as_text(event.get("model"))
+        self._id = self._id or as_text(event.get("id"))
+        if isinstance(event.get("usage"), dict):
+            self._usage = _usage(event["usage"])  # some servers count up in every chunk: the last holds
+
+    def _take_text(self, message: Mapping[str, Any]) -> str:
+        text = _content(message.get("content"), "text")
+        refusal = as_text(message.get("refusal")) + _content(message.get("content"), "refusal")
+        if text:
+            self._text.append(text)
+        if refusal:
+            self._refusal.append(refusal)
+        return text
+
+    def _take_reasoning(self, message: Mapping[str, Any]) -> str:
+        key = next((key for key in _REASONING if message.get(key)), "")
+        thought = as_text(message.get(key))
+        if thought:
+            self._reasoning.setdefault(key, []).append(thought)
+        return thought
+
+
+class _Call:
+    """One tool call, growing."""
+
+    def __init__(self) -> None:
+        self.id = self.name = self.arguments = ""
+        self.more: dict[str, Any] = {}  # a gateway's own fields, such as Gemini's thought signatures
+        self.told = False
+
+    def grow(self, piece: Mapping[str, Any]) -> None:
+        function = piece.get("function") or {}
+        self.id = self.id or as_text(piece.get("id"))
+        name = as_text(function.get("name"))
+        if name != self.name:  # some servers repeat the name in every piece, others send it in parts
+            self.name += name
+        arguments = function.get("arguments")
+        if isinstance(arguments, dict):
+            self.arguments = json.dumps(arguments, ensure_ascii=False)
+        else:
+            self.arguments += as_text(arguments)
+        self.more |= {key: value for key, value in piece.items() if key not in _CALL_KEYS}
+
+
+class _Calls:
+    """The tool calls of one message, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+
+    def begin(self) -> _Call:
+        call = _Call()
+        self._calls.append(call)
+        return call
+
+    def grow(self, piece: Mapping[str, Any]) -> None:
+        """Add a streamed piece to its call.
+
+        A piece belongs to the call with its index. It begins another one when it brings a name and
+        another id: Gemini's compatible API gives every parallel call the index 0. An id alone
+        means nothing: some versions of vLLM make a new one for every piece.
+        """
+        index = piece.get("index")
+        call = self._by_index.get(index) if isinstance(index, int) else self._unindexed(piece)
+        if call is None or _is_other(call, piece):
+            call = self.begin()
+        if isinstance(index, int):
+            self._by_index[index] = call
+        call.grow(piece)
+
+    def _unindexed(self, piece: Mapping[str, Any]) -> _Call | None:
+        same = [call for call in self._calls if call.id and call.id == piece.get("id")]
+        return next(iter(same), self._calls[-1] if self._calls else None)
+
+    def news(self) -> Delta | None:
+        """The next call that nobody was told of."""
+        for call in self._calls:
+            if call.name and not call.told:
+                call.told = True
+                return ToolCallDelta(call.id, call.name)
+        return None
+
+    def finished(self) -> list[ToolCall]:
+        """The calls, each with an id of its own: a result is paired with its call by nothing else."""
+        seen: set[str] = set()
+        for position, call in enumerate(self._calls):
+            if not call.name:
+                raise _bad("the answer calls a tool without naming it")
+            if not call.id or call.id in seen:
+                call.id = f"call_{position}"
+            seen.add(call.id)
+        return [ToolCall(call.id, call.name, call.arguments) for call in self._calls]
+
+    def echo(self) -> list[dict[str, Any]]:
+        return [
+            {**call.more, **_rebuilt(ToolCall(call.id, call.name, call.arguments))} for call in self._calls
+        ]
+
+
+def _is_other(call: _Call, piece: Mapping[str, Any]) -> bool:
+    named = bool((piece.get("function") or {}).get("name"))
+    new_id = bool(piece.get("id")) and bool(call.id) and piece["id"] != call.id
+    # without ids and index, a name after the arguments have begun can only be the next call's
+    bare = not piece.get("id") and not isinstance(piece.get("index"), int) and bool(call.arguments)
+    return named and (new_id or bare)
+
+
+def _first_choice(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    choices = event.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and not choice.get("index"):
+            if choice.get("error"):  # OpenRouter, when the provider behind it fails on the way
+                raise generation_error(NAME, choice["error"])
+            return choice
+    return None
+
+
+def _content(content: Any, kind: str) -> str:
+    """The text of a message's content: a string, or a list of parts of which those of *kind* count."""
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, dict) and part.get("type") == kind]
+        return "".join(as_text(part.get(kind)) for part in parts)
+    return as_text(content) if kind == "text" else ""
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage:
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    cached = cached or usage.get("prompt_cache_hit_tokens")  # DeepSeek's word
+    counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), cached, thought
+    return Usage(*map(as_count, counts))
+
+
+def _bad(message: str) -> BadReplyError:
+    return BadReplyError(message, provider=NAME)

@@ -1,0 +1,327 @@
+"""OpenAI's Responses API: `POST /responses`, stateless.
+
+Nothing is stored at the provider (`store: false`); instead every output item is sent back as it was
+received, reasoning with its encrypted content included, for a call that is replayed without its
+reasoning is refused. Facts are from the API reference, as the SDK 3.54 ships it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from alloy.backends.base import Capabilities
+from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge
+from alloy.backends.openai.door import NO_SAMPLING, SAMPLING, OpenAIDoor, file_name, tool_choice
+from alloy.backends.openai.errors import generation_error
+from alloy.errors import BadReplyError
+from alloy.messages import (
+    Delta,
+    Echo,
+    Finish,
+    ReasoningDelta,
+    Reply,
+    Request,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolResults,
+    ToolSchema,
+    Turn,
+    Usage,
+    User,
+)
+from alloy.parts import Document, Image, Part
+
+__all__ = ["OpenAIBackend"]
+
+NAME = "openai"
+
+_ALL = Capabilities(refuses=frozenset({"seed", "stop"}))
+_UNSAMPLED = replace(_ALL, drops=SAMPLING)
+
+# incomplete_details.reason; the others ("max_messages", "steered") leave nothing that can be used
+_INCOMPLETE: dict[Any, Finish] = {"max_output_tokens": "length", "content_filter": "filter"}
+
+_ITEM_GAP = "\n\n"  # between the parts of a reasoning summary
+
+
+class OpenAIBackend(OpenAIDoor):
+    """The Responses API, for OpenAI itself, Azure's v1 address and the servers that speak it."""
+
+    name = NAME
+    dialect = "openai"
+    path = "/responses"
+    other_route = (
+        'the server at `base_url` has no Responses API: use model="openai-chat:NAME" for its Chat Completions'
+    )
+
+    def capabilities(self, model: str) -> Capabilities:
+        """Everything but a seed and stop words, which this API does not have, and a few models' sampling."""
+        return _UNSAMPLED if model.startswith(NO_SAMPLING) else _ALL
+
+    def encode(self, request: Request) -> dict[str, Any]:
+        """The body of `POST /responses`."""
+        body: dict[str, Any] = {
+            "model": request.model,
+            "input": _input(request.messages),
+            "store": False,
+        }
+        if request.system is not None:
+            body["instructions"] = request.system
+        if request.tools:
+            body["tools"] = [_tool(tool) for tool in request.tools]
+        if (output := request.output) is not None:
+            shape = {"name": output.name, "schema": output.schema, "strict": output.strict}
+            body["text"] = {"format": {"type": "json_schema", **shape}}
+        if request.reasoning_effort is not None:
+            body["reasoning"] = {"effort": request.reasoning_effort}
+        body |= given(
+            {
+                "temperature": request.temperature,
+                "top_p": request.top_p,
+                "max_output_tokens": request.max_tokens,
+                "tool_choice": _tool_choice(request),
+                "parallel_tool_calls": request.parallel_tools,
+            }
+        )
+        return merge(body, request.extra)
+
+    def decode(self, raw: Any) -> Reply:
+        """The reply in a response object. Raises `BadReplyError`, or what a failed generation calls for."""
+        if not isinstance(raw, dict):
+            raise BadReplyError(f"the answer is no object but {raw!r:.80}", provider=NAME)
+        try:
+            return _reply(raw, raw.get("output"))
+        except SHAPE_ERRORS as error:
+            raise foreign_shape(NAME, raw, error) from error
+
+    def accumulator(self) -> ResponsesAccumulator:
+        """A fresh accumulator for one stream."""
+        return ResponsesAccumulator()
+
+
+# --- encoding -----------------------------------------------------------------------------------------
+
+
+def _input(messages: Iterable[Turn]) -> list[Any]:
+    items: list[Any] = []
+    for message in messages:
+        match message:
+            case User(str() as text):
+                items.append({"role": "user", "content": text})
+            case User():
+                items.append({"role": "user", "content": [_part(part) for part in message.parts]})
+            case Reply(echo=Echo(by="openai", data=received)):
+                items += received  # by reference: a long history costs no copies
+            case Reply():
+                items += _rebuilt(message)
+            case ToolResults(results):
+                items += [
+                    {"type": "function_call_output", "call_id": result.call.id, "output": result.content}
+                    for result in results
+                ]
+    return items
+
+
+def _part(part: Part) -> dict[str, Any]:
+    match part:
+        case str():
+            return {"type": "input_text", "text": part}
+        case Image():
+            return {"type": "input_image", "image_url": part.data_url, "detail": "auto"}
+        case Document(url=str() as url):
+            return {"type": "input_file", "file_url": url}
+        case Document():
+            return {"type": "input_file", "filename": file_name(part), "file_data": part.data_url}
+
+
+def _rebuilt(reply: Reply) -> list[dict[str, Any]]:
+    """A turn that this API did not make: another provider's, or a scripted one."""
+    text = [{"role": "assistant", "content": reply.text}] if reply.text else []
+    return text + [
+        {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments or "{}"}
+        for call in reply.calls
+    ]
+
+
+def _tool_choice(request: Request) -> Any:
+    choice = tool_choice(request, _named)
+    if request.allowed_tools is None or choice not in (None, "auto", "required"):
+        return choice
+    # Better than showing fewer tools: the prompt stays the same, and so stays in the provider's cache.
+    tools = [_named(name) for name in request.allowed_tools]
+    return {"type": "allowed_tools", "mode": choice or "auto", "tools": tools}
+
+
+def _named(tool: str) -> dict[str, Any]:
+    return {"type": "function", "name": tool}
+
+
+def _tool(tool: ToolSchema) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+        "strict": tool.strict,  # always said: without it the API turns strict on
+    }
+
+
+# --- decoding -----------------------------------------------------------------------------------------
+
+
+def _reply(response: Mapping[str, Any], output: Any) -> Reply:
+    finish = _finish(response)
+    if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
+        raise _bad(f"the response holds no list of output items but {output!r:.80}")
+    texts: list[str] = []
+    refusals: list[str] = []
+    reasoning: list[str] = []
+    calls: list[ToolCall] = []
+    for item in output:
+        match item.get("type"):
+            case "message":
+                _read_message(item, texts, refusals)
+            case "function_call":
+                calls.append(_call(item))
+            case "reasoning":
+                parts = [*(item.get("summary") or ()), *(item.get("content") or ())]
+                reasoning += [text for part in parts if (text := as_text(part.get("text")))]
+    if finish == "stop":
+        finish = "refusal" if refusals else "tool_calls" if calls else "stop"
+    return Reply(
+        text="".join(texts),
+        calls=tuple(calls),
+        finish=finish,
+        usage=_usage(response.get("usage")),
+        model=as_text(response.get("model")),
+        id=as_text(response.get("id")),
+        reasoning=_ITEM_GAP.join(reasoning),
+        explanation="".join(refusals),
+        echo=Echo(NAME, output),
+    )
+
+
+def _finish(response: Mapping[str, Any]) -> Finish:
+    match response.get("status"):
+        case "completed":
+            return "stop"
+        case "incomplete":
+            reason = (response.get("incomplete_details") or {}).get("reason")
+            if reason in _INCOMPLETE:
+                return _INCOMPLETE[reason]
+            raise _bad(f"the response is incomplete: {reason or 'no reason given'}")
+        case "failed":
+            raise generation_error(NAME, response.get("error") or "the generation failed")
+        case status:
+            if response.get("error"):
+                raise generation_error(NAME, response["error"])
+            raise _bad(f"the response has the status {status!r}, so it is not a finished one")
+
+
+def _read_message(item: Mapping[str, Any], texts: list[str], refusals: list[str]) -> None:
+    content = item.get("content")
+    for part in content if isinstance(content, list) else ():
+        match part.get("type"):
+            case "output_text" if _is_answer(item):
+                texts.append(as_text(part.get("text")))
+            case "refusal":
+                refusals.append(as_text(part.get("refusal")))
+
+
+def _is_answer(message: Mapping[str, Any]) -> bool:
+    """Whether *message* is the answer; the other phase, `commentary`, is talk between tool calls."""
+    return message.get("phase") in (None, "final_answer")
+
+
+def _call(item: Mapping[str, Any]) -> ToolCall:
+    call_id, name = item.get("call_id"), item.get("name")
+    if not isinstance(call_id, str) or not isinstance(name, str):
+        raise _bad(f"a function call has no call_id or no name: {item!r:.120}")
+    return ToolCall(call_id, name, as_text(item.get("arguments")))
+
+
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
+        return Usage()
+    cached = (usage.get("input_tokens_details") or {}).get("cached_tokens")
+    thought = (usage.get("output_tokens_details") or {}).get("reasoning_tokens")
+    counts = usage.get("input_tokens"), usage.get("output_tokens"), cached, thought
+    return Usage(*map(as_count, counts))
+
+
+def _bad(message: str) -> BadReplyError:
+    return BadReplyError(message, provider=NAME)
+
+
+# --- streaming ----------------------------------------------------------------------------------------
+
+
+class ResponsesAccumulator:
+    """Builds the `Reply` out of a stream's events.
+
+    The terminal event holds the whole response; what came before it serves the reader meanwhile,
+    and stands in for the output that some compatible servers leave out of that event.
+    """
+
+    def __init__(self) -> None:
+        self._done: dict[int, dict[str, Any]] = {}
+        self._commentary: set[Any] = set()
+        self._response: dict[str, Any] | None = None
+        self._thinking: Any = None  # which part of the reasoning the last delta belonged to
+
+    def feed(self, event: Any) -> Delta | None:
+        """Take one event in. Raises `ProviderError` for the provider's report of a failure."""
+        if not isinstance(event, dict):
+            raise _bad(f"an event of the stream is no object but {event!r:.80}")
+        try:
+            return self._take(event)
+        except SHAPE_ERRORS as error:
+            raise foreign_shape(NAME, event, error) from error
+
+    def reply(self) -> Reply:
+        """The whole reply. Raises `BadReplyError` without a terminal event."""
+        response = self._response
+        if not isinstance(response, dict):
+            raise _bad("the stream ended before the response did")
+        output = response.get("output") or [self._done[index] for index in sorted(self._done)]
+        try:
+            return _reply(response, output)
+        except SHAPE_ERRORS as error:
+            raise foreign_shape(NAME, response, error) from error
+
+    def _take(self, event: Mapping[str, Any]) -> Delta | None:
+        match event.get("type"):
+            case "response.output_text.delta":
+                text = as_text(event.get("delta"))
+                return TextDelta(text) if text and event.get("output_index") not in self._commentary else None
+            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
+                return self._thought(event)
+            case "response.output_item.added":
+                return self._added(event)
+            case "response.output_item.done":
+                self._done[event.get("output_index", len(self._done))] = event["item"]
+            case "response.completed" | "response.incomplete" | "response.failed":
+                self._response = event.get("response")
+            case "error":
+                raise generation_error(NAME, event.get("error") or event)
+            case _ if event.get("error"):
+                raise generation_error(NAME, event["error"])
+        return None
+
+    def _added(self, event: Mapping[str, Any]) -> Delta | None:
+        item = event.get("item") or {}
+        if item.get("type") == "function_call":
+            return ToolCallDelta(as_text(item.get("call_id")), as_text(item.get("name")))
+        if item.get("type") == "message" and not _is_answer(item):
+            self._commentary.add(event.get("output_index"))
+        return None
+
+    def _thought(self, event: Mapping[str, Any]) -> Delta | None:
+        place = [event.get(key) for key in ("type", "output_index", "summary_index", "content_index")]
+        gap = _ITEM_GAP if self._thinking not in (None, place) else ""
+        self._thinking = place
+        text = as_text(event.get("delta"))
+        return ReasoningDelta(gap + text) if text else None
