@@ -26,7 +26,7 @@ def server() -> Iterator[WireServer]:
     try:
         yield running
     finally:
-        from alloy.backends.clients import CLIENTS
+        from alloy.backends.http.clients import CLIENTS
 
         CLIENTS.close()
         running.stop()

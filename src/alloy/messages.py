@@ -202,7 +202,7 @@ class Request:
     *tool_choice* is `"auto"`, `"none"` (shows the tools without letting the model call them),
     `"required"` or one tool's name. *tool_mode* `"react"` and *output_mode* `"prompted"` have the tools
     and the answer's shape written into the prompt instead of the provider's own fields: see
-    `alloy.backends.react`; a backend never sees them. *extra* is merged verbatim into the request
+    `alloy.backends.fallback.react`; a backend never sees them. *extra* is merged verbatim into the request
     body, last. The settings between are those of `Config`.
     """
 

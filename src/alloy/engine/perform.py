@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alloy.backends.base import CancelToken
-from alloy.backends.fallback import codec_for
+from alloy.backends.fallback.choose import codec_for
 from alloy.engine.clock import Clock
 from alloy.engine.job import Job
 from alloy.engine.script import CallModel, Effect, RunTools, Sleep, Tell

@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from contextvars import copy_context
 from typing import Any
 
-from alloy.backends.fallback import codec_for
+from alloy.backends.fallback.choose import codec_for
 from alloy.engine.clock import Clock
 from alloy.engine.job import Job
 from alloy.engine.perform import explained, limited

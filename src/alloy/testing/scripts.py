@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from alloy.backends.fake import responder
+from alloy.backends.fake.backend import responder
 from alloy.config import use_config
 from alloy.errors import ConfigurationError
 from alloy.messages import Reply, ToolCall
