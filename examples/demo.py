@@ -17,7 +17,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from alloy import AlloyError, Result, command, configure, require, tool
+from alloy import AlloyError, ConfigurationError, Result, command, configure, require, tool
+from alloy.backends.base import resolve
 from alloy.testing import call, replies
 
 # --- the program that the tour shows ----------------------------------------------------------------
@@ -83,9 +84,21 @@ class Answerer:
 
 
 # By the variable that holds its key: the extra to install and the model to ask.
-KEYS = {"OPENAI_API_KEY": ("openai", "openai:gpt-5.6")}
-# By what a model's name starts with: the extra that it needs.
-EXTRAS = {"openai": "openai", "gpt-": "openai", "chatgpt-": "openai"}
+KEYS = {
+    "OPENAI_API_KEY": ("openai", "openai:gpt-5.6"),
+    "ANTHROPIC_API_KEY": ("anthropic", "anthropic:claude-haiku-4-5"),
+    "GEMINI_API_KEY": ("gemini", "gemini:gemini-3-flash"),
+    "GOOGLE_API_KEY": ("gemini", "gemini:gemini-3-flash"),
+}
+# By backend: the extra that it needs.
+EXTRAS = {
+    "anthropic": "anthropic",
+    "gemini": "gemini",
+    "ollama": "ollama",
+    "ollama-chat": "ollama,openai",
+    "openai": "openai",
+    "openai-chat": "openai",
+}
 
 
 def choose() -> Answerer:
@@ -93,18 +106,25 @@ def choose() -> Answerer:
     if backend := os.environ.get("ALLOY_BACKEND"):
         return Answerer(f"ALLOY_BACKEND={backend}", offline=backend == "fake")
     if model := os.environ.get("ALLOY_MODEL"):
-        extra = next((extra for start, extra in EXTRAS.items() if model.startswith(start)), "")
-        return Answerer(f"ALLOY_MODEL={model}", extra)
+        return Answerer(f"ALLOY_MODEL={model}", _extra(model))
     for variable, (extra, model) in KEYS.items():
         if os.environ.get(variable):
             return Answerer(f"{model} ({variable} is set)", extra, {"model": model})
     host = os.environ.get("OLLAMA_HOST") or "127.0.0.1:11434"
     address = host if "://" in host else f"http://{host}"
     if model := _ollama_model(address):
-        settings = {"model": f"openai-chat:{model}", "base_url": f"{address}/v1", "api_key": "ollama"}
-        return Answerer(f"{model} on the Ollama server at {address}", "openai", settings)
+        settings = {"model": f"ollama:{model}", "base_url": address}
+        return Answerer(f"{model} on the Ollama server at {address}", "ollama", settings)
     title = "a script, for no key and no Ollama server was found"
     return Answerer(title, settings={"backend": "fake"}, offline=True)
+
+
+def _extra(model: str) -> str:
+    """The extra for *model*; none for a name that the tour itself will complain about."""
+    try:
+        return EXTRAS.get(resolve(model)[0].name, "")
+    except ConfigurationError:
+        return ""
 
 
 def _ollama_model(address: str) -> str | None:
@@ -195,7 +215,8 @@ def main(arguments: list[str]) -> int:
         return 1
     print("\nNext: README.md, the scripts in examples/, and `make test`.")
     if answerer.offline:
-        print("With a model: set OPENAI_API_KEY, or start Ollama, and run `make demo` again.")
+        keys = ", ".join(KEYS)
+        print(f"With a model: set one of {keys}, or start Ollama, and run `make demo` again.")
     return 0
 
 

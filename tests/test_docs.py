@@ -13,8 +13,12 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from alloy import ConfigurationError, ask
+from alloy.engine.job import CARRIED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -119,6 +123,96 @@ def test_generated_files_are_current() -> None:
     """`make generate` would change nothing: tables in the docs, outputs in the notebook."""
     ran = run_python(str(DOCS / "generate.py"), "--check")
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+GENERIC_KEYS = re.compile(r"<!-- checked: test_docs\.py encodes every cell -->\n\n((?:\|.*\n)+)")
+# A model of each backend that takes every setting which the backend has a counterpart for.
+TAKES_ALL = {
+    "openai": "gpt-5.6",
+    "openai-chat": "any",
+    "anthropic": "claude-sonnet-4-6",
+    "gemini": "gemini-2.5-flash",
+    "ollama": "qwen3",
+}
+SET: dict[str, Any] = {
+    "max_tokens": 64,
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "seed": 7,
+    "stop": "END",
+    "reasoning_effort": "low",
+    "tool_choice": "required",
+    "allowed_tools": ["now"],
+    "parallel_tools": False,
+    "prompt_caching": True,
+}
+
+
+def _generic_keys() -> Iterator[tuple[str, str, str]]:
+    """Each cell of the table: the setting, the backend, and what the page says of them."""
+    table = GENERIC_KEYS.search((DOCS / "configuration.md").read_text("utf-8"))
+    assert table is not None
+    head, _, *rows = (
+        [cell.strip(" `") for cell in line.strip("|\n").split("|")] for line in table[1].splitlines()
+    )
+    for setting, *cells in rows:
+        yield from ((setting, backend, said) for backend, said in zip(head[1:], cells, strict=True))
+
+
+def test_the_table_of_generic_keys_is_whole() -> None:
+    """Every setting that travels in a request has its row, for every backend with a column."""
+    cells = list(_generic_keys())
+    assert {setting for setting, _, _ in cells} == set(CARRIED) == set(SET)
+    assert {backend for _, backend, _ in cells} == set(TAKES_ALL)
+
+
+@pytest.mark.parametrize(("setting", "backend", "said"), list(_generic_keys()))
+def test_generic_keys_become_what_the_page_says(setting: str, backend: str, said: str) -> None:
+    """The setting changes the request at that place, is refused by name, or changes nothing."""
+
+    def now() -> str:
+        """The time."""
+        return "noon"
+
+    def later() -> str:
+        """Another time."""
+        return "one"
+
+    def body(**settings: Any) -> dict[str, Any]:
+        model = f"{backend}:{TAKES_ALL[backend]}"
+        return ask.request("Hi.", model=model, backend=None, tools=[now, later], **settings)
+
+    if said == "refused":
+        with pytest.raises(ConfigurationError, match=f"takes no {setting}"):
+            body(**{setting: SET[setting]})
+        return
+    plain, fuller = body(), body(**{setting: SET[setting]})
+    if said == "by itself":
+        assert fuller == plain
+    else:
+        path = said.split(".")
+        assert _at(fuller, path) not in (None, _at(plain, path))
+
+
+def test_the_architecture_names_modules_that_exist() -> None:
+    """Each module in the table of rooms is there, in its room."""
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\w+) \| (`.*?) \|", text, re.MULTILINE)
+    assert {room for room, _ in rows} >= {"face", "engine", "typed", "backends", "ground"}
+    missing = []
+    for room, modules in rows:
+        home = ROOT / "src" / "alloy" / ("" if room in ("face", "ground") else room)
+        names = re.findall(r"`(\w+)`", modules)
+        missing += [
+            name for name in names if not (home / f"{name}.py").exists() and not (home / name).is_dir()
+        ]
+    assert missing == []
+
+
+def _at(body: Any, path: list[str]) -> Any:
+    for key in path:
+        body = body.get(key) if isinstance(body, dict) else None
+    return body
 
 
 def test_prose_has_one_sentence_per_line() -> None:

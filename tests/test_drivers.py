@@ -442,3 +442,21 @@ def test_sync_calls_with_async_tools_work_inside_a_running_loop(play: Any):
         return run(job)
 
     assert asyncio.run(inside()).tool_calls[0].value == "rested"
+
+
+@pytest.mark.parametrize("read", [read_all, lambda job: asyncio.run(read_all_async(job))])
+def test_a_character_that_is_cut_in_two_comes_out_whole(read: Any, play: Any):
+    """JSON writes an emoji as two escapes, and a provider may send them in two events."""
+    split = "hi \ud83d\ude00 there \ud83d"
+    job, _ = play(Reply(split))
+    result, text = read(job)
+    assert result.value == "hi 😀 there \ufffd"
+    assert text == "hi 😀 there "
+    text.encode()
+
+
+@pytest.mark.parametrize("way", [run, WAYS["run_async"]], ids=["run", "run_async"])
+def test_text_of_a_whole_reply_can_be_encoded(way: Any, play: Any):
+    """Half a character is shown as what it is: unknown."""
+    job, _ = play(Reply("hi \ude00"))
+    assert way(job).value == "hi \ufffd"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from wire import WireServer, json_answer
-from wire.openai import chat_stream, completion, reply
+from wire.ollama import answer, reply, shown, stream
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -69,8 +69,17 @@ def test_the_demo_tells_its_four_chapters() -> None:
         ({}, ""),
         ({"ALLOY_BACKEND": "fake", "OPENAI_API_KEY": "sk-none"}, ""),
         ({"OPENAI_API_KEY": "sk-none"}, "openai"),
+        ({"ANTHROPIC_API_KEY": "sk-none"}, "anthropic"),
+        ({"GEMINI_API_KEY": "none"}, "gemini"),
+        ({"GOOGLE_API_KEY": "none"}, "gemini"),
         ({"ALLOY_MODEL": "gpt-5.6"}, "openai"),
         ({"ALLOY_MODEL": "openai-chat:any"}, "openai"),
+        ({"ALLOY_MODEL": "claude-haiku-4-5"}, "anthropic"),
+        ({"ALLOY_MODEL": "gemini-3-flash"}, "gemini"),
+        ({"ALLOY_MODEL": "ollama:qwen3:4b"}, "ollama"),
+        ({"ALLOY_MODEL": "qwen3:4b"}, "ollama"),
+        ({"ALLOY_MODEL": "nobodys-model"}, ""),
+        ({"ALLOY_MODEL": "ollama-chat:qwen3"}, "ollama,openai"),
     ],
 )
 def test_the_demo_knows_what_it_needs(environment: dict[str, str], extra: str) -> None:
@@ -80,14 +89,14 @@ def test_the_demo_knows_what_it_needs(environment: dict[str, str], extra: str) -
 
 
 def test_the_demo_uses_an_ollama_server_that_runs(server: WireServer) -> None:
-    """Where an Ollama server answers, the tour talks to its model, by its OpenAI-compatible address."""
-    stay = {"room": "sea", "nights": 2}
+    """Where an Ollama server answers, the tour talks to its model, once it knows what that one can do."""
     server.script(
         json_answer({"models": [{"name": "qwen3:4b"}]}),
-        reply(completion(text=json.dumps(INVOICE))),
-        reply(completion(calls=[("price_of_stay", stay)])),
-        reply(completion(text="Two nights are 340 EUR.")),
-        chat_stream(completion(text="Types on either side")),
+        reply(answer(text=json.dumps(INVOICE))),
+        shown("completion", "tools"),
+        reply(answer(calls=[("price_of_stay", {"room": "sea", "nights": 2})])),
+        reply(answer(text="Two nights are 340 EUR.")),
+        stream(answer(text="Types on either side")),
     )
 
     ran = run("demo.py", OLLAMA_HOST=server.url)
@@ -97,9 +106,9 @@ def test_the_demo_uses_an_ollama_server_that_runs(server: WireServer) -> None:
     assert "Invoice(vendor='ACME', total=92.5" in ran.stdout
     assert "-> 340" in ran.stdout
     assert "Types on either side" in ran.stdout
-    assert "model   openai-chat:" in ran.stdout
+    assert "model   ollama:" in ran.stdout
     paths = [request.path for request in server.requests]
-    assert paths == ["/api/tags", *["/v1/chat/completions"] * 4]
+    assert paths == ["/api/tags", "/api/chat", "/api/show", *["/api/chat"] * 3]
 
 
 def test_the_demo_names_the_problem_of_a_real_model() -> None:

@@ -121,6 +121,8 @@ def _is_text(annotation: Any) -> bool:
 
 def _is_list_of_parts(annotation: Any) -> bool:
     """Whether it is a list that may hold more than text: `list[str]` alone is meant for the answer."""
+    if hasattr(annotation, "__metadata__"):
+        return _is_list_of_parts(annotation.__origin__)
     if annotation == Prompt:
         return True
     if getattr(annotation, "__origin__", None) not in (list, tuple, Sequence):

@@ -14,8 +14,9 @@ from alloy.backends.fallback.choose import codec_for
 from alloy.engine.clock import Clock
 from alloy.engine.job import Job
 from alloy.engine.script import CallModel, Effect, RunTools, Sleep, Tell
+from alloy.engine.text import Said, mended
 from alloy.errors import AlloyError, ProviderError, ProviderTimeoutError
-from alloy.messages import Delta, Endpoint, Reply, Request, TextDelta, ToolCall, ToolResult
+from alloy.messages import Delta, Endpoint, Reply, Request, ToolCall, ToolResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,26 +49,24 @@ class SyncIO:
     def stream_model(self, request: Request) -> Generator[Delta, None, Reply]:
         """Yield the reply's deltas and return it whole."""
         backend = codec_for(self.job.backend, request)
-        body, accumulator, said = backend.encode(request), backend.accumulator(), list[str]()
+        body, accumulator, said = backend.encode(request), backend.accumulator(), Said()
         with (
             self._guarded(said) as (endpoint, cancel),
             closing(backend.open(body, endpoint, cancel)) as events,
         ):
             for event in events:
                 if (delta := accumulator.feed(event)) is not None:
-                    if isinstance(delta, TextDelta):
-                        said.append(delta.text)
-                    yield delta
-            return accumulator.reply()
+                    yield said.hear(delta)
+            return mended(accumulator.reply())
 
     def _send(self, request: Request) -> Reply:
         backend = codec_for(self.job.backend, request)
         body = backend.encode(request)
-        with self._guarded([]) as (endpoint, cancel):
-            return backend.decode(backend.send(body, endpoint, cancel))
+        with self._guarded(Said()) as (endpoint, cancel):
+            return mended(backend.decode(backend.send(body, endpoint, cancel)))
 
     @contextmanager
-    def _guarded(self, said: list[str]) -> Iterator[tuple[Endpoint, CancelToken]]:
+    def _guarded(self, said: Said) -> Iterator[tuple[Endpoint, CancelToken]]:
         """Bound the request in time, and raise what goes wrong with it in Alloy's terms."""
         limit, cancel = self.clock.request_limit(), CancelToken()
         watchdog = None if limit is None else _watchdog(cancel, limit)
@@ -75,7 +74,7 @@ class SyncIO:
             yield limited(self.job.endpoint, limit), cancel
         except Exception as error:
             if cancel.fired:
-                raise self.clock.overdue(self.job.backend.name, "".join(said)) from error
+                raise self.clock.overdue(self.job.backend.name, said.text) from error
             if (problem := explained(self.job, self.clock, error, said)) is error:
                 raise
             raise problem from error
@@ -120,16 +119,15 @@ def limited(endpoint: Endpoint, limit: float | None) -> Endpoint:
     return endpoint if limit is None else replace(endpoint, timeout=limit)
 
 
-def explained(job: Job[Any], clock: Clock, error: Exception, said: Sequence[str]) -> Exception:
+def explained(job: Job[Any], clock: Clock, error: Exception, said: Said) -> Exception:
     """*error* in Alloy's terms, or itself when it comes from neither the SDK nor the wire."""
     problem = error if isinstance(error, AlloyError) else job.backend.explain(error)
     if problem is None:
         return error
-    text = "".join(said)
     if isinstance(problem, ProviderTimeoutError) and clock.passed():
         return clock.late()
-    if isinstance(problem, ProviderError) and text:
-        problem.text = text
+    if isinstance(problem, ProviderError) and said.text:
+        problem.text = said.text
     return problem
 
 

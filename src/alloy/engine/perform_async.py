@@ -14,9 +14,12 @@ from alloy.engine.clock import Clock
 from alloy.engine.job import Job
 from alloy.engine.perform import explained, limited
 from alloy.engine.script import CallModel, Effect, RunTools, Sleep, Tell
-from alloy.messages import Delta, Reply, Request, TextDelta, ToolCall, ToolResult
+from alloy.engine.text import Said, mended
+from alloy.messages import Delta, Reply, Request, ToolCall, ToolResult
 
 __all__ = ["AsyncIO"]
+
+_OVER = object()  # no event, but the end of them
 
 
 class AsyncIO:
@@ -43,23 +46,21 @@ class AsyncIO:
     async def stream_model(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
         """Yield the reply's deltas, and the whole reply last."""
         backend = codec_for(self.job.backend, request)
-        body, accumulator, said = backend.encode(request), backend.accumulator(), list[str]()
+        body, accumulator, said = backend.encode(request), backend.accumulator(), Said()
         limit = self.clock.request_limit()
         ends = None if limit is None else asyncio.get_running_loop().time() + limit
         async with aclosing(backend.open_async(body, limited(self.job.endpoint, limit))) as events:
             while True:
                 # A time limit round the whole loop would also cancel whoever reads this generator.
                 async with self._guarded(ends, said):
-                    event = await anext(events, None)
-                    delta = None if event is None else accumulator.feed(event)
-                if event is None:
+                    event = await anext(events, _OVER)
+                    delta = None if event is _OVER else accumulator.feed(event)
+                if event is _OVER:
                     break
                 if delta is not None:
-                    if isinstance(delta, TextDelta):
-                        said.append(delta.text)
-                    yield delta
+                    yield said.hear(delta)
             async with self._guarded(ends, said):
-                reply = accumulator.reply()
+                reply = mended(accumulator.reply())
             yield reply
 
     async def _send(self, request: Request) -> Reply:
@@ -67,11 +68,12 @@ class AsyncIO:
         body = backend.encode(request)
         limit = self.clock.request_limit()
         ends = None if limit is None else asyncio.get_running_loop().time() + limit
-        async with self._guarded(ends, []):
-            return backend.decode(await backend.send_async(body, limited(self.job.endpoint, limit)))
+        async with self._guarded(ends, Said()):
+            raw = await backend.send_async(body, limited(self.job.endpoint, limit))
+            return mended(backend.decode(raw))
 
     @asynccontextmanager
-    async def _guarded(self, ends: float | None, said: list[str]) -> AsyncIterator[None]:
+    async def _guarded(self, ends: float | None, said: Said) -> AsyncIterator[None]:
         """Stop at *ends* by the loop's clock, and raise what goes wrong in Alloy's terms."""
         scope = asyncio.timeout_at(ends)
         try:
@@ -79,7 +81,7 @@ class AsyncIO:
                 yield
         except Exception as error:
             if scope.expired():
-                raise self.clock.overdue(self.job.backend.name, "".join(said)) from error
+                raise self.clock.overdue(self.job.backend.name, said.text) from error
             if (problem := explained(self.job, self.clock, error, said)) is error:
                 raise
             raise problem from error
