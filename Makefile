@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 OLD := .cache/old-sdk
+OLDER := "openai<3" "anthropic<2" "google-genai<3" "ollama<0.6"
 PY := $(VENV)/bin/python
 PIP := -m pip --disable-pip-version-check -q
 # pyright asks its registry for a newer version otherwise.
@@ -10,7 +11,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-fast lint types docs old-sdk suite integration generate bench clean
+.PHONY: help demo test test-fast lint types docs old-sdk suite matrix integration generate bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-12s", $$1, $$2; $$1 = $$2 = ""; print }'
@@ -40,11 +41,16 @@ docs: $(VENV)/.dev  ## build the site, strictly, into .cache/docs/site
 generate: $(VENV)/.dev  ## rewrite what is generated: tables in docs, outputs in the notebook
 	$(PY) docs/generate.py
 
-old-sdk: $(OLD)/.ready  ## the provider's wire tests, with the SDK's previous major version
-	$(OLD)/bin/python -m pytest -q -m "not local_model" -p no:cacheprovider tests/test_openai*.py
+old-sdk: $(OLD)/.ready  ## the providers' tests and the suite, with the SDKs' previous versions
+	$(OLD)/bin/python -m pytest -q -m "not local_model" -p no:cacheprovider \
+	  tests/test_openai*.py tests/test_anthropic*.py tests/test_gemini*.py tests/test_ollama*.py tests/suite
 
 suite: $(VENV)/.dev  ## all tests, with branch coverage
 	$(PY) -m pytest -q --ignore=tests/integration --cov --cov-report=term --cov-report=xml
+
+matrix: $(VENV)/.dev  ## prove the support matrix with the suite, and write its page
+	$(PY) -m pytest -q --ignore=tests/suite/test_matrix.py tests/suite
+	$(PY) docs/matrix.py
 
 integration: $(VENV)/.dev  ## live tests of each provider whose key is set; they cost a little money
 	$(PY) -m pytest tests/integration
@@ -74,8 +80,8 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@$(PY) $(PIP) install -e ".[dev]"
 	@touch $@ $(VENV)/.base
 
-$(OLD)/.ready: pyproject.toml
+$(OLD)/.ready: pyproject.toml Makefile
 	@echo "Installing the previous SDKs into $(OLD) (once) ..."
 	@$(PYTHON) -m venv $(OLD)
-	@$(OLD)/bin/python $(PIP) install -e ".[openai]" "openai<3" pytest hypothesis
+	@$(OLD)/bin/python $(PIP) install -e ".[providers]" $(OLDER) pytest hypothesis
 	@touch $@

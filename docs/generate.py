@@ -11,13 +11,11 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
 from pathlib import Path
 
 from alloy import errors
-from alloy.backends.base import Capabilities, resolve
 from alloy.config import ALIASES, CHECKS, VARIABLES, Config
 
 DOCS = Path(__file__).parent
@@ -120,35 +118,6 @@ def error_tree() -> str:
     return "```text\n" + "\n".join(drawn) + "\n```"
 
 
-# --- backends ---------------------------------------------------------------------------------------
-
-# By backend, the models that have a row: one that can all, and those that differ.
-MODELS = {
-    "openai": ("gpt-5.6", "o3"),
-    "openai-chat": ("gpt-5.6", "any other"),
-    "fake": ("fake",),
-}
-NAMED = {"output_with_tools": "both at once", "structured_output": "structured output"}
-
-
-def support_matrix() -> str:
-    """What each backend that has models here says of them; what stands in `pyproject.toml` is registered."""
-    abilities = [field.name for field in fields(Capabilities) if field.type == "bool"]
-    rows = []
-    for name, models in MODELS.items():
-        for model in models:
-            able = resolve(model, name)[0].capabilities(model)
-            marks = ["yes" if getattr(able, ability) else "no" for ability in abilities]
-            lost = ", ".join(f"`{setting}`" for setting in sorted({*able.drops, *able.refuses})) or "none"
-            rows.append((f"`{name}`", f"`{model}`", *marks, lost))
-    titles = [NAMED.get(ability, ability) for ability in abilities]
-    table = _table(("Backend", "Model", *titles, "settings that it does not take"), rows)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    missing = sorted(set(project["entry-points"]["alloy.backends"]) - set(MODELS))
-    named = ", ".join(f"`{name}`" for name in missing)
-    return table + (f"\n\nIn the making, and not in the table yet: {named}." if missing else "")
-
-
 # --- notebooks --------------------------------------------------------------------------------------
 
 RUNNER = """
@@ -186,7 +155,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "error-tree": error_tree,
     "error-table": error_table,
-    "support-matrix": support_matrix,
 }
 MARKED = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

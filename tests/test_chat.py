@@ -147,3 +147,27 @@ def test_a_conversation_shows_how_long_it_is():
     """Not all that was said."""
     assert repr(Conversation((User("secret"),))) == "<Conversation of 1 turns>"
     assert json.loads(Conversation().to_json())["turns"] == []
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"assistant": 5, "calls": [], "echo": None},
+        {"assistant": "x", "calls": [[1, 2, 3]], "echo": None},
+        {"assistant": "x", "calls": [], "echo": [1, 2]},
+        {"user": [{"kind": "zzz", "url": "https://x/y", "data": None, "media_type": "", "name": ""}]},
+        {"user": [{"kind": "image", "url": 5, "data": None, "media_type": "", "name": ""}]},
+        {"user": [{"kind": "image", "url": None, "data": "%%%", "media_type": "image/png", "name": ""}]},
+        {"results": [["1", "add", "{}", 3, None]]},
+    ],
+)
+def test_turns_of_another_shape_are_refused(turn: Any):
+    """Nothing is loaded that a provider would stumble over later."""
+    with pytest.raises(ConfigurationError, match="to_json"):
+        Conversation.from_json(json.dumps({"alloy": 1, "turns": [turn]}))
+
+
+def test_nesting_without_end_is_refused():
+    """As an error of ours."""
+    with pytest.raises(ConfigurationError, match="to_json"):
+        Conversation.from_json("[" * 100_000)

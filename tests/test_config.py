@@ -12,6 +12,9 @@ import pytest
 from alloy import (
     Config,
     ConfigurationError,
+    DeadlineError,
+    EmptyAnswerError,
+    ParseError,
     RateLimitError,
     ServerError,
     ask,
@@ -443,3 +446,44 @@ def test_a_key_is_in_no_repr_and_no_error():
     with replies(ServerError("down", provider="fake")), pytest.raises(ServerError) as failed:
         hidden.with_options(retry=0)()
     assert secret not in str(failed.value) + repr(vars(failed.value))
+
+
+@pytest.mark.parametrize("kind", [ParseError, EmptyAnswerError, DeadlineError, ValueError])
+def test_retry_on_takes_what_can_be_retried(kind: type[Exception]):
+    """An answer that does not fit is asked for again by `reask`: naming its error here would do nothing."""
+    with pytest.raises(ConfigurationError, match="see reask"):
+        configure(retry_on=kind)
+
+
+@pytest.mark.parametrize("value", [10**400, float("inf"), float("nan"), -1])
+def test_numbers_beyond_all_sense_are_refused(value: float):
+    """Also those that no float holds."""
+    with pytest.raises(ConfigurationError, match="timeout must be"):
+        configure(timeout=value)
+
+
+def test_an_address_with_a_password_stays_out_of_the_repr():
+    """As the key does."""
+    assert "hunter2" not in repr(Config(base_url="http://me:hunter2@host/v1"))
+
+
+@pytest.mark.parametrize("variable", ["ALLOY_EXTRA_JSON"])
+def test_a_bad_value_that_may_hold_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch, variable: str):
+    """The warning names the variable and the fault alone."""
+    monkeypatch.setenv(variable, '{"openai": hunter2}')
+    with pytest.warns(RuntimeWarning, match=variable) as caught:
+        current()
+    assert "hunter2" not in str(caught[0].message)
+
+
+def test_extra_for_a_backend_that_does_not_exist_is_refused():
+    """A misspelt name would be left out in silence."""
+    with pytest.raises(ConfigurationError, match=r"there is no opnai; there are .*openai"):
+        ask("x", backend="fake", extra={"opnai": {"a": 1}})
+
+
+@pytest.mark.parametrize("options", [{"tool_choice": "addd"}, {"allowed_tools": ["addd"]}])
+def test_a_tool_that_does_not_exist_cannot_be_chosen(options: dict[str, Any]):
+    """Also where there are no tools at all."""
+    with pytest.raises(ConfigurationError, match="names addd, but the tools are none"):
+        ask("x", backend="fake", **options)

@@ -141,8 +141,8 @@ def test_decorating_is_light():
     ("options", "more"),
     [
         (Settings, set()),
-        (CommandOptions, {"tools", "conversation"}),
-        (AskOptions, {"tools", "conversation", "context"}),
+        (CommandOptions, {"tools", "conversation", "parser"}),
+        (AskOptions, {"tools", "conversation", "parser", "context"}),
     ],
 )
 def test_checkers_know_the_options_that_exist(options, more):

@@ -186,3 +186,16 @@ def test_what_a_provider_cannot_look_at_is_said_before_anything_is_sent(model: s
     """The error names the model and a way out."""
     with pytest.raises(ConfigurationError, match=f"{model}.*{problem}"):
         ask(["See", part], model=model)
+
+
+@pytest.mark.parametrize("prompt", ["", " \n", [""], ["", "  "], [Message("user", " ")]])
+def test_an_empty_prompt_is_refused(prompt: Any):
+    """There is nothing to ask; no provider would say so as clearly."""
+    with replies(), pytest.raises(CommandError, match="empty prompt"):
+        ask(prompt)
+
+
+def test_a_picture_alone_is_a_prompt():
+    """It may speak for itself."""
+    with replies("a cat"):
+        assert ask([PICTURE]) == "a cat"

@@ -47,9 +47,11 @@ _HOMES = {
     ),
     "alloy.messages": ("ToolCall", "ToolResult", "Usage"),
     "alloy.parts": ("Document", "Image", "Message", "Prompt"),
+    "alloy.reading": ("Parsed", "parse"),
     "alloy.result": ("Result",),
     "alloy.streams": ("AsyncStream", "Stream"),
     "alloy.tools": ("Tool", "tool"),
+    "alloy.typed.hooks": ("register_parser",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

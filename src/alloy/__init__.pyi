@@ -33,9 +33,11 @@ from alloy.errors import (
 )
 from alloy.messages import ToolCall, ToolResult, Usage
 from alloy.parts import Document, Image, Message, Prompt
+from alloy.reading import Parsed, parse
 from alloy.result import Result
 from alloy.streams import AsyncStream, Stream
 from alloy.tools import Tool, tool
+from alloy.typed.hooks import register_parser
 
 __version__: str
 
@@ -60,6 +62,7 @@ __all__ = [
     "Message",
     "ModelNotFoundError",
     "ParseError",
+    "Parsed",
     "PostconditionError",
     "Prompt",
     "ProviderConnectionError",
@@ -83,7 +86,9 @@ __all__ = [
     "command",
     "configure",
     "ensure",
+    "parse",
     "register_backend",
+    "register_parser",
     "require",
     "tool",
     "use_config",

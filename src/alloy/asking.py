@@ -125,6 +125,7 @@ def _job(prompt: object, options: dict[str, Any], *, spoken: bool = False) -> Jo
             output=own.get("output", str),
             settings=current(settings),
             tools=own.get("tools", ()),
+            parser=own.get("parser"),
             conversation=own.get("conversation"),
             spoken=spoken,
         )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from alloy.errors import ConfigurationError
+from alloy.errors import CommandError, ConfigurationError
 from alloy.messages import Echo, Reply, ToolCall, ToolResult, ToolResults, Turn, User
 from alloy.parts import Document, Image, Part
 
@@ -61,7 +61,7 @@ class Conversation:
                     f"this conversation was written in format {data['alloy']!r}; this version reads {FORMAT}"
                 )
             return cls(tuple(_load_turn(turn) for turn in data["turns"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, CommandError) as error:
             raise ConfigurationError(f"this is no conversation that to_json() wrote: {error!r}") from error
 
 
@@ -91,15 +91,26 @@ def _load_turn(data: dict[str, Any]) -> Turn:
         said = data["user"]
         return User(said if isinstance(said, str) else tuple(_load_part(part) for part in said))
     if "assistant" in data:
-        calls = tuple(ToolCall(*call) for call in data["calls"])
-        echo = None if data["echo"] is None else Echo(*data["echo"])
-        return Reply(text=data["assistant"], calls=calls, echo=echo)
+        calls = tuple(ToolCall(*map(_text, call)) for call in data["calls"])
+        by, echoed = data["echo"] or (None, None)
+        echo = None if by is None else Echo(_text(by), echoed)
+        return Reply(text=_text(data["assistant"]), calls=calls, echo=echo)
     return ToolResults(
         tuple(
-            ToolResult(ToolCall(call_id, name, arguments), content, error=error)
+            ToolResult(
+                ToolCall(_text(call_id), _text(name), _text(arguments)),
+                _text(content),
+                error=None if error is None else _text(error),
+            )
             for call_id, name, arguments, content, error in data["results"]
         )
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} stands where a text should")
+    return value
 
 
 def _dump_part(part: Part) -> str | dict[str, Any]:
@@ -121,5 +132,13 @@ def _load_part(data: str | dict[str, Any]) -> Part:
     from base64 import b64decode
 
     kind = Image if data["kind"] == Image.kind else Document
-    content = None if data["data"] is None else b64decode(data["data"])
-    return kind(data=content, url=data["url"], media_type=data["media_type"], name=data["name"])
+    if data["kind"] != kind.kind:
+        raise TypeError(f"there is no part of the kind {data['kind']!r}")
+    url, content = data["url"], data["data"]
+    if content is None:
+        return kind.from_url(_text(url))
+    return kind(
+        data=b64decode(_text(content), validate=True),
+        media_type=_text(data["media_type"]),
+        name=_text(data["name"]),
+    )

@@ -32,7 +32,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-OWN_OPTIONS = ("output", "tools", "conversation")
+OWN_OPTIONS = ("output", "tools", "conversation", "parser")
 
 
 class _Base(Generic[P, T_co]):
@@ -51,12 +51,13 @@ class _Base(Generic[P, T_co]):
         settings: Mapping[str, Any],
         contracts: Contracts | None = None,
         conversation: Conversation | None = None,
+        parser: Callable[[Any], Any] | None = None,
     ) -> None:
         adopt(self, function)
         self._function = function
         self._origin: tuple[Callable[..., Any], Any] | None = None
         self._output, self._tools, self._settings = output, tools, settings
-        self._conversation, self._resolved = conversation, False
+        self._conversation, self._parser, self._resolved = conversation, parser, False
         self.__alloy_contracts__ = contracts or Contracts(function)
 
     def _with_options(self, options: dict[str, Any]) -> Any:
@@ -66,6 +67,7 @@ class _Base(Generic[P, T_co]):
             changed._output, changed._resolved = own["output"], False
         changed._tools = own.get("tools", self._tools)
         changed._conversation = own.get("conversation", self._conversation)
+        changed._parser = own.get("parser", self._parser)
         changed._settings = {**self._settings, **settings}
         changed._origin = _with_options, (self, options)
         return changed
@@ -109,6 +111,7 @@ class _Base(Generic[P, T_co]):
             "tools": self._tools,
             "settings": self._settings,
             "conversation": self._conversation,
+            "parser": self._parser,
             "contracts": self.__alloy_contracts__ or None,  # without a clause there is nothing to carry
         }
         return by_reference(self) or self._origin or (_rebuild, (type(self), parts))
@@ -133,6 +136,7 @@ class _Base(Generic[P, T_co]):
                 output=self._answer_type(),
                 settings=current(self._settings),
                 tools=self._tools,
+                parser=self._parser,
                 conversation=self._conversation,
                 check=None if bound is None else partial(self.__alloy_contracts__.after, bound),
                 spoken=spoken,
@@ -319,6 +323,8 @@ def command(function: Any = None, /, **options: Any) -> Any:
     - *output*: the answer's type; `str` when not given; `None` for a command without a value.
     - *tools*: what the model may call: tools, commands, plain functions.
     - *conversation*: a `Conversation` to go on from, more often given by `with_options`.
+    - *parser*: makes the answer's value of what the model gives, whose type is its parameter's; a
+      `ValueError` that it raises goes back to the model.
     - every setting of `Config`: *model*, *temperature*, *system*, *retry*, *timeout*, *deadline*, …
 
     An `async def` function becomes an `AsyncCommand`. Raises `ConfigurationError`, naming the function,
@@ -345,6 +351,7 @@ def command(function: Any = None, /, **options: Any) -> Any:
             settings=settings,
             contracts=contracts,
             conversation=own.get("conversation"),
+            parser=own.get("parser"),
         )
 
     return decorate if function is None else decorate(function)
@@ -362,6 +369,8 @@ def split_options(
         own["tools"] = as_tools(own["tools"], where)
     if not isinstance(chat := own.get("conversation"), Conversation | None):
         raise ConfigurationError(f"{where}: conversation must be a Conversation, not {chat!r:.80}")
+    if not (own.get("parser") is None or callable(own["parser"])):
+        raise ConfigurationError(f"{where}: parser must be a function, not {own['parser']!r:.80}")
     settings = {name: value for name, value in options.items() if name not in own_names}
     return own, check_settings(settings, where, own_names) if settings else {}
 

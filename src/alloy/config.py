@@ -18,7 +18,14 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from alloy.errors import AlloyError, ConfigurationError
+from alloy.errors import (
+    AlloyError,
+    ConfigurationError,
+    FilteredError,
+    ProviderError,
+    RefusalError,
+    TruncatedError,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -82,7 +89,7 @@ class Config:
     tool_mode: str = "auto"
     output_mode: str = "auto"
     strict_capabilities: bool = False
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)  # may hold a password
     api_key: str | None = field(default=None, repr=False)
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -99,15 +106,23 @@ def _text(value: Any) -> str:
     return value
 
 
+LARGEST = 1e300  # more than any setting means, and less than a float holds
+
+
 def _number(low: float, high: float = math.inf, *, above: bool = False) -> Check:
     wanted = f"a number {'above' if above else 'of at least'} {low:g}" + (
         f" and at most {high:g}" if high < math.inf else ""
     )
 
     def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             raise ValueError(wanted)
-        if value > high or value < low or (above and value == low):
+        if (
+            value in (math.inf, -math.inf)
+            or value > min(high, LARGEST)
+            or value < low
+            or (above and value == low)
+        ):
             raise ValueError(wanted)
         return value
 
@@ -147,9 +162,17 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _errors(value: Any) -> tuple[type[AlloyError], ...]:
     kinds = value if isinstance(value, tuple | list | set | frozenset) else (value,)
-    if not all(isinstance(kind, type) and issubclass(kind, AlloyError) for kind in kinds):
-        raise ValueError("AlloyError classes, in a tuple")
+    if not all(isinstance(kind, type) and _can_be_retried(kind) for kind in kinds):
+        raise ValueError(
+            "ProviderError classes, RefusalError, TruncatedError or FilteredError, in a tuple "
+            "(an answer that does not fit is asked for again: see reask)"
+        )
     return tuple(kinds)
+
+
+def _can_be_retried(kind: type) -> bool:
+    retried = (ProviderError, RefusalError, TruncatedError, FilteredError)
+    return issubclass(kind, retried) or any(issubclass(one, kind) for one in retried)
 
 
 def _extra(value: Any) -> Mapping[str, Mapping[str, Any]]:
@@ -319,6 +342,8 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ALLOY_EXTRA_JSON": ("extra", _json),
 }
 
+MAY_HOLD_SECRETS = ("ALLOY_EXTRA_JSON", "ALLOY_BASE_URL")
+
 _seen: tuple[dict[str, str], dict[str, Any]] = ({}, {})
 _warned: set[tuple[str, str]] = set()
 
@@ -344,4 +369,5 @@ def _warn(variable: str, text: str, error: ValueError) -> None:
     if (variable, text) in _warned:
         return
     _warned.add((variable, text))
-    warnings.warn(f"{variable} must be {error}, not {text!r}; it is ignored", RuntimeWarning, stacklevel=2)
+    shown = "what it is" if variable in MAY_HOLD_SECRETS else repr(text)
+    warnings.warn(f"{variable} must be {error}, not {shown}; it is ignored", RuntimeWarning, stacklevel=2)

@@ -60,6 +60,7 @@ class CommandOptions(_Settings, total=False, closed=True):
 
     tools: Iterable[Callable[..., Any]]
     conversation: Conversation | None
+    parser: Callable[[Any], Any] | None
 
 
 class AskOptions(_Settings, total=False, closed=True):
@@ -67,4 +68,5 @@ class AskOptions(_Settings, total=False, closed=True):
 
     tools: Iterable[Callable[..., Any]]
     conversation: Conversation | None
+    parser: Callable[[Any], Any] | None
     context: object

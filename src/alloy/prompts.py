@@ -16,7 +16,7 @@ __all__ = ["check_returns_prompt", "read_prompt"]
 def read_prompt(prompt: object, where: str) -> tuple[Turn, ...]:
     """The turns that *prompt* stands for, the user's word last. Raises `CommandError` for what is none."""
     if isinstance(prompt, str):
-        return (User(prompt),)
+        return (User(_not_empty(prompt, where)),)
     if inspect.iscoroutine(prompt):
         prompt.close()
         raise CommandError(f"{where} returned a coroutine as its prompt: make the command `async def`")
@@ -41,7 +41,15 @@ def read_prompt(prompt: object, where: str) -> tuple[Turn, ...]:
     turns += _user_turn(said)
     if not turns or not isinstance(turns[-1], User):
         raise CommandError(f"{where} must end its prompt with what the user says")
+    if all(isinstance(part, str) for part in turns[-1].parts):
+        _not_empty(turns[-1].text, where)
     return tuple(turns)
+
+
+def _not_empty(text: str, where: str) -> str:
+    if not text.strip():
+        raise CommandError(f"{where} has an empty prompt; there is nothing to ask")
+    return text
 
 
 def _checked(part: object, where: str) -> Part:

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cached_property, partial, update_wrapper
+from functools import partial, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
@@ -51,6 +51,7 @@ class Tool(Generic[P, R_co]):
         self.name = _name(self._like) if name is None else name
         self.is_async = is_async(function)
         self._description = description
+        self._compiled: tuple[int, Signature] | None = None
         self._origin: tuple[Callable[..., Any], Any] | None = None
         self.__alloy_contracts__ = contracts or Contracts(self._like)
         _check(self.name, self._like, named=name is not None)
@@ -87,13 +88,19 @@ class Tool(Generic[P, R_co]):
         bound._origin = _bind, (self, instance)
         return bound
 
-    @cached_property
+    @property
     def signature(self) -> Signature:
         """The compiled parameters. Raises `ConfigurationError` for a type that has no schema."""
+        from alloy.typed.hooks import generation
         from alloy.typed.signature import compile_signature
 
-        compiled = compile_signature(self._like, name=self.name)
-        return compiled if self._description is None else replace(compiled, description=self._description)
+        parsers = generation()  # a parser that is registered later counts from then on
+        if self._compiled is None or self._compiled[0] != parsers:
+            compiled = compile_signature(self._like, name=self.name)
+            if self._description is not None:
+                compiled = replace(compiled, description=self._description)
+            self._compiled = parsers, compiled
+        return self._compiled[1]
 
     @property
     def description(self) -> str:

@@ -51,9 +51,9 @@ class Capabilities:
 
     *tools* and *structured_output* are native ones, *output_with_tools* both in one request, and
     *loose_output* structured output by a schema that strict mode does not hold. *images*
-    and *documents* are taken as data, with *urls* by address too. Settings in *drops* are ones that the
-    model rejects and that it can go without: they are left out. Settings in *refuses* have no
-    counterpart: using one is a `ConfigurationError`.
+    and *documents* are taken as data, with *urls* by address too (documents with *document_urls* as
+    well). Settings in *drops* are ones that the model rejects and that it can go without: they are left
+    out. Settings in *refuses* have no counterpart: using one is a `ConfigurationError`.
     """
 
     tools: bool = True
@@ -63,6 +63,7 @@ class Capabilities:
     images: bool = True
     documents: bool = True
     urls: bool = True
+    document_urls: bool = True
     drops: frozenset[str] = frozenset()
     refuses: frozenset[str] = frozenset()
 

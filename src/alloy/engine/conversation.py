@@ -185,7 +185,7 @@ def _ask(question: Question[T], log: _Log) -> Script[Reply]:
             _check_finish(question, reply)
             return reply
         except UnsupportedError as error:
-            if not _stand_in(question, error.feature, log):
+            if not _stand_in(question, error, log):
                 raise
             continue
         except AlloyError as error:
@@ -206,10 +206,13 @@ def _tell(question: Question[T], notice: Notice) -> Script[None]:
         yield from Tell(notice)
 
 
-def _stand_in(question: Question[T], feature: str, log: _Log) -> bool:
+def _stand_in(question: Question[T], error: UnsupportedError, log: _Log) -> bool:
     """Do for the model what it turned out not to do itself; once for each feature, so this ends."""
-    request = log.request
-    if feature not in question.policy.stands_in or feature in log.downgrades:
+    request, feature = log.request, error.feature
+    if feature in log.downgrades:
+        return False
+    if feature not in question.policy.stands_in:
+        error.add_note("strict_capabilities, tool_mode or output_mode forbids Alloy to stand in for that")
         return False
     if feature == "tools" and request.tools:
         log.request = replace(request, tool_mode="react")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
-from alloy.backends.base import Backend, Capabilities, resolve
+from alloy.backends.base import Backend, Capabilities, backend_names, resolve
 from alloy.chat import Conversation
 from alloy.config import Config
 from alloy.engine.conversation import Question
@@ -64,6 +64,7 @@ def prepare(
     output: Any,
     settings: Config,
     tools: Sequence[Runnable] = (),
+    parser: Callable[[Any], Any] | None = None,
     check: Callable[[Any], str | None] | None = None,
     conversation: Conversation | None = None,
     spoken: bool = False,
@@ -71,8 +72,8 @@ def prepare(
     """Make everything ready that can be known before the first request; nothing is sent.
 
     *turns* is what is said, the user's word last; it goes on from *conversation*, which remembers the
-    outcome. *output* is the answer's type, *check* says what is
-    wrong with a value, and *spoken* says that replies are streamed to the caller. Raises
+    outcome. *output* is the answer's type, which *parser* may make of another, *check* says what is wrong
+    with a value, and *spoken* says that replies are streamed to the caller. Raises
     `ConfigurationError`.
     """
     if conversation is not None:
@@ -82,7 +83,7 @@ def prepare(
     name = f"{backend.name}:{model}"
     _check_parts(turns, can, name)
     toolbox = Toolbox(tools, backend.dialect, settings.tool_errors, settings.allowed_tools)
-    spec = compile_type(output)
+    spec = compile_type(output, parser=parser)
     wire, schema = _output(spec, backend.dialect)
     request = Request(
         model=model,
@@ -90,7 +91,7 @@ def prepare(
         system=settings.system,
         tools=toolbox.schemas,
         output=schema,
-        extra=settings.extra.get(backend.name, {}),
+        extra=_extra(settings, backend.name),
         **_carried(settings, toolbox.names, can, name),
     )
     place = Place(backend.name, settings.base_url, model)
@@ -115,11 +116,17 @@ def prepare(
         shape=Shape(spec, wire, backend.dialect),
         backend=backend,
         tools=toolbox,
-        endpoint=Endpoint(settings.base_url, settings.api_key),
-        timeout=settings.timeout,
-        deadline=settings.deadline,
-        parallel_tools_max=settings.parallel_tools_max,
+        **_limits(settings),
     )
+
+
+def _limits(settings: Config) -> dict[str, Any]:
+    return {
+        "endpoint": Endpoint(settings.base_url, settings.api_key),
+        "timeout": settings.timeout,
+        "deadline": settings.deadline,
+        "parallel_tools_max": settings.parallel_tools_max,
+    }
 
 
 def _anything(_: Any) -> None:
@@ -203,8 +210,6 @@ def _stand_in(
 def _carried(settings: Config, tools: tuple[str, ...], can: Capabilities, model: str) -> dict[str, Any]:
     """The settings that go into the request, without those that the model drops."""
     carried = {name: value for name in CARRIED if (value := getattr(settings, name)) is not None}
-    if not tools:
-        carried = {name: value for name, value in carried.items() if name not in ABOUT_TOOLS}
     named = {*carried.get("allowed_tools", ()), carried.get("tool_choice", "auto")} - {
         "auto",
         "none",
@@ -212,8 +217,11 @@ def _carried(settings: Config, tools: tuple[str, ...], can: Capabilities, model:
     }
     if unknown := sorted(named - set(tools)):
         raise ConfigurationError(
-            f"tool_choice or allowed_tools names {', '.join(unknown)}, but the tools are {', '.join(tools)}"
+            f"tool_choice or allowed_tools names {', '.join(unknown)}, but the tools are "
+            f"{', '.join(tools) or 'none'}"
         )
+    if not tools:
+        carried = {name: value for name, value in carried.items() if name not in ABOUT_TOOLS}
     for name in list(carried):
         if name in can.refuses:
             raise ConfigurationError(f"{model} takes no {name}: leave it out for this model")
@@ -221,6 +229,16 @@ def _carried(settings: Config, tools: tuple[str, ...], can: Capabilities, model:
             log.debug("%s takes no %s; it is left out", model, name)
             del carried[name]
     return carried
+
+
+def _extra(settings: Config, backend: str) -> Mapping[str, Any]:
+    others = settings.extra.keys() - {backend}
+    if others and (unknown := sorted(others - set(backend_names()))):
+        raise ConfigurationError(
+            f"extra is by backend name, and there is no {', '.join(unknown)}; "
+            f"there are {', '.join(backend_names())}"
+        )
+    return settings.extra.get(backend, {})
 
 
 def _check_parts(turns: tuple[Turn, ...], can: Capabilities, model: str) -> None:
@@ -233,6 +251,7 @@ def _check_parts(turns: tuple[Turn, ...], can: Capabilities, model: str) -> None
                 continue
             if not (can.images if part.kind == "image" else can.documents):
                 raise ConfigurationError(f"{model} takes no {part.kind}s: choose another model")
-            if part.url is not None and not can.urls:
+            by_address = can.urls and (part.kind == "image" or can.document_urls)
+            if part.url is not None and not by_address:
                 way_out = f"read it and use {type(part).__name__}.from_bytes"
                 raise ConfigurationError(f"{model} takes no {part.kind} by address: {way_out}")

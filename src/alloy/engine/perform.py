@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SyncIO", "explained", "first_body"]
 
+LEAVING = 0.5  # seconds for leaving an event loop that a tool blocks
+
 
 class SyncIO:
     """Performs one call's effects; its clock starts when it is made."""
@@ -84,8 +86,8 @@ class SyncIO:
 
     def _run_tools(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         left = self.clock.left()
-        if len(calls) == 1 and left is None:
-            return [self._run_tool(calls[0])]
+        if len(calls) == 1 and (left is None or self.job.tools.is_async(calls[0])):
+            return [self._run_tool(calls[0])]  # waiting for an async tool is bounded by itself
         from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
         pool = ThreadPoolExecutor(min(len(calls), self.job.parallel_tools_max), "alloy-tool")
@@ -93,6 +95,8 @@ class SyncIO:
             runs = [pool.submit(copy_context().run, self._run_tool, call) for call in calls]
             if wait(runs, left, FIRST_EXCEPTION).not_done:
                 _raise_first(runs)
+                waits = [run for run, call in zip(runs, calls, strict=True) if self.job.tools.is_async(call)]
+                wait(waits, LEAVING)  # they see to it that nobody waits for a loop that hangs
                 raise self.clock.late()
             return [run.result() for run in runs]
         finally:

@@ -19,47 +19,56 @@ __all__ = ["close", "run"]
 
 T = TypeVar("T")
 
+CLOSING = 1.0  # seconds that a loop gets to end; one that hangs in a tool is left behind
+ANSWERING = 0.2  # seconds in which a loop that is free calls back
+
 _lock = threading.Lock()
-_portal: _Portal | None = None
+# By depth: a sync command inside an async tool runs in a portal's thread, and cannot wait for that one.
+_portals: dict[int, _Portal] = {}
+_here = threading.local()
 
 
 def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
-    """Run *coroutine* in the portal's loop and the caller's context, and wait for it.
+    """Run *coroutine* in a portal's loop and the caller's context, and wait for it.
 
     Raises `DeadlineError` and cancels it when *clock* runs out.
     """
-    waiting = asyncio.run_coroutine_threadsafe(coroutine, _open().loop)
+    depth = getattr(_here, "depth", -1) + 1
+    portal = _open(depth)
+    waiting = asyncio.run_coroutine_threadsafe(coroutine, portal.loop)
     try:
         return waiting.result(clock.left())
     except TimeoutError:
         if waiting.done():
             raise  # the coroutine's own
+        waiting.cancel()
+        if not portal.answers():
+            _forget(depth, portal)  # a tool blocks it, and the next call must not wait for that
         raise clock.late() from None
     finally:
         waiting.cancel()
 
 
 def close() -> None:
-    """End the loop and what runs in it; the next `run` opens a new one."""
-    global _portal
+    """End the loops and what runs in them; the next `run` opens a new one."""
     with _lock:
-        if _portal is not None:
-            _portal.close()
-            _portal = None
+        portals = list(_portals.values())
+        _portals.clear()
+    for portal in portals:
+        portal.close()
 
 
 class _Portal:
     """A thread in `asyncio.run`, which tidies up as it does anywhere: tasks, generators, threads."""
 
-    def __init__(self) -> None:
-        self._ready = threading.Event()
-        self._thread = threading.Thread(
-            target=asyncio.run, args=(self._stay(),), name="alloy-portal", daemon=True
-        )
+    def __init__(self, depth: int) -> None:
+        self._depth, self._ready = depth, threading.Event()
+        self._thread = threading.Thread(target=self._run, name="alloy-portal", daemon=True)
         self._thread.start()
         self._ready.wait()
 
     def _run(self) -> None:
+        _here.depth = self._depth
         asyncio.run(self._stay())
 
     async def _stay(self) -> None:
@@ -68,22 +77,35 @@ class _Portal:
         self._ready.set()
         await self._stop.wait()
 
+    def answers(self) -> bool:
+        """Whether the loop is free to do something."""
+        called = threading.Event()
+        self.loop.call_soon_threadsafe(called.set)
+        return called.wait(ANSWERING)
+
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        self._thread.join(CLOSING)
 
 
-def _open() -> _Portal:
-    global _portal
+def _open(depth: int) -> _Portal:
     with _lock:
-        _portal = _portal or _Portal()
-        return _portal
+        if depth not in _portals:
+            _portals[depth] = _Portal(depth)
+        return _portals[depth]
+
+
+def _forget(depth: int, portal: _Portal) -> None:
+    with _lock:
+        if _portals.get(depth) is portal:
+            del _portals[depth]
 
 
 def _after_fork() -> None:
-    # The child has no such thread, and the parent still uses the loop's sockets: leave both alone.
-    global _lock, _portal
-    _lock, _portal = threading.Lock(), None
+    # The child has no such threads, and the parent still uses the loops' sockets: leave both alone.
+    global _lock
+    _lock = threading.Lock()
+    _portals.clear()
 
 
 atexit.register(close)

@@ -82,11 +82,18 @@ class Toolbox:
 
     async def run_async(self, call: ToolCall) -> ToolResult:
         """As `run`, for an async tool."""
+        import asyncio
+
         step = _Step(self, call)
         try:
             return step.succeeded(await step.begin())
         except Exception as error:  # noqa: BLE001 - as above
             return step.failed(error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the whole call is being cancelled
+            return step.failed(RuntimeError(f"the tool was cancelled: {error}"))
 
     def find(self, call: ToolCall) -> tuple[Runnable, Wire]:
         """The tool that *call* names. Raises `ToolError` with the names that may be called."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import enum
 import sys
@@ -14,10 +15,24 @@ from typing import Any, Union, cast
 
 import typing_extensions
 
-__all__ = ["accepted_typed_dicts", "hints_of", "namespace_of", "parts", "type_name"]
+from alloy.typed.hooks import Hook, hook_for
+from alloy.typed.records import record_of
+
+__all__ = [
+    "accepted_typed_dicts",
+    "alias_value",
+    "field_hints",
+    "has_fields",
+    "hints_of",
+    "is_alias",
+    "is_qualifier",
+    "namespace_of",
+    "parts",
+    "type_name",
+]
 
 _UNIONS = (Union, types.UnionType)
-_WRAPPERS = {"Annotated", "Required", "NotRequired", "ReadOnly", "Final", "ClassVar"}
+_QUALIFIERS = {"Required", "NotRequired", "ReadOnly", "Final", "ClassVar"}
 
 
 def type_name(annotation: Any) -> str:
@@ -56,14 +71,20 @@ def _literal_name(value: Any) -> str:
     return f"{type(value).__name__}.{value.name}" if isinstance(value, enum.Enum) else repr(value)
 
 
+def is_qualifier(origin: Any) -> bool:
+    """Whether *origin* says something about a field, and not about its type: `NotRequired` and the like."""
+    name = getattr(origin, "__name__", getattr(origin, "_name", None))
+    return name in _QUALIFIERS and not isinstance(origin, type)
+
+
 def _is_wrapper(origin: Any) -> bool:
-    return getattr(origin, "__name__", getattr(origin, "_name", None)) in _WRAPPERS
+    return origin is typing_extensions.Annotated or is_qualifier(origin)
 
 
 def parts(annotation: Any, namespace: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
     """*annotation* and all that it is made of, each with its path (`Order.lines[].sku`), outermost first.
 
-    Classes are entered once. Hints that do not resolve are left out: pydantic names those better.
+    Classes and aliases are entered once. Hints that do not resolve are left out: pydantic names those better.
     """
     seen: set[int] = set()
     name = type_name(annotation)
@@ -71,7 +92,7 @@ def parts(annotation: Any, namespace: Mapping[str, Any] | None = None) -> Iterat
     while todo:
         path, part = todo.pop()
         yield path, part
-        if isinstance(part, type):
+        if isinstance(part, type) or is_alias(part):
             if id(part) in seen:
                 continue
             seen.add(id(part))
@@ -79,6 +100,10 @@ def parts(annotation: Any, namespace: Mapping[str, Any] | None = None) -> Iterat
 
 
 def _children(annotation: Any, namespace: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
+    if (hook := hook_for(annotation)) is not None:  # what it is made of is its parser's affair
+        if hook.wire != annotation:
+            yield "", hook.wire
+        return
     origin = typing_extensions.get_origin(annotation)
     arguments = typing_extensions.get_args(annotation)
     if origin in (typing.Literal, typing_extensions.Literal):
@@ -88,21 +113,59 @@ def _children(annotation: Any, namespace: Mapping[str, Any] | None) -> Iterator[
         inner = arguments[:1] if _is_wrapper(origin) else arguments
         step = "" if transparent else "[]"
         yield from ((step, argument) for argument in inner if argument is not ...)
-    alias = getattr(annotation, "__value__", None)  # `type X = …`
-    if alias is not None and isinstance(annotation, typing_extensions.TypeAliasType):
-        yield "", alias
-    subject = origin or annotation
-    if isinstance(subject, type) and _has_fields(subject):
+        beside = getattr(annotation, "__metadata__", ())
+        yield from (("", extra.wire) for extra in beside if isinstance(extra, Hook))
+    if is_alias(subject := origin or annotation):
+        yield "", subject if origin is not None else alias_value(subject)
+    if isinstance(subject, type):
+        yield from _of_class(subject, namespace)
+
+
+def _of_class(subject: type, namespace: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
+    record = record_of(subject)
+    if record is not None:
+        subject = record.shape
+    if has_fields(subject):
         try:
-            hints = typing_extensions.get_type_hints(
-                subject, None, dict(namespace or {}), include_extras=True
-            )
+            hints = field_hints(subject, namespace)
         except (NameError, TypeError, AttributeError):
             return
+        if record is not None:
+            yield "", subject
         yield from ((f".{name}", hint) for name, hint in hints.items())
 
 
-def _has_fields(subject: type) -> bool:
+# Up to Python 3.13 typing_extensions has one of its own, whatever `type X = …` makes.
+_BACKPORT = typing_extensions.TypeAliasType
+_ALIASES = (_BACKPORT, getattr(typing, "TypeAliasType", _BACKPORT))
+
+
+def is_alias(annotation: Any) -> bool:
+    """Whether *annotation* is a `type X = …`, not subscripted."""
+    return isinstance(annotation, _ALIASES)
+
+
+def alias_value(alias: Any) -> Any:
+    """What a `type X = …` stands for, resolved as far as its module knows the names in it."""
+    holder = types.SimpleNamespace(__annotations__={"value": alias.__value__})
+    names = vars(sys.modules.get(alias.__module__, builtins))
+    try:
+        return typing_extensions.get_type_hints(holder, names, None, include_extras=True)["value"]
+    except (NameError, TypeError, SyntaxError):
+        return alias.__value__  # pydantic may know them
+
+
+def field_hints(subject: type, namespace: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The resolved types of the fields of *subject*, inherited ones too, `Annotated` kept.
+
+    Raises `NameError` for a name that is not known.
+    """
+    own = {subject.__name__: subject} if "<locals>" in subject.__qualname__ else {}
+    return typing_extensions.get_type_hints(subject, None, {**own, **(namespace or {})}, include_extras=True)
+
+
+def has_fields(subject: type) -> bool:
+    """Whether *subject* is a dataclass, a TypedDict, a NamedTuple or a pydantic model."""
     return (
         dataclasses.is_dataclass(subject)
         or typing_extensions.is_typeddict(subject)

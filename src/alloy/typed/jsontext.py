@@ -1,18 +1,40 @@
-"""JSON as text: decoding and encoding without losing a digit, and finding one value among noise."""
+r"""JSON as text: decoding and encoding without losing a digit.
+
+Where RFC 8259 leaves a choice, this is what holds here:
+
+- A key that comes twice in one object is an error, unless it says the same both times.
+- NaN and the infinities are no JSON. A number that no 64-bit float can hold (from 1e309) is an error,
+  whatever its type; up to there an integer has every digit, and a `Decimal` too.
+- A lone surrogate (`\ud800` without its other half) is no character: an error where it reaches a value.
+- More than 200 levels of nesting is an error (pydantic's own limit for JSON text).
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 from typing import Any, NoReturn
 
-__all__ = ["NO_JSON", "Digits", "Unreadable", "decode", "encode", "only_value", "without_fence"]
+__all__ = [
+    "DEEPEST",
+    "TOO_DEEP",
+    "Digits",
+    "Unreadable",
+    "check_text",
+    "conflict",
+    "decode",
+    "decode_at",
+    "encode",
+    "is_json",
+    "number",
+    "repeats_a_key",
+    "step",
+]
 
-
-NO_JSON = "$: there is no JSON in the answer"
+DEEPEST = 200  # levels of nesting
+TOO_DEEP = "nested too deeply: at most 200 levels can be read"
 
 
 class Unreadable(ValueError):
@@ -49,7 +71,25 @@ def _constant(name: str) -> NoReturn:
     raise Unreadable(f"$: {name} is not JSON")
 
 
-_decoder = json.JSONDecoder(parse_float=Digits, parse_int=_integer, parse_constant=_constant)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        first: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in first and encode(first[key]) != encode(value):
+                raise Unreadable(f"$: {conflict(key)}")
+            first.setdefault(key, value)
+    return made
+
+
+def conflict(key: str) -> str:
+    """The problem of a *key* that comes twice."""
+    return f"the key {encode(key)} is there twice, with different values"
+
+
+_decoder = json.JSONDecoder(
+    parse_float=Digits, parse_int=_integer, parse_constant=_constant, object_pairs_hook=_object
+)
 
 
 def decode(text: str) -> Any:
@@ -59,7 +99,22 @@ def decode(text: str) -> Any:
     except json.JSONDecodeError as error:
         raise Unreadable(_json_problem(error, text)) from None
     except RecursionError:
-        raise Unreadable("$: nested too deeply") from None
+        raise Unreadable(f"$: {TOO_DEEP}") from None
+
+
+def decode_at(text: str, start: int) -> tuple[Any, int]:
+    """The JSON value that begins at *start*, and where it ends. Raises `Unreadable`."""
+    try:
+        return _decoder.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise Unreadable(_json_problem(error, text)) from None
+    except RecursionError:
+        raise Unreadable(f"$: {TOO_DEEP}") from None
+
+
+def number(text: str) -> Any:
+    """The number that *text*, which has JSON's form of one, is. Raises `Unreadable`."""
+    return _integer(text) if text.lstrip("-").isdigit() else Digits(text)
 
 
 def _json_problem(error: json.JSONDecodeError, text: str) -> str:
@@ -100,71 +155,73 @@ def _write(value: Any, put: Any) -> None:
         put(repr(value))
 
 
-# --- one value among noise ------------------------------------------------------------------------
-
-# An opening that JSON could have written, or any other bracket. A bracket that opens something else
-# (prose, Python, LaTeX) counts, for a value inside of it is a part and not the answer.
-_OBJECTS = re.compile(r'\{\s*["}]|\[\s*[\[{]|[{}\[\]]')
-_ARRAYS = re.compile(r'\{\s*["}]|\[\s*(?:[\[{"\]\d-]|true|false|null)|[{}\[\]]')
-_BOM = "\ufeff"
-_FENCE = "```"
+# --- what pydantic's own reader of JSON does not tell -----------------------------------------------
 
 
-def without_fence(text: str) -> str:
-    """*text* without byte-order mark, outer blanks, and the one code fence that may enclose all of it."""
-    text = text.removeprefix(_BOM).strip()
-    label, _, body = text.partition("\n")
-    if not label.startswith(_FENCE) or not body.endswith(_FENCE):
-        return text
-    body = body.removesuffix(_FENCE)
-    return text if _FENCE in body else body.strip()
+class _Repeated(Exception):
+    """A key comes twice."""
 
 
-def only_value(text: str, *, arrays: bool) -> Any:
-    """The one JSON object in *text*, or with *arrays* the one object or array; prose may be around it.
-
-    Raises `Unreadable` when there is none, when one is broken or cut off, and when there are two
-    that differ. Linear in the length of *text*: nothing is tried twice.
-    """
-    found = list(_distinct(_values(text, _ARRAYS if arrays else _OBJECTS)))
-    if not found:
-        raise Unreadable(NO_JSON)
-    if len(found) > 1:
-        raise Unreadable("$: the answer holds two different JSON values: give exactly one")
-    return found[0]
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        raise _Repeated
 
 
-def _distinct(values: Iterator[Any]) -> Iterator[Any]:
-    first: str | None = None
-    for value in values:
-        written = encode(value)
-        if first is None:
-            first = written
-            yield value
-        elif written != first:
-            yield value
-            return
+_repeats = json.JSONDecoder(parse_float=str, parse_int=str, object_pairs_hook=_object_without_repeats)
 
 
-def _values(text: str, brackets: re.Pattern[str]) -> Iterator[Any]:
-    depth = position = 0
-    while (bracket := brackets.search(text, position)) is not None:
-        mark = bracket.group()
-        if mark in ("}", "]"):
-            depth = max(0, depth - 1)
-        elif len(mark) == 1:
-            depth += 1
-        else:
-            value, position = _value_at(text, bracket.start())
-            if depth:
-                raise Unreadable("$: the JSON in the answer is a part of something that is not JSON")
-            yield value
-            continue
-        position = bracket.start() + 1
-
-
-def _value_at(text: str, start: int) -> tuple[Any, int]:
+def repeats_a_key(text: str) -> bool:
+    """Whether a key comes twice in an object of *text*, of which pydantic would take the last in silence."""
+    if text.count(":") < 2:
+        return False
     try:
-        return _decoder.raw_decode(text, start)
-    except json.JSONDecodeError as error:
-        raise Unreadable(_json_problem(error, text)) from None
+        _repeats.decode(text)
+    except _Repeated:
+        return True
+    except (ValueError, RecursionError):  # no JSON, or none that will be read
+        return False
+    return False
+
+
+def is_json(text: str) -> bool:
+    """Whether *text* is one JSON value, with no key twice. Tells nothing of what it holds."""
+    try:
+        _repeats.decode(text)
+    except (_Repeated, ValueError, RecursionError):
+        return False
+    return True
+
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def check_text(value: Any) -> None:
+    """Raise `Unreadable` when *value*, as `decode` made it, is too deep or holds a lone surrogate."""
+    todo: list[tuple[str, int, Any]] = [("$", 0, value)]
+    while todo:
+        path, depth, part = todo.pop()
+        if isinstance(part, str):
+            if _SURROGATE.search(part):
+                raise Unreadable(f"{path}: a lone surrogate is no character, got {encode(part)[:80]}")
+        elif isinstance(part, dict | list):
+            if depth >= DEEPEST:
+                raise Unreadable(f"{path[:80]}…: {TOO_DEEP}")
+            todo += _inside(path, depth + 1, part)
+
+
+def _inside(path: str, depth: int, part: dict[str, Any] | list[Any]) -> list[tuple[str, int, Any]]:
+    if isinstance(part, list):
+        return [(f"{path}[{i}]", depth, item) for i, item in enumerate(part) if not _plain(item)]
+    for key in part:
+        if _SURROGATE.search(key):
+            raise Unreadable(f"{path}: a lone surrogate is no character, got the key {encode(key)[:80]}")
+    return [(path + step(key), depth, item) for key, item in part.items() if not _plain(item)]
+
+
+def _plain(item: Any) -> bool:
+    return item is None or isinstance(item, int | float) or (isinstance(item, str) and item.isascii())
+
+
+def step(key: str) -> str:
+    """*key* as a step of a path: `.name`, or `["other name"]`."""
+    return f".{key}" if key.isidentifier() else f"[{encode(key)}]"

@@ -7,12 +7,13 @@ use, so importing this module is cheap.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ForwardRef, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Generic, TypeVar
 
 from alloy.errors import ConfigurationError
-from alloy.typed.annotations import accepted_typed_dicts, parts, type_name
+from alloy.typed.annotations import namespace_of, parts, type_name
+from alloy.typed.hooks import Hook, generation, output_hook
 
 if TYPE_CHECKING:
     from alloy.typed.validation import Validator
@@ -31,6 +32,7 @@ class TypeSpec(Generic[T]):
     *expected* is the type as a reader would write it. *schema* is plain JSON Schema (2020-12) whose
     root is an object, or `None` for plain text (`str`) and for no answer at all (`None`). *name*
     identifies it for providers. *wrapped* says that the root was no object and so is `{"value": …}`.
+    *hook* makes the value of plain text, where a parser does.
     """
 
     annotation: Any
@@ -39,21 +41,30 @@ class TypeSpec(Generic[T]):
     name: str
     wrapped: bool
     validator: Validator | None = field(default=None, repr=False)
+    hook: Hook | None = field(default=None, repr=False)
 
 
 _specs: dict[Any, TypeSpec[Any]] = {}
 
 
-def compile_type(annotation: Any, namespace: Mapping[str, Any] | None = None) -> TypeSpec[Any]:
+def compile_type(
+    annotation: Any,
+    namespace: Mapping[str, Any] | None = None,
+    *,
+    parser: Callable[[Any], Any] | None = None,
+) -> TypeSpec[Any]:
     """The `TypeSpec` for *annotation*, from a cache where there is one.
 
     *namespace* holds names that annotations inside *annotation* use and their modules do not know
-    (classes that are local to a function). Raises `ConfigurationError` for a type without a
+    (classes that are local to a function). *parser* makes the value instead of the type; it takes what
+    its first parameter says, or the answer's text. Raises `ConfigurationError` for a type without a
     schema: it names the type, where in *annotation* it stands, and the cause.
     """
+    if parser is not None:
+        return _parsed(annotation, output_hook(annotation, parser), namespace)
     try:
         # By type as well, for True == 1 and so Literal[True] == Literal[1] in a dict's eyes.
-        key = (annotation, type_name(annotation))
+        key = (annotation, type_name(annotation), generation())
         found = _specs.get(key)
     except TypeError:  # unhashable, as Annotated[int, []] is
         return _compile(annotation, namespace)
@@ -62,8 +73,23 @@ def compile_type(annotation: Any, namespace: Mapping[str, Any] | None = None) ->
         local = bool(namespace) and any(_is_local(part) for _, part in parts(annotation, namespace))
         found = _compile(annotation, namespace if local else None)
         if not local:
+            _forget_before(key[-1])
             _specs[key] = found
     return found
+
+
+def _forget_before(current: int) -> None:
+    """Drop what was compiled with other parsers than those of the generation *current*."""
+    if _specs and next(reversed(_specs))[-1] != current:
+        _specs.clear()
+
+
+def _parsed(annotation: Any, hook: Hook, namespace: Mapping[str, Any] | None) -> TypeSpec[Any]:
+    expected = type_name(annotation)
+    if hook.wire is str:
+        return TypeSpec(annotation, expected, None, "text", wrapped=False, hook=hook)
+    made = _compile(Annotated[Any, hook], {**(namespace or {}), **namespace_of(hook.parse, None)})
+    return replace(made, annotation=annotation, expected=expected, name=_identifier(expected))
 
 
 def _is_local(part: Any) -> bool:
@@ -114,20 +140,22 @@ def build_validator(annotation: Any, namespace: Mapping[str, Any] | None = None)
 
 def _refusals() -> tuple[type[Exception], ...]:
     from pydantic.errors import PydanticUserError
+    from pydantic_core import SchemaError
 
     # ValueError is pydantic_core's own, TypeError a constraint that does not suit the type.
-    return (PydanticUserError, NameError, TypeError, ValueError, RecursionError)
+    return (PydanticUserError, SchemaError, NameError, TypeError, ValueError, RecursionError)
 
 
 def _build(annotation: Any, namespace: Mapping[str, Any] | None) -> Validator:
     from pydantic import TypeAdapter
 
+    from alloy.typed.swapping import as_shown
     from alloy.typed.validation import Validator
 
-    with accepted_typed_dicts(annotation, namespace):
-        adapter = TypeAdapter[Any](annotation)
-        if namespace or not adapter.pydantic_complete:  # or else raise with the name that is missing
-            adapter.rebuild(force=True, _types_namespace=dict(namespace or {}))
+    with as_shown(annotation, namespace) as (shown, names):
+        adapter = TypeAdapter[Any](shown)
+        if names or not adapter.pydantic_complete:  # or else raise with the name that is missing
+            adapter.rebuild(force=True, _types_namespace=names)
         return Validator(adapter)
 
 
@@ -146,7 +174,7 @@ def _culprit(annotation: Any, namespace: Mapping[str, Any] | None) -> tuple[str,
 
 def _refusal(path: str, culprit: Any, error: Exception) -> str:
     name = type_name(culprit)
-    where = path if path == name else f"{path}: {name}"
+    where = path if path == name else f"{path}: {_full_name(culprit)}"
     if isinstance(error, NameError):
         return (
             f"{where} uses the name {error.name!r}, which its module does not know: define or import it there"
@@ -154,10 +182,21 @@ def _refusal(path: str, culprit: Any, error: Exception) -> str:
     code = getattr(error, "code", None)
     if code in ("schema-for-unknown-type", "invalid-for-json-schema"):
         return (
-            f"{where} has no JSON schema: use a dataclass, a TypedDict, a pydantic model or a built-in type "
-            f"in its place, or give it __get_pydantic_core_schema__"
+            f"{where} has no JSON schema: say how it is read with register_parser({name}, wire=…, parse=…), "
+            f"or use a dataclass, a TypedDict, a pydantic model or a built-in type in its place"
         )
-    return f"{where} has no JSON schema: {str(error).splitlines()[0]}"
+    # pydantic's core says what it was building first, and what was wrong last.
+    lines = [line.strip() for line in str(error).splitlines() if "For further information" not in line]
+    said = lines[-1 if type(error).__name__ == "SchemaError" else 0]
+    return f"{where} has no JSON schema: {said}"
+
+
+def _full_name(culprit: Any) -> str:
+    """The name, with its module where that says which class of another library is meant."""
+    if not isinstance(culprit, type) or culprit.__module__ in ("builtins", "__main__"):
+        return type_name(culprit)
+    at_home = "<locals>" in culprit.__qualname__
+    return culprit.__name__ if at_home else f"{culprit.__module__}.{culprit.__name__}"
 
 
 def _identifier(text: str) -> str:

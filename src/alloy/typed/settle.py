@@ -26,16 +26,27 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z")
 
 def settle(value: Any, schema: Mapping[str, Any]) -> Any:
     """*value* with what *schema* shows to be meant. Neither is changed."""
-    return _settle(value, schema, schema.get("$defs", {}))
+    return _settle(value, schema, _Definitions(schema.get("$defs", {})))
 
 
-def _settle(value: Any, node: Any, defs: Mapping[str, Any]) -> Any:
+class _Definitions(dict[str, Any]):
+    """A schema's definitions, and what was settled by them: members that hold each other meet again."""
+
+    def __init__(self, definitions: Mapping[str, Any]) -> None:
+        super().__init__(definitions)
+        self.settled: dict[tuple[int, int], Any] = {}
+
+
+def _settle(value: Any, node: Any, defs: _Definitions) -> Any:
     node = _resolved(node, defs)
     if DECIMAL in node:
         return _decimal(value)
     branches = node.get("anyOf") or node.get("oneOf")
     if branches:
-        return _settle_union(value, branches, defs)
+        key = (id(value), id(branches))
+        if key not in defs.settled:
+            defs.settled[key] = _settle_union(value, branches, defs)
+        return defs.settled[key]
     if "enum" in node or "const" in node:
         return _settle_choice(value, node)
     if isinstance(value, dict):
@@ -119,7 +130,7 @@ def _same(value: Any, choice: Any) -> bool:
     return isinstance(value, bool) == isinstance(choice, bool) and bool(value == choice)
 
 
-def _settle_union(value: Any, branches: list[Any], defs: Mapping[str, Any]) -> Any:
+def _settle_union(value: Any, branches: list[Any], defs: _Definitions) -> Any:
     fitting = [branch for branch in branches if _fits(value, branch, defs)]
     results: list[Any] = []
     for branch in fitting or branches:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from alloy.typed.jsontext import Unreadable, decode, encode
+from alloy.typed.fit import validator_by_fit
+from alloy.typed.hooks import restart
+from alloy.typed.jsontext import Unreadable, decode, encode, repeats_a_key
 from alloy.typed.settle import DECIMAL, NAMES, settle
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ __all__ = ["Validator"]
 _LARGE = re.compile(r"\d(?:[eE]\+?\d{3}|(?<!\d\d)\d{308})")
 
 
+# What pydantic, or a class of the standard library that it calls, raises for a value and not for a bug.
+_BAD_VALUES = ("Unable to apply constraint", "argument should be a string or a Rational")
+
+
 def _suspect(text: str) -> bool:
     return "NaN" in text or "Infinity" in text or _LARGE.search(text) is not None
 
@@ -38,19 +44,19 @@ class Validator:
     *schema* is the type's plain JSON Schema, *marked* the same with the marks that `settle` reads.
     """
 
-    __slots__ = ("_careful", "_validate", "marked", "schema")
+    __slots__ = ("_careful", "_validate_json", "marked", "schema")
 
     def __init__(self, adapter: TypeAdapter[Any]) -> None:
         self.marked = _with_inline_root(adapter.json_schema(schema_generator=_Generator))
         self._careful = _needs_care(self.marked)
-        self._validate = adapter.validator.validate_json
+        self._validate_json = validator_by_fit(adapter).validate_json
         self.schema: dict[str, Any] = _without_marks(self.marked)
 
     def read(self, text: str, restore: Callable[[Any], Any] | None = None) -> Any:
         """The value in *text*, which is JSON and nothing else. Raises `Unreadable`."""
-        if restore is None and not self._careful and not _suspect(text):
+        if restore is None and not self._careful and not _suspect(text) and not repeats_a_key(text):
             try:
-                return self._validate(text, strict=True)
+                return self._validate(text)
             except (ValidationError, UnicodeEncodeError):
                 pass  # the way below says what was wrong, and may find that it is harmless
         return self.take(decode(text), restore)
@@ -62,14 +68,23 @@ class Validator:
                 value = restore(value)
             if not self._careful:
                 try:
-                    return self._validate(encode(value), strict=True)
+                    return self._validate(encode(value))
                 except ValidationError:
                     pass  # once more, settled
-            return self._validate(encode(settle(value, self.marked)), strict=True)
+            return self._validate(encode(settle(value, self.marked)))
         except RecursionError:
             raise Unreadable("$: nested too deeply") from None
         except ValidationError as error:
             raise Unreadable(*_problems(error, value)) from None
+
+    def _validate(self, text: str) -> Any:
+        restart()
+        try:
+            return self._validate_json(text, strict=True)
+        except TypeError as error:
+            if not str(error).startswith(_BAD_VALUES):
+                raise  # the user's own code
+            raise Unreadable(f"$: {error}") from None
 
 
 class _Generator(GenerateJsonSchema):

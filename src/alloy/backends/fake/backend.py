@@ -53,6 +53,7 @@ from alloy.messages import (
     Usage,
     User,
 )
+from alloy.parts import Part
 
 __all__ = ["FakeBackend", "Responder", "responder"]
 
@@ -60,6 +61,20 @@ Responder = Callable[[Mapping[str, Any]], Reply]
 
 # Who answers in this context; `alloy.testing` sets it. A responder may raise what a provider would.
 responder: ContextVar[Responder] = ContextVar("alloy_fake_responder", default=improvise)
+
+# Of a request, in its body under their own names.
+SETTINGS = (
+    "tool_choice",
+    "allowed_tools",
+    "parallel_tools",
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "seed",
+    "stop",
+    "reasoning_effort",
+    "prompt_caching",
+)
 
 # Uneven on purpose: a reader of a stream must not come to rely on where it is cut.
 PIECES = (1, 7, 3, 12, 5, 2, 20)
@@ -94,10 +109,8 @@ class FakeBackend:
             "system": request.system,
             "messages": [part for message in request.messages for part in _message(message)],
             "tools": [_tool(tool) for tool in request.tools] or None,
-            "tool_choice": request.tool_choice,
             "output": None if request.output is None else _output(request.output),
-            "temperature": request.temperature,
-            "max_tokens": request.max_tokens,
+            **{name: _plain(getattr(request, name)) for name in SETTINGS},
         }
         return {"model": request.model, **_stated(settings), **request.extra}
 
@@ -147,8 +160,10 @@ class FakeBackend:
 
 def _message(message: Message) -> list[dict[str, Any]]:
     match message:
-        case User(text):
+        case User(str() as text):
             return [{"role": "user", "content": text}]
+        case User():
+            return [{"role": "user", "content": [_part(part) for part in message.parts]}]
         case Reply():
             calls = [asdict(call) for call in message.calls]
             return [{"role": "assistant", "content": message.text, **({"calls": calls} if calls else {})}]
@@ -167,24 +182,35 @@ def _message(message: Message) -> list[dict[str, Any]]:
             ]
 
 
+def _part(part: Part) -> str | dict[str, Any]:
+    if isinstance(part, str):
+        return part
+    told = {"kind": part.kind, "name": part.name or None, "media_type": part.media_type or None}
+    return _stated({**told, "url": part.url, "data": None if part.data is None else part.base64})
+
+
 def _tool(tool: ToolSchema) -> dict[str, Any]:
     return _stated(
         {
             "name": tool.name,
             "description": tool.description,
             "parameters": tool.parameters,
-            "strict": tool.strict,
+            "strict": tool.strict or None,
         }
     )
 
 
 def _output(output: OutputSchema) -> dict[str, Any]:
-    return _stated({"name": output.name, "schema": output.schema, "strict": output.strict})
+    return _stated({"name": output.name, "schema": output.schema, "strict": output.strict or None})
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _stated(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """*settings* without what says nothing."""
-    return {name: value for name, value in settings.items() if value is not None and value is not False}
+    """*settings* without those that are not set."""
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 # --- the answer's way back ------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def improvise(body: Mapping[str, Any]) -> Reply:
 def _script(messages: Sequence[Mapping[str, Any]]) -> tuple[int, list[re.Match[str]]]:
     """Where the last user message with script lines stands, and those lines."""
     for at in reversed(range(len(messages))):
-        if messages[at]["role"] == "user" and (lines := list(LINE.finditer(messages[at]["content"]))):
+        if messages[at]["role"] == "user" and (lines := list(LINE.finditer(_text(messages[at])))):
             return at, lines
     return len(messages), []
 
@@ -75,12 +75,20 @@ def _bad(line: re.Match[str], wanted: str) -> ConfigurationError:
     )
 
 
+def _text(message: Mapping[str, Any]) -> str:
+    """What a user's *message* says, without images and documents."""
+    content = message["content"]
+    return (
+        content if isinstance(content, str) else "\n".join(part for part in content if isinstance(part, str))
+    )
+
+
 def _answer(body: Mapping[str, Any]) -> str:
     if (output := body.get("output")) is not None:
         from alloy.backends.fake.samples import sample
 
         return json.dumps(sample(output["schema"]), ensure_ascii=False)
-    prompts = [message["content"] for message in body["messages"] if message["role"] == "user"]
+    prompts = [_text(message) for message in body["messages"] if message["role"] == "user"]
     said = " ".join(LINE.sub("", prompts[-1] if prompts else "").split())
     if not said:
         return "[fake] Done."

@@ -42,8 +42,8 @@ NAME = "openai-chat"
 # OpenAI's own models refuse `max_tokens` from o1 on; many other servers know nothing else.
 _OPENAI_MODEL = re.compile(r"(ft:)?(gpt-(?!oss)|chatgpt-|o\d)")
 
-_ALL = Capabilities()
-_UNSAMPLED = Capabilities(drops=SAMPLING)
+_ALL = Capabilities(document_urls=False)
+_UNSAMPLED = Capabilities(document_urls=False, drops=SAMPLING)
 
 _FINISH: dict[Any, Finish] = {
     "stop": "stop",
@@ -101,16 +101,16 @@ class OpenAIChatBackend(OpenAIDoor):
 
     def decode(self, raw: Any) -> Reply:
         """The reply in a completion. Raises `BadReplyError`, or what an error object in it calls for."""
-        accumulator = ChatAccumulator()
+        accumulator = ChatAccumulator(self.name)
         try:
             accumulator.feed_whole(raw)
         except SHAPE_ERRORS as error:
-            raise foreign_shape(NAME, raw, error) from error
+            raise foreign_shape(self.name, raw, error) from error
         return accumulator.reply()
 
     def accumulator(self) -> ChatAccumulator:
         """A fresh accumulator for one stream."""
-        return ChatAccumulator()
+        return ChatAccumulator(self.name)
 
 
 # --- encoding -----------------------------------------------------------------------------------------
@@ -189,13 +189,14 @@ def _tool(tool: ToolSchema) -> dict[str, Any]:
 
 
 class ChatAccumulator:
-    """Builds the `Reply` out of chunks; a whole completion is read as one chunk."""
+    """Builds the `Reply` out of chunks; a whole completion is read as one chunk. Errors name *provider*."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str = NAME) -> None:
+        self._provider = provider
         self._text: list[str] = []
         self._refusal: list[str] = []
         self._reasoning: dict[str, list[str]] = {}  # by the key that the server puts it under
-        self._calls = _Calls()
+        self._calls = _Calls(provider)
         self._finish: Any = None
         self._usage = Usage()
         self._model = self._id = ""
@@ -208,11 +209,11 @@ class ChatAccumulator:
         try:
             return self._take(event)
         except SHAPE_ERRORS as error:
-            raise foreign_shape(NAME, event, error) from error
+            raise foreign_shape(self._provider, event, error) from error
 
     def _take(self, event: Any) -> Delta | None:
         self._note(event)
-        choice = _first_choice(event)
+        choice = _first_choice(event, self._provider)
         if choice is None:  # as in the last chunk, which holds the usage, and in Azure's first
             return self._calls.news()
         self._finish = choice.get("finish_reason") or self._finish
@@ -230,10 +231,10 @@ class ChatAccumulator:
     def feed_whole(self, completion: Any) -> None:
         """Take a completion that was not streamed."""
         self._note(completion)
-        choice = _first_choice(completion)
+        choice = _first_choice(completion, self._provider)
         message = None if choice is None else choice.get("message")
         if choice is None or not isinstance(message, dict):
-            raise _bad(f"the completion holds no message but {completion!r:.120}")
+            raise self._bad(f"the completion holds no message but {completion!r:.120}")
         self._finish = choice.get("finish_reason")
         self._take_reasoning(message)
         self._take_text(message)
@@ -243,9 +244,9 @@ class ChatAccumulator:
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without a finish reason."""
         if self._finish is None:
-            raise _bad("the answer ended without a finish_reason, so it is not a whole one")
+            raise self._bad("the answer ended without a finish_reason, so it is not a whole one")
         if not isinstance(self._finish, str) or self._finish not in _FINISH:
-            raise _bad(f"the answer ended with the finish_reason {self._finish!r}")
+            raise self._bad(f"the answer ended with the finish_reason {self._finish!r}")
         calls = self._calls.finished()
         finish = _FINISH[self._finish]
         if finish in ("stop", "tool_calls"):  # some servers say "stop" when they call tools
@@ -266,9 +267,9 @@ class ChatAccumulator:
 
     def _note(self, event: Any) -> None:
         if not isinstance(event, dict):
-            raise _bad(f"the answer is no object but {event!r:.80}")
+            raise self._bad(f"the answer is no object but {event!r:.80}")
         if event.get("error"):
-            raise generation_error(NAME, event["error"])
+            raise generation_error(self._provider, event["error"])
         self._model = self._model or as_text(event.get("model"))
         self._id = self._id or as_text(event.get("id"))
         if isinstance(event.get("usage"), dict):
@@ -289,6 +290,9 @@ class ChatAccumulator:
         if thought:
             self._reasoning.setdefault(key, []).append(thought)
         return thought
+
+    def _bad(self, message: str) -> BadReplyError:
+        return BadReplyError(message, provider=self._provider)
 
 
 class _Call:
@@ -316,7 +320,8 @@ class _Call:
 class _Calls:
     """The tool calls of one message, in the order in which they began."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
 
@@ -357,7 +362,7 @@ class _Calls:
         seen: set[str] = set()
         for position, call in enumerate(self._calls):
             if not call.name:
-                raise _bad("the answer calls a tool without naming it")
+                raise BadReplyError("the answer calls a tool without naming it", provider=self._provider)
             if not call.id or call.id in seen:
                 call.id = f"call_{position}"
             seen.add(call.id)
@@ -377,12 +382,12 @@ def _is_other(call: _Call, piece: Mapping[str, Any]) -> bool:
     return named and (new_id or bare)
 
 
-def _first_choice(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _first_choice(event: Mapping[str, Any], provider: str) -> Mapping[str, Any] | None:
     choices = event.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and not choice.get("index"):
             if choice.get("error"):  # OpenRouter, when the provider behind it fails on the way
-                raise generation_error(NAME, choice["error"])
+                raise generation_error(provider, choice["error"])
             return choice
     return None
 
@@ -401,7 +406,3 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
     cached = cached or usage.get("prompt_cache_hit_tokens")  # DeepSeek's word
     counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), cached, thought
     return Usage(*map(as_count, counts))
-
-
-def _bad(message: str) -> BadReplyError:
-    return BadReplyError(message, provider=NAME)

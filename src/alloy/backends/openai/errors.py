@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from alloy.backends.base import import_sdk, status_error
@@ -13,6 +14,7 @@ from alloy.errors import (
     ProviderConnectionError,
     ProviderError,
     ProviderTimeoutError,
+    UnsupportedError,
 )
 
 __all__ = [
@@ -45,6 +47,26 @@ _GENERATION_STATUS = {
 _STATUS_ADVICE = {
     401: "check OPENAI_API_KEY or configure(api_key=…)",
     403: "the key may not do this",
+}
+
+
+# How OpenAI and the servers that copied it say that a model lacks a feature altogether: vLLM and llama.cpp
+# were not started for it, OpenRouter knows no provider that has it, DeepSeek has JSON but no schemas. What
+# they say of one schema ("Invalid schema for response_format …") is another matter.
+_LACKS = {
+    "tools": re.compile(
+        r"does(n't| not) support (tools?\b|tool[ _]use|tool[ _]calling|function[ _]calling)"
+        r"|['\"`]?\btools['\"`]? (is|are) not supported"
+        r"|requires --enable-auto-tool-choice|tools param requires --jinja"
+        r"|no endpoints found that support tool use",
+        re.IGNORECASE,
+    ),
+    "output": re.compile(
+        r"does(n't| not) support (structured outputs?|json_schema|response_format)"
+        r"|^(?!invalid schema).*\b(response_format|text\.format)\b"
+        r".*\b(not supported|unsupported|unavailable)",
+        re.IGNORECASE,
+    ),
 }
 
 
@@ -101,6 +123,11 @@ def _explain_status(provider: str, error: Any, other_route: str) -> ProviderErro
     said = _said(error.body)
     message = said.message or f"an empty {response.headers.get('content-type', 'body')}"
     message += f" (parameter {said.param!r})" if said.param else ""
+    if status in (400, 404, 422, 500, 501):  # llama.cpp says 500
+        for feature, words in _LACKS.items():
+            if words.search(said.message):
+                marks = {"status": status, "code": said.code, "request_id": error.request_id}
+                return UnsupportedError(message, feature=feature, provider=provider, **marks)
     about_model = said.code == "model_not_found" or "model" in said.message.lower()
     custom = response.request.url.host != "api.openai.com"
     if other_route and custom and status in (404, 405, 501) and not about_model:

@@ -1,0 +1,43 @@
+"""`bytes` in JSON: as base64 (RFC 4648, section 4), the only form in which every byte comes back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["Base64"]
+
+
+class Base64:
+    """Stands in `Annotated[…]` for `bytes` or `bytearray`, which *kind* is.
+
+    *limits* are what constrains the number of bytes, `min_length` and `max_length`; here they are only shown.
+    """
+
+    def __init__(self, kind: type, limits: Mapping[str, int] | None = None) -> None:
+        self._kind, self._limits = kind, limits or {}
+
+    def _read(self, text: str) -> Any:
+        try:
+            return self._kind(base64.b64decode(text, validate=True))
+        except (binascii.Error, ValueError) as error:
+            raise ValueError(f"expected bytes in base64, but: {error}") from None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self._read, core_schema.str_schema())
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        limits = {_KEYWORDS[name]: _characters(length) for name, length in self._limits.items()}
+        return {"type": "string", "format": "base64", **limits}
+
+
+_KEYWORDS = {"min_length": "minLength", "max_length": "maxLength"}
+
+
+def _characters(length: int) -> int:
+    """How many characters that many bytes take."""
+    return -(-length // 3) * 4

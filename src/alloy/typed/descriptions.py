@@ -1,0 +1,142 @@
+"""What the source says about a class's fields: the string after a field, and `#:` comments.
+
+    @dataclass
+    class Invoice:
+        #: Who sent it.
+        vendor: str
+        total: float  #: In euros.
+        lines: list[str]
+        "One for each thing that was bought."
+
+A class whose source is not there (made by a call, or in a prompt) has simply none.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import io
+import linecache
+import sys
+import tokenize
+import weakref
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import typing_extensions
+
+__all__ = ["annotated_text", "field_descriptions"]
+
+_MARK = "#:"
+
+_known: weakref.WeakKeyDictionary[type, Mapping[str, str]] = weakref.WeakKeyDictionary()
+
+
+def field_descriptions(subject: type) -> Mapping[str, str]:
+    """Each field of the class *subject* that its source describes, with the text; inherited ones too."""
+    found = _known.get(subject)
+    if found is None:
+        own = [_own(base) for base in reversed(subject.__mro__) if base.__module__ not in _SILENT]
+        found = _known[subject] = {name: text for fields in own for name, text in fields.items()}
+    return found
+
+
+_SILENT = ("builtins", "typing", "typing_extensions", "pydantic.main", "abc")
+
+
+def annotated_text(hint: Any) -> str | None:
+    """The text in `Annotated[T, "text"]` or `Annotated[T, Doc("text")]`."""
+    for extra in getattr(hint, "__metadata__", ()):
+        text = extra if isinstance(extra, str) else getattr(extra, "documentation", None)
+        if isinstance(text, str):
+            return inspect.cleandoc(text)
+    return None
+
+
+def _own(subject: type) -> Mapping[str, str]:
+    """What the source says about the fields that the body of *subject* itself has."""
+    module = sys.modules.get(subject.__module__)
+    file = getattr(module, "__file__", None)
+    if not file or not file.endswith(".py"):
+        return {}
+    classes = _classes(file, tuple(linecache.getlines(file, module.__dict__)))
+    named = classes.get(subject.__qualname__, [])
+    if len(named) > 1:  # one of several that were defined under this name: by its line, or its fields
+        line = getattr(subject, "__firstlineno__", None)
+        fields = typing_extensions.get_annotations(subject, format=typing_extensions.Format.FORWARDREF).keys()
+        named = [body for body in named if body.line == line or (line is None and body.fields == fields)]
+    return named[0].texts if len(named) == 1 else {}
+
+
+class _Body:
+    """A class statement: the line that it starts at, its fields, and what is said about them."""
+
+    def __init__(self, node: ast.ClassDef, comments: Mapping[int, tuple[bool, str]]) -> None:
+        self.line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        self.texts: dict[str, str] = {}
+        fields = [
+            (child, child.target.id, after)
+            for child, after in zip(node.body, [*node.body[1:], None], strict=True)
+            if isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name)
+        ]
+        self.fields = {name for _, name, _ in fields}
+        for child, name, after in fields:
+            if text := _docstring(after) or _comment(child, comments):
+                self.texts[name] = text
+
+
+def _docstring(node: ast.stmt | None) -> str | None:
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+        return None
+    text = node.value.value
+    return inspect.cleandoc(text) if isinstance(text, str) else None
+
+
+def _comment(node: ast.AnnAssign, comments: Mapping[int, tuple[bool, str]]) -> str | None:
+    """The `#:` behind the field, or else those on the lines right above it."""
+    alone, text = comments.get(node.end_lineno or node.lineno, (True, ""))
+    if text and not alone:
+        return text
+    above: list[str] = []
+    line = node.lineno - 1
+    while line in comments and comments[line][0]:
+        above.insert(0, comments[line][1])
+        line -= 1
+    return " ".join(above) or None
+
+
+@lru_cache(maxsize=64)
+def _classes(file: str, lines: tuple[str, ...]) -> Mapping[str, list[_Body]]:
+    source = "".join(lines)
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # not the Python that runs, or changed since
+        return {}
+    comments = _comments(source) if _MARK in source else {}
+    found: dict[str, list[_Body]] = {}
+    for name, node in _class_statements(tree, ""):
+        found.setdefault(name, []).append(_Body(node, comments))
+    return found
+
+
+def _class_statements(node: ast.AST, inside: str) -> Iterator[tuple[str, ast.ClassDef]]:
+    """All class statements below *node*, by their qualified names."""
+    for child in ast.iter_child_nodes(node):
+        name = inside
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            name = inside + child.name
+            if isinstance(child, ast.ClassDef):
+                yield name, child
+            name += "." if isinstance(child, ast.ClassDef) else ".<locals>."
+        yield from _class_statements(child, name)
+
+
+def _comments(source: str) -> dict[int, tuple[bool, str]]:
+    """The `#:` comments by line, and whether each has its line for itself."""
+    found: dict[int, tuple[bool, str]] = {}
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and token.string.startswith(_MARK):
+            text = token.string.removeprefix(_MARK).strip()
+            found[token.start[0]] = not token.line[: token.start[1]].strip(), text
+    return found

@@ -1,0 +1,204 @@
+"""The rows of the support matrix: what each provider claims, and why some cells are empty.
+
+Claims are read off the backends' own capability tables, so a claim that changes there changes here. What no
+table can hold, because a protocol has no word for it, stands in `ABSENT` with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import pytest
+
+from alloy.backends.base import Capabilities
+from alloy.engine.job import CARRIED
+from suite.providers import Provider
+from suite.stage import PROVIDERS
+
+YES = "yes"
+WAYS = ("run", "run_async", "stream", "stream_async")
+
+LOOSE = "Shapes beyond strict mode"
+
+Claim = Callable[[Provider], str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A behaviour, and what *claim* says of a provider: "yes", "stands in: …" or "no: …"."""
+
+    group: str
+    name: str
+    claim: Claim = lambda _: YES
+
+
+def _native(ability: str, otherwise: str) -> Claim:
+    return lambda provider: YES if getattr(provider.can, ability) else otherwise
+
+
+def _tools(provider: Provider) -> str:
+    worded = provider.options.get("tool_mode") == "react" or not provider.can.tools
+    return "stands in: ReAct, in words" if worded else YES
+
+
+def _both(provider: Provider) -> str:
+    if _tools(provider) != YES:
+        return "stands in: the shape in words"
+    return YES if provider.can.output_with_tools else "stands in: the answer in a turn of its own"
+
+
+def _by_address(part: str) -> Claim:
+    def claim(provider: Provider) -> str:
+        if not getattr(provider.can, part):
+            return f"no: takes no {part}"
+        taken = provider.can.urls and (part == "images" or provider.can.document_urls)
+        return YES if taken else "no: takes data, no addresses"
+
+    return claim
+
+
+def _setting(name: str) -> Claim:
+    def claim(provider: Provider) -> str:
+        if name in provider.can.refuses:
+            return "no: refused by name"
+        if name in provider.can.drops:
+            return "no: left out"
+        by_itself = name == "prompt_caching" and provider.keys[name] is None
+        return "yes: by itself" if by_itself else YES
+
+    return claim
+
+
+ROWS: tuple[Row, ...] = (
+    Row("Answers", "Text"),
+    Row("Answers", "System prompt"),
+    Row("Answers", "Structured output", _native("structured_output", "stands in: the shape in words")),
+    Row("Answers", LOOSE, _native("loose_output", "stands in: the shape in words")),
+    Row("Answers", "Prompted JSON, when asked for"),
+    Row("Answers", "Missing structured output is learned of"),
+    Row("Answers", "Wrong answers are asked again"),
+    Row("Answers", "Missing answers are asked for"),
+    Row("Answers", "Usage"),
+    Row("Tools", "Tools", _tools),
+    Row("Tools", "Parallel tools", _tools),
+    Row("Tools", "Results under the right ids", _tools),
+    Row("Tools", "Tools and a typed answer", _both),
+    Row("Tools", "ReAct, when asked for"),
+    Row("Tools", "Missing tools are learned of"),
+    Row("Tools", "Errors and contracts go back to the model"),
+    Row("Tools", "Turn limit"),
+    Row("Streaming", "Streamed text"),
+    Row("Streaming", "Streamed text with tools between"),
+    Row("Streaming", "Leaving early frees the connection"),
+    Row("Endings", "Refusal"),
+    Row("Endings", "Truncation"),
+    Row("Endings", "Content filter"),
+    Row("Failures", "Errors by status"),
+    Row("Failures", "Retries"),
+    Row("Failures", "Timeouts and deadlines"),
+    Row("Failures", "Foreign and broken answers"),
+    Row("Prompts", "Images", _native("images", "no: takes no images")),
+    Row("Prompts", "Images by address", _by_address("images")),
+    Row("Prompts", "Documents", _native("documents", "no: takes no documents")),
+    Row("Prompts", "Documents by address", _by_address("documents")),
+    Row("Prompts", "Conversations"),
+    Row("Prompts", "Conversations from other providers"),
+    *(Row("Settings", f"`{name}`", _setting(name)) for name in CARRIED),
+    Row("Settings", "`extra`"),
+)
+
+# Each field of `Capabilities`, and the rows whose claims read it.
+READ: dict[str, tuple[str, ...]] = {
+    "tools": ("Tools", "Parallel tools"),
+    "structured_output": ("Structured output",),
+    "output_with_tools": ("Tools and a typed answer",),
+    "images": ("Images",),
+    "documents": ("Documents",),
+    "urls": ("Images by address", "Documents by address"),
+    "document_urls": ("Documents by address",),
+    "loose_output": (LOOSE,),
+    "drops": tuple(f"`{name}`" for name in CARRIED),
+    "refuses": tuple(f"`{name}`" for name in CARRIED),
+}
+
+_NO_WIRE = "it has no wire"
+_NO_WORD = "its API has no word for it"
+
+ABSENT: dict[str, dict[str, str]] = {
+    "Missing tools are learned of": {"react": "its tools are in words from the start"},
+    "Refusal": {"gemini": _NO_WORD, "ollama": _NO_WORD, "ollama-chat": _NO_WORD},
+    "Content filter": {
+        "anthropic": "it says that the model refused",
+        "ollama": _NO_WORD,
+        "ollama-chat": _NO_WORD,
+    },
+    "Leaving early frees the connection": {"fake": _NO_WIRE},
+    "Timeouts and deadlines": {"fake": _NO_WIRE},
+    "Foreign and broken answers": {"fake": _NO_WIRE},
+}
+
+
+# A model for each line of each backend's capability table, so that none goes untested.
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "openai": ("gpt-5.6", "o1", "o3-mini", "o4-mini"),
+    "openai-chat": ("gpt-5.6", "o3-mini", "tiny"),
+    "anthropic": (
+        "claude-3-7-sonnet-20250219",
+        "claude-3-haiku-20240307",
+        "claude-4-opus-20250514",
+        "claude-opus-4-1-20250805",
+        "claude-sonnet-4-20250514",
+        "claude-sonnet-4@20250514",
+        "claude-haiku-4-5",
+        "claude-sonnet-4-5",
+        "claude-sonnet-4-6",
+        "claude-opus-5-5",
+        "claude-fable-5-1",
+        "claude-sonnet-5",
+        "somebody-elses",
+    ),
+    "gemini": (
+        "gemma-3-27b-it",
+        "gemma-4-31b-it",
+        "gemini-1.5-pro",
+        "gemini-2.0-flash",
+        "gemini-2.5-pro",
+        "gemini-2.5-flash",
+        "gemini-3-flash-preview",
+        "gemini-3-pro-preview",
+        "a-tuned-one",
+    ),
+    "ollama": ("llama3.2", "qwen3-coder:480b-cloud"),
+    "ollama-chat": ("llama3.2", "qwen3-coder:480b-cloud"),
+    "fake": ("fake",),
+}
+
+
+def absent(row: str, provider: str) -> str | None:
+    """Why *provider* cannot show *row*; `None` when it can."""
+    return ABSENT.get(row, {}).get(provider)
+
+
+def proves(*rows: str) -> pytest.MarkDecorator:
+    """Mark a test as a proof of *rows*; it then runs on every provider that can show the first of them."""
+    unknown = set(rows) - {row.name for row in ROWS}
+    if unknown:
+        raise ValueError(f"no such rows: {unknown}")
+    return pytest.mark.proves(*rows)
+
+
+def fields_without_row() -> list[str]:
+    """The capabilities that no row claims."""
+    return [field.name for field in fields(Capabilities) if field.name not in READ]
+
+
+def claims() -> dict[str, dict[str, str]]:
+    """By row and provider, what the tables say."""
+    return {
+        row.name: {
+            name: f"no: {reason}" if (reason := absent(row.name, name)) else row.claim(provider)
+            for name, provider in PROVIDERS.items()
+        }
+        for row in ROWS
+    }
