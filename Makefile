@@ -24,7 +24,7 @@ test: lint types docs old-sdk suite  ## everything that CI checks
 
 test-fast: lint  ## ruff, mypy and the tests without a local model: under a minute
 	$(PY) -m mypy
-	$(PY) -m pytest -q -m "not local_model" --ignore=tests/integration
+	$(PY) -m pytest -q -n 2 -m "not local_model" --ignore=tests/integration --ignore=tests/suite
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(PY) -m ruff check
@@ -41,12 +41,13 @@ docs: $(VENV)/.dev  ## build the site, strictly, into .cache/docs/site
 generate: $(VENV)/.dev  ## rewrite what is generated: tables in docs, outputs in the notebook
 	$(PY) docs/generate.py
 
-old-sdk: $(OLD)/.ready  ## the providers' tests and the suite, with the SDKs' previous versions
-	$(OLD)/bin/python -m pytest -q -m "not local_model" -p no:cacheprovider \
-	  tests/test_openai*.py tests/test_anthropic*.py tests/test_gemini*.py tests/test_ollama*.py tests/suite
+old-sdk: $(OLD)/.ready  ## the providers' tests, with the SDKs' previous versions
+	$(OLD)/bin/python -m pytest -q -n 2 -m "not local_model" -p no:cacheprovider \
+	  tests/test_openai*.py tests/test_anthropic*.py tests/test_gemini*.py tests/test_ollama*.py
 
 suite: $(VENV)/.dev  ## all tests, with branch coverage
-	$(PY) -m pytest -q --ignore=tests/integration --cov --cov-report=term --cov-report=xml
+	$(PY) -m pytest -q -n 2 --ignore=tests/integration --ignore=tests/suite --cov --cov-report= --cov-fail-under=0
+	$(PY) -m pytest -q tests/suite --cov --cov-append --cov-report=term --cov-report=xml
 
 matrix: $(VENV)/.dev  ## prove the support matrix with the suite, and write its page
 	$(PY) -m pytest -q --ignore=tests/suite/test_matrix.py tests/suite
@@ -83,5 +84,5 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 $(OLD)/.ready: pyproject.toml Makefile
 	@echo "Installing the previous SDKs into $(OLD) (once) ..."
 	@$(PYTHON) -m venv $(OLD)
-	@$(OLD)/bin/python $(PIP) install -e ".[providers]" $(OLDER) pytest hypothesis
+	@$(OLD)/bin/python $(PIP) install -e ".[providers]" $(OLDER) pytest pytest-xdist hypothesis
 	@touch $@

@@ -15,7 +15,7 @@ from alloy.backends.ollama.chat import OllamaBackend
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.responses import OpenAIBackend
 from alloy.engine.conversation import Question, converse
-from alloy.engine.script import Talk
+from alloy.engine.script import RunTools, Talk
 from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, ToolSchema, User
 
 ARGUMENTS = '{"id": "same"}'  # an argument that looks like an id stays what it is
@@ -138,7 +138,7 @@ def test_gemini_pairs_by_place_what_has_a_new_id() -> None:
     assert (calls, responses) == (["one", "one"], ["one", None])
 
 
-def test_ids_that_are_unique_stay(server: WireServer) -> None:
+def test_ids_that_are_unique_stay() -> None:
     """The provider's own id is the one in its logs."""
     talk = _run([Reply(calls=(ToolCall("a", "add", "{}"), ToolCall("b", "add", "{}")))])
     assert [call.id for turn in talk if isinstance(turn, Reply) for call in turn.calls] == ["a", "b"]
@@ -161,6 +161,7 @@ def _run(replies: list[Reply]) -> list[Any]:
     script = Talk(converse(Question(request, "p:m", "str", str)))
     for reply in replies:
         script.resume(reply)
+        assert isinstance(script.pending, RunTools)
         script.resume([ToolResult(call, "3", 3) for call in script.pending.calls])
     script.resume(Reply("1"))
     transcript = list(script.result.transcript)

@@ -394,14 +394,6 @@ def test_every_model_has_its_own_address(server: WireServer, mode: str) -> None:
     assert len(server.connections) == 1
 
 
-def test_a_redirect_is_followed(server: WireServer) -> None:
-    """As the SDK's own client does."""
-    server.script(Answer(status=307, headers={"location": f"{server.url}/elsewhere"}), answer("send"))
-
-    assert talk(GEMINI, "send", at(server), body()).text == "Grüße 🦊"
-    assert [request.path.split("/")[1] for request in server.requests][1:] == ["elsewhere"]
-
-
 def test_no_client_of_the_other_colour_touches_the_network() -> None:
     """A client that is made opens no socket: nobody need be at the address."""
     with socket.create_server(("127.0.0.1", 0)) as nobody:

@@ -98,15 +98,6 @@ def test_the_environment_is_read_at_every_call(mode: str, monkeypatch: pytest.Mo
     assert two.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_a_redirect_is_followed(server: WireServer) -> None:
-    """As the SDK follows it."""
-    server.script(Answer(status=307, headers={"location": "/elsewhere/api/chat"}), good("send"))
-    assert talk(OllamaBackend(), "send", at(server), BODY).text == "Grüße 🦊"
-
-    assert server.requests[1].path == "/elsewhere/api/chat"
-    assert server.requests[1].json == BODY
-
-
 @pytest.mark.parametrize("host", ["http://host:port", "http://host:99999", "http://[::1"])
 def test_what_is_no_address_is_named(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the setting that it was read from, and what an address looks like."""

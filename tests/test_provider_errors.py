@@ -53,17 +53,18 @@ def call(provider: str, *, streamed: bool = False, is_async: bool = False, **opt
 
 async def _call_async(*, streamed: bool, **options: Any) -> str:
     if not streamed:
-        return await ask.aio("Hello", **options)
-    async with aclosing(ask.aio.stream("Hello", **options)) as chunks:
+        return await ask.async_("Hello", **options)
+    async with aclosing(ask.stream_async("Hello", **options)) as chunks:
         return "".join([chunk async for chunk in chunks])
 
 
 def shown(error: BaseException) -> str:
     """All that a log, a traceback or a debugger shows of *error* and of what caused it."""
-    parts, cause = traceback.format_exception(error), error
+    parts = traceback.format_exception(error)
+    cause: BaseException | None = error
     while cause is not None:
         parts += [repr(cause), repr(vars(cause))]
-        cause = cause.__cause__
+        cause = cause.__cause__ or (cause.__context__ if cause.__suppress_context__ else None)
     return "".join(parts)
 
 
@@ -109,7 +110,7 @@ def test_no_foreign_answer_shows_the_key(
     server: WireServer, monkeypatch: pytest.MonkeyPatch, provider: str, source: str, is_async: bool
 ) -> None:
     """A body that is no answer is quoted without the key, wherever that was read from."""
-    options = {"api_key": KEY} if source == "option" else {}
+    options: dict[str, Any] = {"api_key": KEY} if source == "option" else {}
     if source == "environment":
         monkeypatch.setenv(VARIABLES[provider][1], KEY)
     foreign = {KEY: KEY, "choices": KEY, "output": KEY, "content": KEY, "candidates": KEY, "message": KEY}
@@ -134,8 +135,10 @@ def test_a_request_id_that_is_the_key_is_taken_out(server: WireServer, provider:
 @pytest.mark.parametrize("key", [None, "ollama"])
 def test_a_placeholder_for_a_key_is_no_secret(server: WireServer, key: str | None) -> None:
     """The advice to run `ollama pull` survives, with the word that Ollama's own pages use for a key too."""
-    server.script(gpt.failure(404, "model 'qwen3' not found"))
-    with pytest.raises(ProviderError, match=r"^ollama-chat: .*get it with `ollama pull qwen3`"):
+    server.script(gpt.failure(404, "model 'qwen3' not found, try ollama pull it"))
+    with pytest.raises(
+        ProviderError, match=r"^ollama-chat: .*try ollama pull it; get it with `ollama pull qwen3`"
+    ):
         call("ollama-chat", base_url=address("ollama-chat", server.url), api_key=key)
 
 
@@ -149,7 +152,7 @@ def test_no_redirect_is_followed(server: WireServer, provider: str, status: int,
     """Another host would get the key and the prompt: the error says which it is, and what to set."""
     target = server.url.replace("127.0.0.1", "localhost")
     secret = target.replace("//", "//user:password@")
-    server.script(Answer([], status, {"location": f"{secret}/there?token=hidden"}))
+    server.script(Answer([], status, {"location": f"{secret}/there?token={KEY}"}))
     words = rf"^{provider}: the server redirects to {target}/there.*`base_url` or {VARIABLES[provider][0]}"
     with pytest.raises(ProviderError, match=words) as caught:
         call(provider, is_async=is_async, base_url=address(provider, server.url), api_key=KEY)
@@ -158,7 +161,7 @@ def test_no_redirect_is_followed(server: WireServer, provider: str, status: int,
     assert not caught.value.transient
     assert len(server.requests) == 1
     assert "password" not in str(caught.value)
-    assert "hidden" not in str(caught.value)
+    assert KEY not in shown(caught.value)
 
 
 # --- addresses ----------------------------------------------------------------------------------------
@@ -179,9 +182,7 @@ def test_an_address_where_nobody_listens_is_named(provider: str, is_async: bool)
     assert "password" not in said
 
 
-@pytest.mark.parametrize(
-    "url", ["http://[bad", "http://a b:99999/v1", "http://:80/v1", "https://u:pass word"]
-)
+@pytest.mark.parametrize("url", ["http://[bad", "http://a b:99999/v1", "https://u:pass word"])
 @every_provider
 def test_what_is_no_address_is_a_configuration_error(provider: str, url: str) -> None:
     """Before anything is sent, and without repeating what may hold a password."""

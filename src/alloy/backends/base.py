@@ -35,6 +35,7 @@ __all__ = [
     "Backend",
     "CancelToken",
     "Capabilities",
+    "address_of",
     "backend_names",
     "import_sdk",
     "register_backend",
@@ -109,7 +110,12 @@ class CancelToken:
 
 @runtime_checkable
 class Backend(Protocol):
-    """One provider. Instances are shared by threads and event loops, so they hold no call's state."""
+    """One provider. Instances are shared by threads and event loops, so they hold no call's state.
+
+    A backend may also have `address(endpoint: Endpoint) -> str | None`: see `address_of`.
+    """
+
+    # Optional: `load()` imports what takes long, an SDK, before a request's time limit begins to run.
 
     name: str
     """The provider's name, as in `name:model`, in errors and in `Result.model`."""
@@ -145,6 +151,17 @@ class Backend(Protocol):
 
     def open_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> AsyncGenerator[Any, None]:
         """As `open`."""
+
+
+def address_of(backend: Backend, endpoint: Endpoint) -> str | None:
+    """Where requests would go now, as *backend* tells by its `address`; `None` for nowhere, or who knows.
+
+    What Alloy learns of a model holds for one address. A backend whose address depends on more than
+    *endpoint*, as on the environment, has the method: cheap, without I/O, and raising nothing, whatever
+    else may be missing.
+    """
+    tell: Callable[[Endpoint], str | None] | None = getattr(backend, "address", None)
+    return endpoint.base_url if tell is None else tell(endpoint)
 
 
 # --- the registry ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ It knows no provider, no clock and no thread, and not whether it is streamed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -89,11 +89,14 @@ class _Log:
         without_tools = replace(self.request, tools=(), tool_choice=None, allowed_tools=None)
         self.request, self.awaited = replace(without_tools, output=self.awaited), None
 
-    def hear(self, reply: Reply) -> None:
+    def hear(self, reply: Reply) -> Reply:
+        """Take *reply* down; give it back with the ids that its calls have from now on."""
+        reply = _told_apart(reply, self.messages)
         self.messages.append(reply)
         self.usage += reply.usage
         self.turns += 1
         self.model = reply.model or self.model
+        return reply
 
     def result(self, question: Question[T], value: T, text: str) -> Result[T]:
         provider, _, name = question.model.partition(":")
@@ -180,7 +183,7 @@ def _ask(question: Question[T], log: _Log) -> Script[Reply]:
         try:
             log.attempts += 1
             reply = yield from CallModel(replace(log.request, messages=tuple(log.messages)))
-            log.hear(reply)
+            reply = log.hear(reply)
             yield from _tell(question, UsageReport(reply.usage, log.usage))
             _check_finish(question, reply)
             return reply
@@ -198,6 +201,29 @@ def _ask(question: Question[T], log: _Log) -> Script[Reply]:
         del log.messages[said:]
         yield from _tell(question, notice)
         yield from Sleep(wait)
+
+
+def _told_apart(reply: Reply, before: Sequence[Turn]) -> Reply:
+    """*reply* with an id for each call that no other has: by nothing else is a result paired with it.
+
+    Some servers give none, or count from 0 in every turn. The echo stays as it came; codecs send it
+    with the ids in `Reply.calls`.
+    """
+    if not reply.calls:
+        return reply
+    used = {"", *(call.id for turn in before if isinstance(turn, Reply) for call in turn.calls)}
+    taken = used | {call.id for call in reply.calls}
+    calls = []
+    for nth, call in enumerate(reply.calls):
+        if call.id in used:
+            fresh = f"call_{len(before)}_{nth}"
+            while fresh in taken:
+                fresh += "_"
+            taken.add(fresh)
+            call = replace(call, id=fresh)
+        used.add(call.id)
+        calls.append(call)
+    return replace(reply, calls=tuple(calls))
 
 
 def _tell(question: Question[T], notice: Notice) -> Script[None]:

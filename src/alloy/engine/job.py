@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
-from alloy.backends.base import Backend, Capabilities, backend_names, resolve
+from alloy.backends.base import Backend, Capabilities, address_of, backend_names, resolve
 from alloy.chat import Conversation
 from alloy.config import Config
 from alloy.engine.conversation import Question
@@ -94,7 +94,7 @@ def prepare(
         extra=_extra(settings, backend.name),
         **_carried(settings, toolbox.names, can, name),
     )
-    place = Place(backend.name, settings.base_url, model)
+    place = Place(backend.name, address_of(backend, Endpoint(settings.base_url)), model)
     policy = _policy(settings, spoken=spoken)
     lacks = _lacks(can, schema) | lacking(place)
     request, apart, downgrades = _stand_in(request, settings, policy, lacks, name)

@@ -11,10 +11,10 @@ log = logging.getLogger("alloy")
 
 
 class Place(NamedTuple):
-    """A model at an address."""
+    """A model at an address, which `None` leaves to the backend."""
 
     backend: str
-    base_url: str | None
+    address: str | None
     model: str
 
 

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from alloy.backends.base import CancelToken
+from alloy.backends.base import Backend, CancelToken
 from alloy.backends.fallback.choose import codec_for
 from alloy.engine.clock import Clock
 from alloy.engine.job import Job
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
-__all__ = ["SyncIO", "explained", "first_body"]
+__all__ = ["SyncIO", "explained", "first_body", "is_loaded", "load_backend"]
 
 LEAVING = 0.5  # seconds for leaving an event loop that a tool blocks
 
@@ -70,6 +70,7 @@ class SyncIO:
     @contextmanager
     def _guarded(self, said: Said) -> Iterator[tuple[Endpoint, CancelToken]]:
         """Bound the request in time, and raise what goes wrong with it in Alloy's terms."""
+        load_backend(self.job.backend)
         limit, cancel = self.clock.request_limit(), CancelToken()
         watchdog = None if limit is None else _watchdog(cancel, limit)
         try:
@@ -118,6 +119,21 @@ def first_body(job: Job[Any]) -> dict[str, Any]:
     return codec_for(job.backend, request).encode(request)
 
 
+_loaded: set[str] = set()
+
+
+def is_loaded(backend: Backend) -> bool:
+    """Whether *backend* has nothing to load any more."""
+    return backend.name in _loaded or not hasattr(backend, "load")
+
+
+def load_backend(backend: Backend) -> None:
+    """Import the backend's SDK, once, before a request's clock runs: it takes up to seconds."""
+    if not is_loaded(backend):
+        backend.load()  # type: ignore[attr-defined]
+        _loaded.add(backend.name)
+
+
 def limited(endpoint: Endpoint, limit: float | None) -> Endpoint:
     """*endpoint*, each phase of whose requests takes at most *limit* seconds."""
     return endpoint if limit is None else replace(endpoint, timeout=limit)
@@ -128,6 +144,10 @@ def explained(job: Job[Any], clock: Clock, error: Exception, said: Said) -> Exce
     problem = error if isinstance(error, AlloyError) else job.backend.explain(error)
     if problem is None:
         return error
+    from alloy.backends.http.secrets import clean  # only errors need it
+
+    clean(problem, job.endpoint.api_key)
+    clean(error, job.endpoint.api_key)  # it becomes the cause, which tracebacks show
     if isinstance(problem, ProviderTimeoutError) and clock.passed():
         return clock.late()
     if isinstance(problem, ProviderError) and said.text:

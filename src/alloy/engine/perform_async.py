@@ -12,7 +12,7 @@ from typing import Any
 from alloy.backends.fallback.choose import codec_for
 from alloy.engine.clock import Clock
 from alloy.engine.job import Job
-from alloy.engine.perform import explained, limited
+from alloy.engine.perform import explained, is_loaded, limited, load_backend
 from alloy.engine.script import CallModel, Effect, RunTools, Sleep, Tell
 from alloy.engine.text import Said, mended
 from alloy.messages import Delta, Reply, Request, ToolCall, ToolResult
@@ -47,6 +47,7 @@ class AsyncIO:
         """Yield the reply's deltas, and the whole reply last."""
         backend = codec_for(self.job.backend, request)
         body, accumulator, said = backend.encode(request), backend.accumulator(), Said()
+        await self._load()
         limit = self.clock.request_limit()
         ends = None if limit is None else asyncio.get_running_loop().time() + limit
         async with aclosing(backend.open_async(body, limited(self.job.endpoint, limit))) as events:
@@ -63,9 +64,15 @@ class AsyncIO:
                 reply = mended(accumulator.reply())
             yield reply
 
+    async def _load(self) -> None:
+        # In a thread: the loop's other tasks must not stand still while an SDK is imported.
+        if not is_loaded(self.job.backend):
+            await asyncio.to_thread(load_backend, self.job.backend)
+
     async def _send(self, request: Request) -> Reply:
         backend = codec_for(self.job.backend, request)
         body = backend.encode(request)
+        await self._load()
         limit = self.clock.request_limit()
         ends = None if limit is None else asyncio.get_running_loop().time() + limit
         async with self._guarded(ends, Said()):

@@ -10,8 +10,8 @@ import sys
 from typing import Any, NamedTuple
 
 from alloy.backends.base import status_error
-from alloy.backends.http.door import scrub
-from alloy.backends.http.transport import redacted, request_id, transport_error
+from alloy.backends.http.secrets import redacted, scrub
+from alloy.backends.http.transport import redirect_error, request_id, transport_error
 from alloy.errors import (
     AlloyError,
     ConfigurationError,
@@ -24,6 +24,7 @@ from alloy.errors import (
 __all__ = ["explain", "generation_error"]
 
 NAME = "anthropic"
+ADDRESS = "ANTHROPIC_BASE_URL"
 LONGEST = 500  # characters of what the provider says that a message shows
 
 # `error.type` as a status, for an error in a stream or a body whose HTTP status was fine.
@@ -87,13 +88,13 @@ def explain(error: Exception) -> AlloyError | None:
     """An exception of the SDK or its transport in Alloy's terms."""
     sdk = sys.modules.get("anthropic")  # imported by nobody, it raised nothing: the import takes seconds
     if sdk is None or not isinstance(error, sdk.AnthropicError):
-        return transport_error(NAME, error)
+        return transport_error(NAME, error, ADDRESS)
     _scrub(error)
     if isinstance(error, sdk.APIStatusError):
-        return _explain_status(error)
+        return redirect_error(NAME, error.response, ADDRESS) or _explain_status(error)
     if isinstance(error, sdk.APIConnectionError):
         cause = error.__cause__
-        found = transport_error(NAME, cause) if cause is not None else None
+        found = transport_error(NAME, cause, ADDRESS) if cause is not None else None
         if found is None and isinstance(error, sdk.APITimeoutError):
             return ProviderTimeoutError("no answer in time; a longer `timeout` may help", provider=NAME)
         return found or ProviderConnectionError(f"no connection ({cause or error})", provider=NAME)

@@ -176,11 +176,14 @@ class AnthropicBackend(Door):
         """*error* in Alloy's terms, or `None` when it comes from neither the SDK nor its transport."""
         return explain(error)
 
+    def address(self, endpoint: Endpoint) -> str:
+        """Where requests would go now."""
+        return endpoint.base_url or os.environ.get("ANTHROPIC_BASE_URL") or DEFAULT_URL
+
     def settings(self, endpoint: Endpoint) -> Settings:
         """What *endpoint* says, else what the environment says now. Raises `ConfigurationError`."""
         env = os.environ.get
-        base_url = endpoint.base_url or env("ANTHROPIC_BASE_URL") or DEFAULT_URL
-        checked_url(base_url, DEFAULT_URL)
+        base_url = checked_url(self.address(endpoint), DEFAULT_URL)
         key = endpoint.api_key or env("ANTHROPIC_API_KEY") or None
         token = None if key else env("ANTHROPIC_AUTH_TOKEN") or None
         if key is None and token is None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
+from alloy.backends.http.bodies import with_ids
 from alloy.backends.http.transport import parse_json
 from alloy.errors import CommandError
 from alloy.messages import Echo, Reply, Request, ToolCall, ToolResult, ToolResults, Turn, User
@@ -68,7 +69,7 @@ class _Talk:
         """Add a turn of the model: as it was received, or rebuilt when it came from elsewhere."""
         if _is_own(reply.echo):
             self._open = [(call.id, call.id) for call in reply.calls]
-            content = self._kept(reply.echo.data)
+            content = self._kept(reply.echo.data, reply.calls)
         else:
             self._open = [(call.id, self._legal(call.id)) for call in reply.calls]
             content = [{"type": "text", "text": reply.text}] if reply.text.strip() else []
@@ -87,8 +88,8 @@ class _Talk:
         # With `is_error` the content may not be empty.
         return {**sent, "content": result.content or result.error or "failed", "is_error": True}
 
-    def _kept(self, turn: Mapping[str, Any]) -> list[dict[str, Any]]:
-        content: list[dict[str, Any]] = turn["content"]
+    def _kept(self, turn: Mapping[str, Any], calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+        content = with_ids(turn["content"], calls, kind="tool_use")
         # Signatures hold for the model that made them; names that are no Claude's tell nothing.
         foreign = _other_model(self.model, turn["model"])
         if not foreign and not any(map(_is_blank, content)):

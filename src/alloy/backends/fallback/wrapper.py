@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any
 
-from alloy.backends.base import Accumulator, Backend, CancelToken, Capabilities
+from alloy.backends.base import Accumulator, Backend, CancelToken, Capabilities, address_of
 from alloy.errors import AlloyError
 from alloy.messages import Endpoint, Reply, Request
 
@@ -22,6 +22,10 @@ class Wrapper:
     def capabilities(self, model: str) -> Capabilities:
         """What *model* can do by itself."""
         return self.inner.capabilities(model)
+
+    def address(self, endpoint: Endpoint) -> str | None:
+        """Where requests would go now."""
+        return address_of(self.inner, endpoint)
 
     def encode(self, request: Request) -> dict[str, Any]:
         """The body of a request."""

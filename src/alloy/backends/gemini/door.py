@@ -24,7 +24,8 @@ from alloy.backends.base import CancelToken, import_sdk
 from alloy.backends.gemini.errors import KEYS, NAME, explain, generation_error, response_error
 from alloy.backends.gemini.replies import parted
 from alloy.backends.http.clients import CLIENTS
-from alloy.backends.http.door import checked_key, checked_url, scrub
+from alloy.backends.http.door import checked_key, checked_url
+from alloy.backends.http.secrets import scrub
 from alloy.backends.http.transport import EventStream, bad_reply, cuttable, json_problem, parse_json
 from alloy.errors import AlloyError, ConfigurationError
 from alloy.messages import Endpoint
@@ -56,7 +57,6 @@ def _pool_classes() -> tuple[Any, Any]:
     library: Any = import_module(name)
     client, async_client = library.Client, library.AsyncClient
     usual = {
-        "follow_redirects": True,  # as the SDK's own
         "limits": library.Limits(max_connections=1000, max_keepalive_connections=100),
     }
 
@@ -253,6 +253,18 @@ class GeminiDoor:
     """The I/O of the backend."""
 
     name = NAME
+
+    def load(self) -> None:
+        """Import the SDK. Raises `ConfigurationError` with the install line when it is not there."""
+        gemini_sdk()
+
+    def address(self, endpoint: Endpoint) -> str:
+        """Where requests would go now; on Google Cloud by its own variables, as the SDK reads them."""
+        env = os.environ.get
+        if not _on_cloud():
+            return endpoint.base_url or env("GOOGLE_GEMINI_BASE_URL") or "developer"
+        place = f"cloud {env('GOOGLE_CLOUD_PROJECT')} {env('GOOGLE_CLOUD_LOCATION')}"
+        return endpoint.base_url or env("GOOGLE_VERTEX_BASE_URL") or place
 
     def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Any:
         """Send *body*; give back the parsed answer. Raises `BadReplyError` for one that is no JSON object."""

@@ -13,8 +13,14 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from alloy.backends.base import status_error
-from alloy.backends.http.door import scrub
-from alloy.backends.http.transport import bad_reply, parse_json, redacted, request_id, transport_error
+from alloy.backends.http.secrets import redacted, scrub
+from alloy.backends.http.transport import (
+    bad_reply,
+    parse_json,
+    redirect_error,
+    request_id,
+    transport_error,
+)
 from alloy.errors import (
     AlloyError,
     AuthenticationError,
@@ -30,6 +36,7 @@ from alloy.errors import (
 __all__ = ["KEYS", "NAME", "explain", "finish_error", "generation_error", "response_error"]
 
 NAME = "gemini"
+ADDRESS = "GOOGLE_GEMINI_BASE_URL"
 KEYS = "GOOGLE_API_KEY or GEMINI_API_KEY"
 SNIPPET = 500  # characters of an error's message that are shown
 
@@ -68,6 +75,8 @@ class _Said(NamedTuple):
 
 def response_error(response: Any, content: bytes) -> ProviderError:
     """The error for an HTTP answer whose status is not 200."""
+    if (elsewhere := redirect_error(NAME, response, ADDRESS)) is not None:
+        return elsewhere
     try:
         body = parse_json(content)
     except ValueError:
@@ -208,7 +217,7 @@ def explain(error: Exception) -> AlloyError | None:
     names = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("google.auth.")}
     found = next((said for name, said in _AUTH.items() if name in names), None)
     if found is None:
-        return transport_error(NAME, error)
+        return transport_error(NAME, error, ADDRESS)
     kind, meaning = found
     message = f"{meaning} ({_snippet(str(error))})"
     if issubclass(kind, ProviderError):

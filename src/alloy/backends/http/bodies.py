@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alloy.errors import BadReplyError
+from alloy.messages import ToolCall
 
-__all__ = ["SHAPE_ERRORS", "as_count", "as_text", "foreign_shape", "given", "merge"]
+__all__ = ["SHAPE_ERRORS", "as_count", "as_text", "foreign_shape", "given", "merge", "with_ids"]
 
 # --- writing a request ------------------------------------------------------------------------------
 
@@ -25,6 +26,22 @@ def merge(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
             value = merge(dict(old), value)
         body[key] = value
     return body
+
+
+def with_ids(
+    made: list[dict[str, Any]], calls: Sequence[ToolCall], key: str = "id", kind: str | None = None
+) -> list[dict[str, Any]]:
+    """The items *made* of an echo, with the ids of *calls* under *key*; only those of *kind* are calls.
+
+    The engine renames a call whose id another call has. Where it did not, *made* itself comes back.
+    """
+    places = [place for place, item in enumerate(made) if kind is None or item.get("type") == kind]
+    renamed = {
+        place: call.id for place, call in zip(places, calls, strict=False) if made[place].get(key) != call.id
+    }
+    if not renamed:
+        return made
+    return [{**item, key: renamed[place]} if place in renamed else item for place, item in enumerate(made)]
 
 
 # --- reading what came back -------------------------------------------------------------------------

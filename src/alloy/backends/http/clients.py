@@ -35,7 +35,7 @@ class Maker(Protocol):
     """
 
     def pool_class(self, *, is_async: bool) -> Any:
-        """The class of the SDK's HTTP clients; takes `verify` and `event_hooks`, as httpx's does."""
+        """The class of the SDK's HTTP clients; takes the options of httpx's."""
 
     def client(self, settings: Any, pool: Any, *, is_async: bool) -> Any:
         """An SDK client that sends through *pool* and retries nothing."""
@@ -53,7 +53,9 @@ class _Clients:
     def make(self, maker: Maker, settings: Hashable, tls: SSLContext) -> Any:
         if maker not in self.pools:
             hooks = {} if self.is_async else {"response": [attach_cut]}
-            self.pools[maker] = maker.pool_class(is_async=self.is_async)(verify=tls, event_hooks=hooks)
+            pool_class = maker.pool_class(is_async=self.is_async)
+            # A redirect would take the key and the prompt to whoever it names.
+            self.pools[maker] = pool_class(verify=tls, event_hooks=hooks, follow_redirects=False)
         while len(self.clients) >= CLIENTS_MAX:
             del self.clients[next(iter(self.clients))]  # closes nothing: the pool is not its own
         client = maker.client(settings, self.pools[maker], is_async=self.is_async)

@@ -13,9 +13,11 @@ from collections.abc import AsyncGenerator, Generator, Hashable, Mapping
 from contextlib import aclosing, closing
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from alloy.backends.base import CancelToken, import_sdk
 from alloy.backends.http.clients import CLIENTS, Maker
+from alloy.backends.http.secrets import scrub
 from alloy.backends.http.transport import (
     EventStream,
     bad_reply,
@@ -23,14 +25,13 @@ from alloy.backends.http.transport import (
     drain,
     drain_async,
     parse_json,
-    redacted,
     request_id,
     sendable,
 )
 from alloy.errors import ConfigurationError, ProviderError
 from alloy.messages import Endpoint
 
-__all__ = ["Door", "checked_key", "checked_url", "scrub"]
+__all__ = ["Door", "checked_key", "checked_url"]
 
 
 class Door(ABC):
@@ -65,6 +66,10 @@ class Door(ABC):
     def headers(self, body: Mapping[str, Any]) -> dict[str, str]:
         """Headers that *body* needs."""
         return {}
+
+    def load(self) -> None:
+        """Import the SDK. Raises `ConfigurationError` with the install line when it is not there."""
+        self._sdk()
 
     # --- the four calls -----------------------------------------------------------------------------
 
@@ -167,7 +172,7 @@ def _is_json(response: Any) -> bool:
     return bool(response.headers.get("content-type", "").startswith("application/json"))
 
 
-# --- settings and secrets -----------------------------------------------------------------------------
+# --- settings -----------------------------------------------------------------------------
 
 
 def checked_key(provider: str, key: str) -> str:
@@ -181,16 +186,17 @@ def checked_key(provider: str, key: str) -> str:
 
 
 def checked_url(url: str, example: str) -> str:
-    """*url* if it is an address. Raises `ConfigurationError`."""
+    """*url* if it is an address. Raises `ConfigurationError`, which does not show it, for passwords."""
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(f"`base_url` must start with http:// or https://, as in {example}")
+    try:
+        parts = urlsplit(url)
+        sound = bool(parts.hostname) and parts.port != 0 and url.isprintable() and " " not in url
+    except ValueError:  # brackets that do not pair, or a port that is none
+        sound = False
+    if not sound:
+        raise ConfigurationError(
+            f"`base_url` is no address: its host, its port or one of its characters is not allowed; write it "
+            f"as in {example}"
+        )
     return url
-
-
-def scrub(value: Any, request: Any) -> Any:
-    """JSON *value* without the key that *request* carried."""
-    if isinstance(value, str):
-        return redacted(value, request)
-    if isinstance(value, dict):
-        return {name: scrub(item, request) for name, item in value.items()}
-    return [scrub(item, request) for item in value] if isinstance(value, list) else value

@@ -30,8 +30,8 @@ _KEY = re.compile(r"\bsk-[\w*.…-]{4,}")  # whole, or with its middle masked, a
 
 def redacted(text: str, request: Any = None) -> str:
     """*text* without what looks like a key, and without the key that *request* carried."""
-    headers = {} if request is None else request.headers
-    return _without(text, [headers.get(name, "").removeprefix("Bearer ") for name in _KEY_HEADERS])
+    names = () if request is None else _KEY_HEADERS
+    return _without(text, [request.headers.get(name, "").removeprefix("Bearer ") for name in names])
 
 
 def scrub(value: Any, request: Any) -> Any:
@@ -44,9 +44,8 @@ def clean(error: BaseException, key: str | None) -> None:
     keys = [key or "", *(os.environ.get(name, "").strip() for name in _KEY_VARIABLES)]
     for each in _causes(error):
         each.args = tuple(_mapped(part, lambda text: _without(text, keys)) for part in each.args)
-        for name, value in list(vars(each).items()):
-            if isinstance(value, str | list | dict):
-                setattr(each, name, _mapped(value, lambda text: _without(text, keys)))
+        for name, value in each.__dict__.items():
+            each.__dict__[name] = _mapped(value, lambda text: _without(text, keys))
 
 
 def _without(text: str, keys: list[str]) -> str:
@@ -70,4 +69,5 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        error = error.__cause__
+        hidden = error.__context__ if error.__suppress_context__ else None  # debuggers show it nevertheless
+        error = error.__cause__ or hidden

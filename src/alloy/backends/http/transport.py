@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +15,10 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from ssl import SSLError
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from alloy.backends.base import CancelToken
+from alloy.backends.http.secrets import redacted
 from alloy.errors import (
     BadReplyError,
     ConfigurationError,
@@ -36,7 +37,7 @@ __all__ = [
     "drain_async",
     "json_problem",
     "parse_json",
-    "redacted",
+    "redirect_error",
     "request_id",
     "sendable",
     "transport_error",
@@ -44,7 +45,6 @@ __all__ = [
 
 SNIPPET = 200  # characters of a foreign body that a message shows
 DEEPEST = 200  # levels; what goes deeper holds itself
-KEY_MIN = 6  # shorter ones are placeholders, and words that messages need
 
 # --- cutting a blocked wait ------------------------------------------------------------------------
 
@@ -129,21 +129,6 @@ def _scalar_problem(value: Any, path: str) -> str | None:
     if value is None or isinstance(value, bool | int | float):
         return None
     return f"{path} is a {type(value).__name__}, which JSON cannot say"
-
-
-# --- secrets ------------------------------------------------------------------------------------------
-
-_KEY_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
-_KEY = re.compile(r"\bsk-[\w*.…-]{4,}")  # whole, or with its middle masked, as OpenAI's own 401 shows it
-
-
-def redacted(text: str, request: Any = None) -> str:
-    """*text* without what looks like a key, and without the key that *request* carried."""
-    for name in _KEY_HEADERS if request is not None else ():
-        key = request.headers.get(name, "").removeprefix("Bearer ")
-        if len(key) >= KEY_MIN:
-            text = text.replace(key, "[key]")
-    return _KEY.sub("[key]", text)
 
 
 # --- whole bodies and event streams ------------------------------------------------------------------
@@ -265,6 +250,9 @@ _TRANSPORT: dict[str, type[ProviderError] | type[ConfigurationError]] = {
     "StreamError": ProviderConnectionError,
 }
 
+_REDIRECTS = (300, 301, 302, 303, 307, 308)
+_UNREACHED = ("ConnectError", "ConnectTimeout")
+
 _ADVICE: dict[type[Exception], str] = {
     ConfigurationError: "the request cannot be sent; check `base_url` and the key",
     BadReplyError: "the answer's body cannot be decoded",
@@ -273,16 +261,54 @@ _ADVICE: dict[type[Exception], str] = {
 }
 
 
-def transport_error(provider: str, error: BaseException) -> ProviderError | ConfigurationError | None:
-    """*error* in Alloy's terms when an HTTP library raised it, recognised by its classes' names."""
+def transport_error(
+    provider: str, error: BaseException, variable: str = ""
+) -> ProviderError | ConfigurationError | None:
+    """*error* in Alloy's terms when an HTTP library raised it, recognised by its classes' names.
+
+    *variable* is the environment's name for `base_url`, to be checked where nobody was reached.
+    """
     kind = _transport_kind(error)
     if kind is None:
         return None
     cause = redacted(f"{type(error).__name__}: {error}".removesuffix(": "))
-    message = f"{_ADVICE[kind]} ({cause})"
+    advice = _ADVICE[kind]
+    if type(error).__name__ in _UNREACHED:
+        with suppress(RuntimeError):  # what an error without its request raises
+            request: Any = error.request  # type: ignore[attr-defined]
+            origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"  # without a password
+            advice = f"no connection to {origin}: check {_settings(variable)}"
+    message = f"{advice} ({cause})"
     if issubclass(kind, ProviderError):
         return kind(message, provider=provider)
     return kind(f"{provider}: {message}")
+
+
+def redirect_error(provider: str, response: Any, variable: str) -> ProviderError | None:
+    """The error for an answer that sends elsewhere, `None` for any other.
+
+    None is followed: it would give the key and the prompt to whoever is named, and a 302 to a `POST` ends in
+    a `GET`.
+    """
+    if response.status_code not in _REDIRECTS:
+        return None
+    try:
+        target = urlsplit(urljoin(str(response.request.url), response.headers.get("location", "")))
+        host = target.netloc.rpartition("@")[2]  # before it stand a name and a password
+        where = redacted(f"{target.scheme}://{host}{target.path}", response.request)[:SNIPPET]
+    except ValueError:
+        where = "what is no address"
+    return ProviderError(
+        f"the server redirects to {where}, where keys are not sent: set {_settings(variable)} to the address "
+        "that answers by itself",
+        provider=provider,
+        status=response.status_code,
+        request_id=request_id(response),
+    )
+
+
+def _settings(variable: str) -> str:
+    return f"`base_url` or {variable}" if variable else "`base_url`"
 
 
 def _transport_kind(error: BaseException) -> type[ProviderError] | type[ConfigurationError] | None:

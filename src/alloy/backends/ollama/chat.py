@@ -16,11 +16,12 @@ from typing import Any
 
 from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.fallback.prompted import shape
-from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge
+from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
 from alloy.backends.http.transport import parse_json
-from alloy.backends.ollama.door import OllamaDoor, address, read_settings
-from alloy.backends.ollama.errors import explained_chat, said_error
+from alloy.backends.ollama.door import OllamaDoor, address, find_host, read_settings
+from alloy.backends.ollama.errors import ADDRESS, explained_chat, said_error
 from alloy.backends.openai.chat import OpenAIChatBackend
+from alloy.backends.openai.errors import NO_KEY
 from alloy.errors import AlloyError, BadReplyError
 from alloy.messages import (
     Delta,
@@ -66,8 +67,6 @@ _THINK_LEVELS = ("gpt-oss",)
 _LEVELS = {"minimal": "low", "xhigh": "max"}  # other providers' words
 
 _FINISH: dict[Any, Finish] = {None: "stop", "stop": "stop", "length": "length"}
-
-NO_KEY = "ollama"  # OpenAI's SDK insists on a key; an Ollama server of one's own does not read it
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what every provider takes, for conversations that move on
 
@@ -148,8 +147,8 @@ def _said(turn: Turn) -> Sequence[dict[str, Any]]:
             images = [part.base64 for part in turn.parts if not isinstance(part, str)]
             said = {"role": "user", "content": turn.text}
             return ({**said, "images": images} if images else said,)
-        case Reply(echo=Echo(by="ollama", data=message)):
-            return (message,)
+        case Reply(calls=calls, echo=Echo(by="ollama", data=message)):
+            return ({**message, "tool_calls": with_ids(message["tool_calls"], calls)} if calls else message,)
         case Reply():
             return (_assistant(turn.text, turn.calls),)
         case ToolResults(results):
@@ -324,10 +323,15 @@ class OllamaChatBackend(OpenAIChatBackend):
 
     name = "ollama-chat"
     dialect = "ollama"
+    variable = ADDRESS
 
     def capabilities(self, model: str) -> Capabilities:
         """As `OllamaBackend.capabilities`: it is the same model, and `/v1` has no tool choice either."""
         return _capabilities(model)
+
+    def address(self, endpoint: Endpoint) -> str:
+        """Where requests would go now."""
+        return find_host(endpoint)[0]
 
     def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Any:
         """As `OpenAIChatBackend.send`, to the Ollama server."""

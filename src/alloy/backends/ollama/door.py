@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from functools import lru_cache
 from types import ModuleType
@@ -36,11 +36,12 @@ from alloy.backends.http.transport import (
     sendable,
     transport_error,
 )
-from alloy.backends.ollama.errors import error_text, not_running, response_error
+from alloy.backends.ollama.errors import ADDRESS, error_text, not_running, response_error
+from alloy.backends.ollama.once import Once
 from alloy.errors import AlloyError, ConfigurationError, UnsupportedError
 from alloy.messages import Endpoint
 
-__all__ = ["OllamaDoor", "Settings", "address", "read_settings"]
+__all__ = ["OllamaDoor", "Settings", "address", "find_host", "read_settings"]
 
 log = logging.getLogger("alloy")
 
@@ -70,13 +71,18 @@ def read_settings(endpoint: Endpoint) -> Settings:
 
     Raises `ConfigurationError` for a key that no header can carry.
     """
-    host, source = endpoint.base_url or "", "base_url"
-    if not host:
-        host, source = os.environ.get("OLLAMA_HOST", "").strip(), "OLLAMA_HOST"
-    if not host:
-        host, source = DEFAULT_HOST, "the default, as OLLAMA_HOST is not set"
+    host, source = find_host(endpoint)
     key = endpoint.api_key or os.environ.get("OLLAMA_API_KEY", "").strip()
     return Settings(host, checked_key("Ollama", key), source)
+
+
+def find_host(endpoint: Endpoint) -> tuple[str, str]:
+    """The address as it was given, and who gave it."""
+    if endpoint.base_url:
+        return endpoint.base_url, "base_url"
+    if host := os.environ.get("OLLAMA_HOST", "").strip():
+        return host, "OLLAMA_HOST"
+    return DEFAULT_HOST, "the default, as OLLAMA_HOST is not set"
 
 
 class Client(NamedTuple):
@@ -106,7 +112,7 @@ def _sdk() -> ModuleType:
     try:
         return import_sdk("ollama", extra="ollama")
     except (ValueError, httpx.InvalidURL) as error:  # it makes a client while it is imported
-        raise ConfigurationError(f"OLLAMA_HOST is no address ({error}): {_AN_ADDRESS}") from error
+        raise ConfigurationError(f"OLLAMA_HOST is no address: {_AN_ADDRESS}") from error
 
 
 @lru_cache(maxsize=CLIENTS_MAX)
@@ -127,7 +133,7 @@ def address(settings: Settings) -> tuple[str, dict[str, str]]:
         transport = httpx.MockTransport(catch)
         sdk.Client(settings.host, transport=transport, trust_env=False, headers=key).list()
     except (ValueError, httpx.InvalidURL) as error:
-        raise ConfigurationError(f"{settings.source} is no address ({error}): {_AN_ADDRESS}") from error
+        raise ConfigurationError(f"{settings.source} is no address: {_AN_ADDRESS}") from error
     headers = {name: value for name, value in caught[0].headers.items() if name != "host"}
     return str(caught[0].url).removesuffix("/api/tags"), headers
 
@@ -156,6 +162,15 @@ class OllamaDoor:
 
     def __init__(self) -> None:
         self._abilities: dict[tuple[str, str], frozenset[str] | None] = {}
+        self._once = Once()
+
+    def load(self) -> None:
+        """Import the SDK. Raises `ConfigurationError` with the install line when it is not there."""
+        _sdk()
+
+    def address(self, endpoint: Endpoint) -> str:
+        """Where requests would go now."""
+        return find_host(endpoint)[0]
 
     def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Any:
         """Send *body*; give back the parsed answer. Raises `BadReplyError` for one that is no JSON object.
@@ -220,17 +235,22 @@ class OllamaDoor:
 
     def explain(self, error: Exception) -> AlloyError | None:
         """*error* in Alloy's terms, or `None` when it does not come from the transport."""
-        return transport_error(self.name, error)
+        return transport_error(self.name, error, ADDRESS)
 
     def _post(self, client: Client, body: Mapping[str, Any], timeout: float | None) -> Any:
         """The response to *body*, unread."""
         wants = _wants(body)
-        if wants and (client.url, body["model"]) not in self._abilities:
-            answer = client.pool.send(_question(client, body, timeout), follow_redirects=True)
-            self._note(client, body, answer)
+        if wants:
+            known, place = self._asked(client, body)
+
+            def ask() -> None:
+                answer = client.pool.send(_question(client, body, timeout))
+                self._note(client, body, answer)
+
+            self._once.run(place, known, ask, timeout)
         request = client.request(CHAT, self._fitted(client, body, wants), timeout)
-        response = client.pool.send(request, stream=True, follow_redirects=True)
-        if response.is_error:
+        response = client.pool.send(request, stream=True)
+        if not response.is_success:
             try:
                 content = response.read()
             finally:
@@ -240,18 +260,28 @@ class OllamaDoor:
 
     async def _post_async(self, client: Client, body: Mapping[str, Any], timeout: float | None) -> Any:
         wants = _wants(body)
-        if wants and (client.url, body["model"]) not in self._abilities:
-            answer = await client.pool.send(_question(client, body, timeout), follow_redirects=True)
-            self._note(client, body, answer)
+        if wants:
+            known, place = self._asked(client, body)
+
+            async def ask() -> None:
+                answer = await client.pool.send(_question(client, body, timeout))
+                self._note(client, body, answer)
+
+            await self._once.run_async(place, known, ask, timeout)
         request = client.request(CHAT, self._fitted(client, body, wants), timeout)
-        response = await client.pool.send(request, stream=True, follow_redirects=True)
-        if response.is_error:
+        response = await client.pool.send(request, stream=True)
+        if not response.is_success:
             try:
                 content = await response.aread()
             finally:
                 await response.aclose()
             raise response_error(self.name, response, content, client.url)
         return response
+
+    def _asked(self, client: Client, body: Mapping[str, Any]) -> tuple[Callable[[], bool], Hashable]:
+        """Whether the server has told of the model by now, and where one call asks for all."""
+        model = client.url, body["model"]
+        return lambda: model in self._abilities, (client.pool, *model)
 
     def _note(self, client: Client, body: Mapping[str, Any], answer: Any) -> None:
         """Remember what `/api/show` said; `None` where there is no such thing, as on older servers."""

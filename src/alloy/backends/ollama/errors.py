@@ -6,11 +6,13 @@ import re
 from typing import Any
 
 from alloy.backends.base import status_error
-from alloy.backends.http.transport import parse_json, redacted
+from alloy.backends.http.secrets import redacted
+from alloy.backends.http.transport import parse_json, redirect_error
 from alloy.errors import ProviderConnectionError, ProviderError, UnsupportedError
 
-__all__ = ["error_text", "explained_chat", "not_running", "response_error", "said_error"]
+__all__ = ["ADDRESS", "error_text", "explained_chat", "not_running", "response_error", "said_error"]
 
+ADDRESS = "OLLAMA_HOST"
 SNIPPET = 500  # characters of a server's message that ours shows
 
 # The server's own words, which have no codes. The model's name before them may carry host and tag, so
@@ -30,7 +32,9 @@ _ADVICE = {
 
 
 def response_error(provider: str, response: Any, content: bytes, url: str) -> ProviderError:
-    """The error for an HTTP answer with an error status, *content* being its whole body."""
+    """The error for an HTTP answer whose status is not a good one, *content* being its whole body."""
+    if (elsewhere := redirect_error(provider, response, ADDRESS)) is not None:
+        return elsewhere
     message = error_text(content, response.request) or "an empty answer"
     if response.status_code == 404 and not _NO_MODEL.search(message):
         message += (

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from alloy.backends.base import Capabilities
-from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge
+from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
 from alloy.backends.openai.door import NO_SAMPLING, SAMPLING, OpenAIDoor, file_name, tool_choice
 from alloy.backends.openai.errors import generation_error
 from alloy.errors import BadReplyError, ConfigurationError
@@ -128,8 +128,8 @@ def _sent(message: Turn) -> Iterable[dict[str, Any]]:
             return ({"role": "user", "content": text},)
         case User():
             return ({"role": "user", "content": [_part(part) for part in message.parts]},)
-        case Reply(echo=Echo(by="openai-chat", data=turn)):
-            return (turn,)
+        case Reply(calls=calls, echo=Echo(by="openai-chat", data=turn)):
+            return ({**turn, "tool_calls": with_ids(turn["tool_calls"], calls)} if calls else turn,)
         case Reply():
             return (_turn(message.text, [_rebuilt(call) for call in message.calls]),)
         case ToolResults(results):

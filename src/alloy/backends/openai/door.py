@@ -62,7 +62,7 @@ def read_settings(endpoint: Endpoint, *, keyless: bool) -> Settings:
     key, and for a key or an address that no request can carry.
     """
     env = os.environ.get
-    base_url = checked_url(endpoint.base_url or env("OPENAI_BASE_URL") or DEFAULT_URL, "https://host/v1")
+    base_url = checked_url(_base_url(endpoint), "https://host/v1")
     key = endpoint.api_key or env("OPENAI_API_KEY")
     if not key and keyless and base_url != DEFAULT_URL:
         key = NO_KEY
@@ -75,6 +75,10 @@ def read_settings(endpoint: Endpoint, *, keyless: bool) -> Settings:
     return Settings(
         checked_key("OpenAI", key), base_url, env("OPENAI_ORG_ID"), env("OPENAI_PROJECT_ID"), headers
     )
+
+
+def _base_url(endpoint: Endpoint) -> str:
+    return endpoint.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL
 
 
 def tool_choice(request: Request, named: Callable[[str], Any]) -> Any:
@@ -103,7 +107,12 @@ class OpenAIDoor(Door):
     module = "openai"
     maker = _Maker()
     keyless = False  # whether a server of one's own may go without a key
+    variable = "OPENAI_BASE_URL"  # the environment's name for `base_url`
     other_route = ""  # what to do when a server has nothing at the path
+
+    def address(self, endpoint: Endpoint) -> str:
+        """Where requests would go now."""
+        return _base_url(endpoint)
 
     def settings(self, endpoint: Endpoint) -> Settings:
         """What *endpoint* says, else what the environment says now. Raises `ConfigurationError`."""
@@ -115,4 +124,4 @@ class OpenAIDoor(Door):
 
     def explain(self, error: Exception) -> AlloyError | None:
         """*error* in Alloy's terms, or `None` when it comes from neither the SDK nor its transport."""
-        return explain(self.name, error, other_route=self.other_route)
+        return explain(self.name, error, variable=self.variable, other_route=self.other_route)

@@ -6,8 +6,8 @@ import re
 from typing import Any, NamedTuple
 
 from alloy.backends.base import import_sdk, status_error
-from alloy.backends.http.door import scrub
-from alloy.backends.http.transport import redacted, transport_error
+from alloy.backends.http.secrets import redacted, scrub
+from alloy.backends.http.transport import redirect_error, transport_error
 from alloy.errors import (
     AlloyError,
     ConfigurationError,
@@ -95,20 +95,22 @@ def generation_error(provider: str, error: Any, *, request_id: str | None = None
     )
 
 
-def explain(provider: str, error: Exception, *, other_route: str) -> AlloyError | None:
+def explain(provider: str, error: Exception, *, variable: str, other_route: str) -> AlloyError | None:
     """An exception of the SDK or its transport in Alloy's terms, `None` for any other.
 
-    *other_route* says what to do about a server of one's own that does not know the path.
+    *variable* is the environment's name for `base_url`; *other_route* says what to do about a server of
+    one's own that does not know the path.
     """
     sdk = import_sdk("openai", extra="openai")
     if not isinstance(error, sdk.OpenAIError):
-        return transport_error(provider, error)
+        return transport_error(provider, error, variable)
     _scrub(error)
     if isinstance(error, sdk.APIStatusError):
-        return _explain_status(provider, error, other_route)
+        elsewhere = redirect_error(provider, error.response, variable)
+        return elsewhere or _explain_status(provider, error, other_route)
     if isinstance(error, sdk.APIConnectionError):
         cause = error.__cause__
-        found = transport_error(provider, cause) if cause is not None else None
+        found = transport_error(provider, cause, variable) if cause is not None else None
         if found is None and isinstance(error, sdk.APITimeoutError):
             return ProviderTimeoutError("no answer in time; a longer `timeout` may help", provider=provider)
         return found or ProviderConnectionError(f"no connection ({cause or error})", provider=provider)

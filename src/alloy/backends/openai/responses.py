@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from alloy.backends.base import Capabilities
-from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge
+from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
 from alloy.backends.openai.door import NO_SAMPLING, SAMPLING, OpenAIDoor, file_name, tool_choice
 from alloy.backends.openai.errors import generation_error
 from alloy.errors import BadReplyError
@@ -113,8 +113,9 @@ def _input(messages: Iterable[Turn]) -> list[Any]:
                 items.append({"role": "user", "content": text})
             case User():
                 items.append({"role": "user", "content": [_part(part) for part in message.parts]})
-            case Reply(echo=Echo(by="openai", data=received)):
-                items += received  # by reference: a long history costs no copies
+            case Reply(calls=calls, echo=Echo(by="openai", data=received)):
+                # By reference: a long history costs no copies.
+                items += with_ids(received, calls, "call_id", "function_call")
             case Reply():
                 items += _rebuilt(message)
             case ToolResults(results):
