@@ -69,11 +69,12 @@ SNIPPET = 200  # characters of the model's text that a message shows
 class AlloyError(Exception):
     """The root of every error that Alloy raises.
 
-    *usage* and *transcript* hold what a failed call had spent and said when it got as far as the
-    model; both are `None` before that.
+    *usage*, *transcript* and *attempts* hold what a failed call had spent and said, and how often it
+    had asked, when it got as far as the model; all are `None` before that.
     """
 
     usage: Usage | None = None
+    attempts: int | None = None
     transcript: tuple[Message, ...] | None = None
 
     def __reduce__(self) -> tuple[Callable[..., AlloyError], tuple[Any, ...]]:

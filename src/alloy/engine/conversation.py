@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from alloy.engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
-from alloy.engine.script import CallModel, RunTools, Script, Sleep, Tell
+from alloy.engine.script import CallModel, RunTools, Script, Sleep, Tell, parse_values
 from alloy.errors import (
     AlloyError,
     AnswerError,
@@ -26,6 +27,7 @@ from alloy.errors import (
 from alloy.events import Notice, Reask, Retry, ToolFinished, ToolStarted, UsageReport
 from alloy.messages import OutputSchema, Reply, Request, ToolResult, ToolResults, Turn, Usage, User
 from alloy.result import Result
+from alloy.typed.hooks import resolving
 
 __all__ = ["Question", "converse"]
 
@@ -122,7 +124,7 @@ def converse(question: Question[T]) -> Script[Result[T]]:
     try:
         result = yield from _converse(question, log)
     except AlloyError as error:
-        error.usage, error.transcript = log.usage, tuple(log.messages)
+        error.usage, error.transcript, error.attempts = log.usage, tuple(log.messages), log.attempts
         raise
     question.keep(result.transcript)
     return result
@@ -141,7 +143,7 @@ def _converse(question: Question[T], log: _Log) -> Script[Result[T]]:
             continue
         text, log.paused = log.paused + reply.text, ""
         try:
-            return log.result(question, _answer(question, text), text)
+            return log.result(question, (yield from _answer(question, text)), text)
         except EmptyAnswerError:
             if not finalize:
                 raise
@@ -260,10 +262,10 @@ def _check_finish(question: Question[T], reply: Reply) -> None:
         raise kind(question.expected, (problem + why,), reply.text)
 
 
-def _answer(question: Question[T], text: str) -> T:
+def _answer(question: Question[T], text: str) -> Script[T]:
     if not text.strip() and not question.optional:
         raise EmptyAnswerError(question.expected, ("the model gave no answer",))
-    value = question.read(text)
+    value = yield from resolving(partial(question.read, text), parse_values)
     problem = question.check(value)
     if problem is not None:
         raise PostconditionError(question.expected, (problem,), text)

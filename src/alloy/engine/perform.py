@@ -13,10 +13,11 @@ from alloy.backends.base import Backend, CancelToken
 from alloy.backends.fallback.choose import codec_for
 from alloy.engine.clock import Clock
 from alloy.engine.job import Job
-from alloy.engine.script import CallModel, Effect, RunTools, Sleep, Tell
+from alloy.engine.script import CallModel, Effect, ParseValues, RunTools, Sleep, Tell
 from alloy.engine.text import Said, mended
 from alloy.errors import AlloyError, ProviderError, ProviderTimeoutError
 from alloy.messages import Delta, Endpoint, Reply, Request, ToolCall, ToolResult
+from alloy.typed.hooks import gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,10 @@ class SyncIO:
             case Sleep(seconds):
                 self.clock.check(seconds)
                 return time.sleep(seconds)
+            case ParseValues(calls):
+                from alloy.engine import portal
+
+                return portal.run(gathered(calls), self.clock)
             case Tell():
                 return None
         raise TypeError(f"no driver performs {effect!r}")

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypeVar
 
 from alloy.backends.fallback.choose import codec_for
 from alloy.engine.clock import Clock
 from alloy.engine.job import Job
 from alloy.engine.perform import explained, is_loaded, limited, load_backend
-from alloy.engine.script import CallModel, Effect, RunTools, Sleep, Tell
+from alloy.engine.script import CallModel, Effect, ParseValues, RunTools, Sleep, Tell
 from alloy.engine.text import Said, mended
 from alloy.messages import Delta, Reply, Request, ToolCall, ToolResult
+from alloy.typed.hooks import gathered
 
 __all__ = ["AsyncIO"]
+
+T = TypeVar("T")
 
 _OVER = object()  # no event, but the end of them
 
@@ -39,6 +42,8 @@ class AsyncIO:
             case Sleep(seconds):
                 self.clock.check(seconds)
                 return await asyncio.sleep(seconds)
+            case ParseValues(calls):
+                return await self._in_time(gathered(calls))
             case Tell():
                 return None
         raise TypeError(f"no driver performs {effect!r}")
@@ -98,19 +103,24 @@ class AsyncIO:
         pool = ThreadPoolExecutor(self.job.parallel_tools_max, "alloy-tool")
         gate = asyncio.Semaphore(self.job.parallel_tools_max)
         runs = [asyncio.create_task(self._run_tool(call, gate, pool)) for call in calls]
-        scope = asyncio.timeout(self.clock.left())
         try:
-            async with scope:
-                return await asyncio.gather(*runs)
-        except TimeoutError:
-            if scope.expired():
-                raise self.clock.late() from None
-            raise
+            return await self._in_time(asyncio.gather(*runs))
         finally:
             for run in runs:
                 run.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
             pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_time(self, work: Awaitable[T]) -> T:
+        """What *work* gives. Raises `DeadlineError` when that is not in time."""
+        scope = asyncio.timeout(self.clock.left())
+        try:
+            async with scope:
+                return await work
+        except TimeoutError:
+            if scope.expired():
+                raise self.clock.late() from None
+            raise
 
     async def _run_tool(
         self, call: ToolCall, gate: asyncio.Semaphore, pool: ThreadPoolExecutor

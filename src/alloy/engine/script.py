@@ -7,14 +7,25 @@ it is being closed.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from alloy.events import Notice
 from alloy.messages import Reply, Request, ToolCall, ToolResult
+from alloy.typed.hooks import Call, Outcome
 
-__all__ = ["CallModel", "Effect", "RunTools", "Script", "Sleep", "Talk", "Tell"]
+__all__ = [
+    "CallModel",
+    "Effect",
+    "ParseValues",
+    "RunTools",
+    "Script",
+    "Sleep",
+    "Talk",
+    "Tell",
+    "parse_values",
+]
 
 T = TypeVar("T")
 
@@ -44,6 +55,13 @@ class RunTools(Effect[list[ToolResult]]):
 
 
 @dataclass(frozen=True, slots=True)
+class ParseValues(Effect[Sequence[Outcome]]):
+    """Await what async parsers make of parts of an answer; the outcomes stand in the order of the calls."""
+
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep(Effect[None]):
     """Wait. Fails with a `DeadlineError` when the call's time would be up by then."""
 
@@ -58,6 +76,11 @@ class Tell(Effect[None]):
 
 
 Script = Generator[Effect[Any], Any, T]
+
+
+def parse_values(calls: Sequence[Call]) -> Script[Sequence[Outcome]]:
+    """`ParseValues` as a script, for `alloy.typed.hooks.resolving`."""
+    return (yield from ParseValues(tuple(calls)))
 
 
 class Talk(Generic[T]):

@@ -9,12 +9,15 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Collection, Iterable
+from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
+from alloy.engine.script import parse_values
 from alloy.errors import ToolError
 from alloy.messages import ToolCall, ToolResult, ToolSchema
 from alloy.typed.dialects import Wire, to_wire
+from alloy.typed.hooks import gathered, resolving
 from alloy.typed.parse import dump
 from alloy.typed.signature import ArgumentsError, Signature
 
@@ -86,7 +89,7 @@ class Toolbox:
 
         step = _Step(self, call)
         try:
-            return step.succeeded(await step.begin())
+            return step.succeeded(await step.begin_async())
         except Exception as error:  # noqa: BLE001 - as above
             return step.failed(error)
         except asyncio.CancelledError as error:
@@ -126,10 +129,22 @@ class _Step:
         self.began = perf_counter()
 
     def begin(self) -> Any:
-        """Call the tool: its value, or what to await for it."""
+        """Call the tool."""
         tool, wire = self.box.find(self.call)
         self.arguments = tool.signature.read(self.call.arguments, wire)
         return tool(**self.arguments)
+
+    async def begin_async(self) -> Any:
+        """Call an async tool and await it, and the async parsers of its arguments."""
+        tool, wire = self.box.find(self.call)
+        reading = resolving(partial(tool.signature.read, self.call.arguments, wire), parse_values)
+        outcomes = None
+        try:
+            while True:
+                outcomes = await gathered(reading.send(outcomes).calls)
+        except StopIteration as done:
+            self.arguments = done.value
+        return await tool(**self.arguments)
 
     def succeeded(self, value: Any) -> ToolResult:
         return self._result(dump(value), value, None)
