@@ -121,7 +121,7 @@ def test_a_turn_sent_back_as_it_came_has_the_new_ids(
 
 
 def test_gemini_pairs_by_place_what_has_a_new_id() -> None:
-    """Its turns go back untouched, and a result without an id belongs to the call at its place."""
+    """Its turns go back untouched, and a result has the id that Gemini itself gave the call at its place."""
     backend = GeminiBackend()
     talk = _run([backend.decode(_gemini(["one"])), backend.decode(_gemini(["one"]))])
     contents = backend.encode(Request("m", tuple(talk), tools=(TOOL,)))["contents"]
@@ -135,7 +135,7 @@ def test_gemini_pairs_by_place_what_has_a_new_id() -> None:
         for part in turn["parts"]
         if "functionResponse" in part
     ]
-    assert (calls, responses) == (["one", "one"], ["one", None])
+    assert (calls, responses) == (["one", "one"], ["one", "one"])
 
 
 def test_ids_that_are_unique_stay() -> None:

@@ -194,17 +194,17 @@ UNSIGNED = "skip_thought_signature_validator"
 def _contents(request: Request, can: GeminiCapabilities) -> Iterator[dict[str, Any]]:
     if request.system is not None and not can.system:
         yield _user([{"text": request.system}])
-    unknown: list[str] = []
+    given: dict[str, str | None] = {}
     for turn in request.messages:
         match turn:
             case User():
                 yield _user([_part(part) for part in turn.parts])
             case Reply():
-                parts, unknown = _said(turn)
+                parts, given = _said(turn)
                 if parts:  # Gemini refuses a turn without parts
                     yield {"role": "model", "parts": _signed(parts) if can.signed else parts}
             case ToolResults(results):
-                yield _user([_response(result, unknown) for result in results])
+                yield _user([_response(result, given) for result in results])
 
 
 def _user(parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -228,15 +228,14 @@ def _media_type(url: str) -> str | None:
     return guess_type(url.partition("?")[0])[0]
 
 
-def _said(reply: Reply) -> tuple[list[dict[str, Any]], list[str]]:
-    """The parts of a model's turn, and which of its call ids Gemini does not know of."""
+def _said(reply: Reply) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
+    """The parts of a model's turn, and by call id the one that Gemini gave that call, if any."""
     if reply.echo is not None and reply.echo.by == NAME:
         parts = reply.echo.data  # by reference: a long history costs no copies
         made = [part["functionCall"] for part in parts if part.get("functionCall")]
-        unknown = [call.id for call, its in zip(reply.calls, made, strict=False) if its.get("id") != call.id]
-        return parts, unknown
+        return parts, {call.id: its.get("id") for call, its in zip(reply.calls, made, strict=False)}
     text = [{"text": reply.text}] if reply.text else []
-    return text + [{"functionCall": _rebuilt(call)} for call in reply.calls], []
+    return text + [{"functionCall": _rebuilt(call)} for call in reply.calls], {}
 
 
 def _rebuilt(call: ToolCall) -> dict[str, Any]:
@@ -257,11 +256,11 @@ def _signed(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*parts[:first], {**parts[first], "thoughtSignature": UNSIGNED}, *parts[first + 1 :]]
 
 
-def _response(result: ToolResult, unknown: list[str]) -> dict[str, Any]:
+def _response(result: ToolResult, given: Mapping[str, str | None]) -> dict[str, Any]:
     """A result under Gemini's convention: `output` or `error`; an object without these speaks for itself."""
     said: dict[str, Any] = {"name": result.name, "response": _outcome(result)}
-    if result.call.id and result.call.id not in unknown:
-        said["id"] = result.call.id
+    if call_id := given.get(result.call.id, result.call.id):
+        said["id"] = call_id
     return {"functionResponse": said}
 
 
