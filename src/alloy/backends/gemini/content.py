@@ -233,7 +233,11 @@ def _said(reply: Reply) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
     if reply.echo is not None and reply.echo.by == NAME:
         parts = reply.echo.data  # by reference: a long history costs no copies
         made = [part["functionCall"] for part in parts if part.get("functionCall")]
-        return parts, {call.id: its.get("id") for call, its in zip(reply.calls, made, strict=False)}
+        given: dict[str, str | None] = {}
+        for call, its in zip(reply.calls, made, strict=False):
+            # An id that stands twice in a turn tells nothing: the second call is answered by its place.
+            given[call.id] = None if its.get("id") in given.values() else its.get("id")
+        return parts, given
     text = [{"text": reply.text}] if reply.text else []
     return text + [{"functionCall": _rebuilt(call)} for call in reply.calls], {}
 
