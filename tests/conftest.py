@@ -6,7 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from wire import WireServer
+
+# Timing is never asserted. In CI hypothesis takes a profile of its own, which repeats.
+settings.register_profile("dev", deadline=None)
+if not os.environ.get("CI"):
+    settings.load_profile("dev")
 
 FOREIGN = ("ALLOY_", "OPENAI_", "AZURE_OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_")
 
