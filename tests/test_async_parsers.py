@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
-from alloy import DeadlineError, ParseError, ask, register_parser, tool
+from alloy import Config, DeadlineError, ParseError, ask, register_parser, tool
 from alloy.engine import portal
+from alloy.engine.job import prepare
+from alloy.engine.perform_async import AsyncIO
+from alloy.engine.script import ParseValues
+from alloy.messages import User
 from alloy.testing import call, replies
 
 
@@ -108,3 +113,15 @@ def test_arguments_of_tools_are_awaited_too(way: Any):
         first, second, third = way(tools=[sync_tool, async_tool]).tool_calls
     assert (first.value, second.value) == ("EUR", "USD")
     assert "three letters" in third.content
+
+
+def test_a_parser_that_comes_too_late_is_not_begun():
+    """No coroutine is made that nobody would await: warnings are errors here."""
+    settings = Config(backend="fake", deadline=1e-9)
+    job = prepare((User("go"),), output=Rate, settings=settings)
+
+    async def late() -> None:
+        await AsyncIO(job).perform(ParseValues((partial(look_up, "EUR"),)))
+
+    with pytest.raises(DeadlineError):
+        asyncio.run(late())

@@ -35,7 +35,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alloy.messages import Message, Usage
+    from alloy.messages import Turn, Usage
 
 __all__ = [
     "AlloyError",
@@ -75,7 +75,7 @@ class AlloyError(Exception):
 
     usage: Usage | None = None
     attempts: int | None = None
-    transcript: tuple[Message, ...] | None = None
+    transcript: tuple[Turn, ...] | None = None
 
     def __reduce__(self) -> tuple[Callable[..., AlloyError], tuple[Any, ...]]:
         state = self.__dict__

@@ -18,7 +18,6 @@ __all__ = [
     "Echo",
     "Endpoint",
     "Finish",
-    "Message",
     "OutputMode",
     "OutputSchema",
     "ReasoningDelta",
@@ -158,7 +157,6 @@ class ToolResults:
 
 
 Turn = User | Reply | ToolResults
-Message = Turn
 
 
 @dataclass(frozen=True, slots=True)

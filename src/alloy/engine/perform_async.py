@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from contextvars import copy_context
@@ -43,7 +43,7 @@ class AsyncIO:
                 self.clock.check(seconds)
                 return await asyncio.sleep(seconds)
             case ParseValues(calls):
-                return await self._in_time(gathered(calls))
+                return await self._in_time(lambda: gathered(calls))
             case Tell():
                 return None
         raise TypeError(f"no driver performs {effect!r}")
@@ -104,19 +104,19 @@ class AsyncIO:
         gate = asyncio.Semaphore(self.job.parallel_tools_max)
         runs = [asyncio.create_task(self._run_tool(call, gate, pool)) for call in calls]
         try:
-            return await self._in_time(asyncio.gather(*runs))
+            return await self._in_time(lambda: asyncio.gather(*runs))
         finally:
             for run in runs:
                 run.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
             pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _in_time(self, work: Awaitable[T]) -> T:
-        """What *work* gives. Raises `DeadlineError` when that is not in time."""
+    async def _in_time(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What *work* gives. Raises `DeadlineError` when that is not in time, or when it is late already."""
         scope = asyncio.timeout(self.clock.left())
         try:
             async with scope:
-                return await work
+                return await work()
         except TimeoutError:
             if scope.expired():
                 raise self.clock.late() from None

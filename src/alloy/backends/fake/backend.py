@@ -40,7 +40,6 @@ from alloy.errors import (
 from alloy.messages import (
     Delta,
     Endpoint,
-    Message,
     OutputSchema,
     ReasoningDelta,
     Reply,
@@ -50,6 +49,7 @@ from alloy.messages import (
     ToolCallDelta,
     ToolResults,
     ToolSchema,
+    Turn,
     Usage,
     User,
 )
@@ -158,7 +158,7 @@ class FakeBackend:
 # --- the request's way out ------------------------------------------------------------------------
 
 
-def _message(message: Message) -> list[dict[str, Any]]:
+def _message(message: Turn) -> list[dict[str, Any]]:
     match message:
         case User(str() as text):
             return [{"role": "user", "content": text}]

@@ -26,7 +26,14 @@ from alloy.backends.gemini.replies import parted
 from alloy.backends.http.clients import CLIENTS
 from alloy.backends.http.door import checked_key, checked_url
 from alloy.backends.http.secrets import scrub
-from alloy.backends.http.transport import EventStream, bad_reply, cuttable, json_problem, parse_json
+from alloy.backends.http.transport import (
+    EventStream,
+    bad_reply,
+    cuttable,
+    is_json,
+    json_problem,
+    parse_json,
+)
 from alloy.errors import AlloyError, ConfigurationError
 from alloy.messages import Endpoint
 
@@ -281,7 +288,7 @@ class GeminiDoor:
     ) -> Generator[Any, None, None]:
         """Send *body* as a streamed request and yield its chunks. Closing it closes the connection."""
         with closing(_post(body, endpoint, cancel, streamed=True)) as response:
-            if _is_json(response):
+            if is_json(response):
                 _whole(response, response.read(), streamed=True)
             events = EventStream(NAME, response)
             for piece in response.iter_bytes():
@@ -292,7 +299,7 @@ class GeminiDoor:
     async def open_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> AsyncGenerator[Any, None]:
         """As `open`."""
         async with aclosing(await _post_async(body, endpoint, streamed=True)) as response:
-            if _is_json(response):
+            if is_json(response):
                 _whole(response, await response.aread(), streamed=True)
             events = EventStream(NAME, response)
             async with aclosing(response.aiter_bytes()) as pieces:
@@ -373,7 +380,3 @@ def _finish(events: EventStream) -> None:
         if isinstance(said, dict) and said.get("error"):
             raise generation_error(said["error"])
     events.finish()
-
-
-def _is_json(response: Any) -> bool:
-    return bool(response.headers.get("content-type", "").startswith("application/json"))

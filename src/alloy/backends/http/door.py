@@ -24,6 +24,7 @@ from alloy.backends.http.transport import (
     cuttable,
     drain,
     drain_async,
+    is_json,
     parse_json,
     request_id,
     sendable,
@@ -90,7 +91,7 @@ class Door(ABC):
         with closing(self._post(self._streamed(body), endpoint, cancel)) as stream:
             response = stream.response
             events = EventStream(self.name, response)
-            if _is_json(response):
+            if is_json(response):
                 self._whole(response, response.read(), streamed=True)
             chunks = response.iter_bytes()
             for chunk in chunks:
@@ -106,7 +107,7 @@ class Door(ABC):
         async with await self._post_async(self._streamed(body), endpoint) as stream:
             response = stream.response
             events = EventStream(self.name, response)
-            if _is_json(response):
+            if is_json(response):
                 self._whole(response, await response.aread(), streamed=True)
             async with aclosing(response.aiter_bytes()) as chunks:
                 async for chunk in chunks:
@@ -166,10 +167,6 @@ class Door(ABC):
         if streamed:
             raise bad_reply(self.name, "the answer is whole, not a stream as asked", response, content)
         return raw
-
-
-def _is_json(response: Any) -> bool:
-    return bool(response.headers.get("content-type", "").startswith("application/json"))
 
 
 # --- settings -----------------------------------------------------------------------------

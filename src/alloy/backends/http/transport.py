@@ -35,6 +35,7 @@ __all__ = [
     "cuttable",
     "drain",
     "drain_async",
+    "is_json",
     "json_problem",
     "parse_json",
     "redirect_error",
@@ -132,6 +133,11 @@ def _scalar_problem(value: Any, path: str) -> str | None:
 
 
 # --- whole bodies and event streams ------------------------------------------------------------------
+
+
+def is_json(response: Any) -> bool:
+    """Whether *response* says that its body is one JSON value, and so no event stream."""
+    return bool(response.headers.get("content-type", "").startswith("application/json"))
 
 
 def bad_reply(provider: str, what: str, response: Any, content: bytes) -> BadReplyError:
