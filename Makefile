@@ -43,7 +43,7 @@ generate: $(VENV)/.dev  ## rewrite what is generated: tables in docs, outputs in
 
 old-sdk: $(OLD)/.ready  ## the providers' tests, with the SDKs' previous versions
 	$(OLD)/bin/python -m pytest -q -n 2 -m "not local_model" -p no:cacheprovider \
-	  tests/test_openai*.py tests/test_anthropic*.py tests/test_gemini*.py tests/test_ollama*.py
+	  tests/backends/openai tests/backends/anthropic tests/backends/gemini tests/backends/ollama
 
 suite: $(VENV)/.dev  ## all tests, with branch coverage
 	$(PY) -m pytest -q -n 2 --ignore=tests/integration --ignore=tests/suite --cov --cov-report= --cov-fail-under=0

@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from alloy.typed.notation import notation
-from alloy.typed.schema import compile_type, type_name
+from alloy._typed.schemas.notation import notation
+from alloy._typed.types.compile import compile_type, type_name
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 

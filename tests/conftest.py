@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from wire import WireServer
+from kit.wire import WireServer
 
 # Timing is never asserted. In CI hypothesis takes a profile of its own, which repeats.
 settings.register_profile("dev", deadline=None)

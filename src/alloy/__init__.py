@@ -16,7 +16,7 @@ __version__ = "0.2.0"
 _HOMES = {
     "alloy.asking": ("ask",),
     "alloy.backends.base": ("register_backend",),
-    "alloy.chat": ("Conversation",),
+    "alloy.conversations": ("Conversation",),
     "alloy.commands": ("AsyncCommand", "Command", "command"),
     "alloy.config": ("Config", "configure", "use_config"),
     "alloy.contracts": ("ensure", "require"),
@@ -47,11 +47,11 @@ _HOMES = {
     ),
     "alloy.messages": ("ToolCall", "ToolResult", "Usage"),
     "alloy.parts": ("Document", "Image", "Message", "Prompt"),
-    "alloy.reading": ("Parsed", "parse"),
+    "alloy.parsing": ("Parsed", "parse"),
     "alloy.result": ("Result",),
     "alloy.streams": ("AsyncStream", "Stream"),
     "alloy.tools": ("Tool", "tool"),
-    "alloy.typed.hooks": ("register_parser",),
+    "alloy._typed.types.parsers": ("register_parser",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

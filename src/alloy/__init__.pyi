@@ -1,11 +1,12 @@
 """The public face as type checkers and editors see it; the runtime face is lazy and has the same names."""
 
+from alloy._typed.types.parsers import register_parser
 from alloy.asking import ask
 from alloy.backends.base import register_backend
-from alloy.chat import Conversation
 from alloy.commands import AsyncCommand, Command, command
 from alloy.config import Config, configure, use_config
 from alloy.contracts import ensure, require
+from alloy.conversations import Conversation
 from alloy.errors import (
     AlloyError,
     AnswerError,
@@ -32,12 +33,11 @@ from alloy.errors import (
     UnsupportedError,
 )
 from alloy.messages import ToolCall, ToolResult, Usage
+from alloy.parsing import Parsed, parse
 from alloy.parts import Document, Image, Message, Prompt
-from alloy.reading import Parsed, parse
 from alloy.result import Result
 from alloy.streams import AsyncStream, Stream
 from alloy.tools import Tool, tool
-from alloy.typed.hooks import register_parser
 
 __version__: str
 

@@ -15,7 +15,7 @@ from alloy.streams import AsyncStream, Stream
 if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
 
-    from alloy.engine.job import Job
+    from alloy._engine.prepare import Job
     from alloy.options import AskOptions
     from alloy.parts import Prompt
 
@@ -52,7 +52,7 @@ class Ask:
     def run(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Result[str]: ...
     def run(self, prompt: Prompt, **options: Any) -> Result[Any]:
         """Ask, and give the value with all that the call did."""
-        from alloy.engine.drivers import run
+        from alloy._engine.runtime.drivers import run
 
         return run(_job(prompt, options))
 
@@ -72,7 +72,7 @@ class Ask:
     async def run_async(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Result[str]: ...
     async def run_async(self, prompt: Prompt, **options: Any) -> Result[Any]:
         """As `run`, in the running event loop."""
-        from alloy.engine.drivers import run_async
+        from alloy._engine.runtime.drivers import run_async
 
         return await run_async(_job(prompt, options))
 
@@ -98,7 +98,7 @@ class Ask:
         self, prompt: Prompt, *, output: TypeForm[Any] = str, **options: Unpack[AskOptions]
     ) -> dict[str, Any]:
         """The body of the first request, exactly as the provider would get it; nothing is sent."""
-        from alloy.engine.perform import first_body
+        from alloy._engine.runtime.sync_io import first_body
 
         return first_body(_job(prompt, {"output": output, **options}))
 
@@ -115,7 +115,7 @@ OPTIONS = (*OWN_OPTIONS, "context")
 
 
 def _job(prompt: object, options: dict[str, Any], *, spoken: bool = False) -> Job[Any]:
-    from alloy.engine.job import prepare
+    from alloy._engine.prepare import prepare
 
     own, settings = split_options(options, "ask()", OPTIONS)
     turns = read_prompt(_with_context(prompt, own.get("context")), "ask()")
@@ -136,7 +136,7 @@ def _job(prompt: object, options: dict[str, Any], *, spoken: bool = False) -> Jo
 def _with_context(prompt: object, context: object) -> object:
     if context is None:
         return prompt
-    from alloy.typed.parse import dump
+    from alloy._typed.answers.parse import dump
 
     shown = f"Context:\n{dump(context)}"
     if isinstance(prompt, str):

@@ -8,9 +8,9 @@ from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from alloy.chat import Conversation
 from alloy.config import check_settings, current
 from alloy.contracts import Contracts, signature_of, split
+from alloy.conversations import Conversation
 from alloy.errors import CommandError, ConfigurationError
 from alloy.prompts import check_returns_prompt, read_prompt
 from alloy.result import Result
@@ -20,7 +20,7 @@ from alloy.tools import ClassMember, Tool, adopt, as_tool, as_tools, by_referenc
 if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
 
-    from alloy.engine.job import Job
+    from alloy._engine.prepare import Job
     from alloy.options import CommandOptions
     from alloy.parts import Prompt
 
@@ -127,7 +127,7 @@ class _Base(Generic[P, T_co]):
         return bound
 
     def _prepare(self, prompt: object, bound: inspect.BoundArguments | None, *, spoken: bool) -> Job[T_co]:
-        from alloy.engine.job import prepare
+        from alloy._engine.prepare import prepare
 
         turns = read_prompt(prompt, f"{self.__name__}()")
         try:
@@ -163,7 +163,7 @@ class Command(_Base[P, T_co]):
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Result[T_co]:
         """Ask, and give the value with all that the call did."""
-        from alloy.engine.drivers import run
+        from alloy._engine.runtime.drivers import run
 
         return run(self._job(args, kwargs))
 
@@ -173,7 +173,7 @@ class Command(_Base[P, T_co]):
 
     async def run_async(self, *args: P.args, **kwargs: P.kwargs) -> Result[T_co]:
         """As `run`, in the running event loop."""
-        from alloy.engine.drivers import run_async
+        from alloy._engine.runtime.drivers import run_async
 
         return await run_async(self._job(args, kwargs))
 
@@ -187,7 +187,7 @@ class Command(_Base[P, T_co]):
 
     def request(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """The body of the first request, exactly as the provider would get it; nothing is sent."""
-        from alloy.engine.perform import first_body
+        from alloy._engine.runtime.sync_io import first_body
 
         return first_body(self._job(args, kwargs))
 
@@ -233,7 +233,7 @@ class AsyncCommand(_Base[P, T_co]):
 
     async def run(self, *args: P.args, **kwargs: P.kwargs) -> Result[T_co]:
         """Ask, and give the value with all that the call did."""
-        from alloy.engine.drivers import run_async
+        from alloy._engine.runtime.drivers import run_async
 
         return await run_async(await self._job(args, kwargs))
 
@@ -255,7 +255,7 @@ class AsyncCommand(_Base[P, T_co]):
 
     async def request(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """The body of the first request, exactly as the provider would get it; nothing is sent."""
-        from alloy.engine.perform import first_body
+        from alloy._engine.runtime.sync_io import first_body
 
         return first_body(await self._job(args, kwargs))
 
@@ -379,7 +379,7 @@ def _evaluated(output: Any, function: Callable[..., Any]) -> Any:
     """*output* with what it names as text (`list["Node"]`) in place, by the names that *function* sees."""
     if output is None or isinstance(output, type):
         return output
-    from alloy.typed.annotations import hints_of, namespace_of
+    from alloy._typed.types.annotations import hints_of, namespace_of
 
     def holder() -> None:
         """Has *output* for an annotation."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from alloy.chat import Conversation
+from alloy.conversations import Conversation
 from alloy.errors import AlloyError
 
 __all__ = ["AskOptions", "CommandOptions", "Settings"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from alloy.messages import TextDelta, ToolCallDelta
 
 if TYPE_CHECKING:
-    from alloy.engine.job import Job
+    from alloy._engine.prepare import Job
     from alloy.events import Event
     from alloy.result import Result
 
@@ -32,7 +32,7 @@ class Stream(Generic[T_co]):
     """
 
     def __init__(self, job: Job[T_co]) -> None:
-        from alloy.engine.drivers import stream
+        from alloy._engine.runtime.drivers import stream
 
         self._shape = job.shape
         self._parts = stream(job)
@@ -194,7 +194,7 @@ class AsyncStream(Generic[T_co]):
         return self._job
 
     async def _run(self) -> AsyncGenerator[Any, None]:
-        from alloy.engine.drivers import stream_async
+        from alloy._engine.runtime.drivers import stream_async
         from alloy.result import Result
 
         async with aclosing(stream_async(await self._prepared())) as parts:

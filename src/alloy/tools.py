@@ -15,7 +15,7 @@ from alloy.contracts import Contracts, is_async, signature_of, split
 from alloy.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from alloy.typed.signature import Signature
+    from alloy._typed.types.signature import Signature
 
 __all__ = ["ClassMember", "Tool", "adopt", "as_tool", "as_tools", "by_reference", "tool"]
 
@@ -91,8 +91,8 @@ class Tool(Generic[P, R_co]):
     @property
     def signature(self) -> Signature:
         """The compiled parameters. Raises `ConfigurationError` for a type that has no schema."""
-        from alloy.typed.hooks import generation
-        from alloy.typed.signature import compile_signature
+        from alloy._typed.types.parsers import generation
+        from alloy._typed.types.signature import compile_signature
 
         parsers = generation()  # a parser that is registered later counts from then on
         if self._compiled is None or self._compiled[0] != parsers:
@@ -265,7 +265,7 @@ def _check_bound(tool: Tool[..., Any], where: str) -> None:
 
 
 def _check(name: str, function: Callable[..., Any], *, named: bool) -> None:
-    from alloy.typed.signature import check_signature
+    from alloy._typed.types.signature import check_signature
 
     if not LEGAL_NAME.match(name):
         way_out = "choose another name" if named else "name it with @tool(name=…)"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from wire import WireServer
+from kit.wire import WireServer
 
 from suite.proofs import Proofs
 from suite.stage import PROVIDERS, Stage

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from wire import Answer, ollama
+from kit.wire import Answer, ollama
 
 from alloy.backends.base import status_error
 from alloy.errors import ProviderError, UnsupportedError

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from talking import KEY
-from wire import Answer, anthropic, gemini, openai
+from kit.talking import KEY
+from kit.wire import Answer, anthropic, gemini, openai
 
 from alloy.backends.base import Capabilities, resolve
 from suite.saying import Fail, Heard, Result, Say, Told

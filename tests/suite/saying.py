@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from wire import Answer
+from kit.wire import Answer
 
 NOTHING: Any = object()
 

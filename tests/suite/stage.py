@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from wire import Answer, Received, WireServer, json_answer, ollama
+from kit.wire import Answer, Received, WireServer, json_answer, ollama
 
 from alloy import ConfigurationError, command
 from alloy.parts import Prompt

@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 
 import pytest
 
+from alloy._engine.prepare import CARRIED
 from alloy.backends.base import Capabilities
-from alloy.engine.job import CARRIED
 from suite.providers import Provider
 from suite.stage import PROVIDERS
 

@@ -8,8 +8,8 @@ from enum import Enum
 from typing import Any, Literal
 
 import pytest
+from kit.ways import every_way
 from typing_extensions import TypedDict
-from ways import every_way
 
 from alloy import EmptyAnswerError, ParseError, PostconditionError, Usage, ensure
 from suite.saying import Say

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ways import every_way
+from kit.ways import every_way
 
 from alloy import AnswerError, FilteredError, RefusalError, TruncatedError
 from suite.saying import Say

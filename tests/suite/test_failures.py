@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ways import every_way
-from wire import Answer, Cut, Gate, json_answer
+from kit.ways import every_way
+from kit.wire import Answer, Cut, Gate, json_answer
 
 from alloy import (
     AuthenticationError,

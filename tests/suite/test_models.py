@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from ways import every_way, run
+from kit.ways import every_way, run
 
 from alloy import ConfigurationError, Document, Image
 from alloy.backends.base import Capabilities, resolve

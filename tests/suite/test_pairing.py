@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ways import every_way
+from kit.ways import every_way
 
 from alloy import tool
 from suite.saying import Say

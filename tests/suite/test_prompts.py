@@ -6,8 +6,8 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
-from ways import every_way
-from wire import WireServer
+from kit.ways import every_way
+from kit.wire import WireServer
 
 from alloy import ConfigurationError, Conversation, Document, Image, Message
 from suite.saying import Say

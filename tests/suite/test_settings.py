@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from ways import every_way
+from kit.ways import every_way
 
 from alloy import ConfigurationError
 from suite.saying import Say

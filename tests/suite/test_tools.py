@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from ways import every_way
+from kit.ways import every_way
 
 from alloy import ConfigurationError, ToolError, TurnLimitError, Usage, require, tool
 from suite.saying import Heard, Say

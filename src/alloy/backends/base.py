@@ -121,7 +121,7 @@ class Backend(Protocol):
     """The provider's name, as in `name:model`, in errors and in `Result.model`."""
 
     dialect: str
-    """Which rules the provider's JSON Schemas obey: a key of `alloy.typed.dialects.DIALECTS`."""
+    """Which rules the provider's JSON Schemas obey: a key of `alloy._typed.schemas.dialects.DIALECTS`."""
 
     def capabilities(self, model: str) -> Capabilities:
         """What *model* can do. No I/O."""

@@ -19,7 +19,7 @@ from alloy.backends.anthropic.replies import MessagesAccumulator, read_message
 from alloy.backends.anthropic.turns import called_tools, turns
 from alloy.backends.base import Capabilities, import_sdk
 from alloy.backends.http.bodies import merge
-from alloy.backends.http.door import Door, checked_key, checked_url
+from alloy.backends.http.exchange import Door, checked_key, checked_url
 from alloy.errors import AlloyError, ConfigurationError, ProviderError, UnsupportedError
 from alloy.messages import Endpoint, Reply, Request, ToolSchema
 

@@ -85,7 +85,7 @@ def _text(message: Mapping[str, Any]) -> str:
 
 def _answer(body: Mapping[str, Any]) -> str:
     if (output := body.get("output")) is not None:
-        from alloy.backends.fake.samples import sample
+        from alloy._typed.schemas.samples import sample
 
         return json.dumps(sample(output["schema"]), ensure_ascii=False)
     prompts = [_text(message) for message in body["messages"] if message["role"] == "user"]

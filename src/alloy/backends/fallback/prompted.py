@@ -1,6 +1,6 @@
 """Typed answers for models without native structured output: the shape is written into the prompt.
 
-The way back is the same as for native answers: `alloy.typed.parse.read` forgives fences and prose.
+The way back is the same as for native answers: `alloy._typed.answers.parse.read` forgives fences and prose.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from alloy._typed.schemas.notation import notation
 from alloy.backends.fallback.wrapper import Wrapper
 from alloy.messages import OutputSchema, Request
-from alloy.typed.notation import notation
 
 __all__ = ["PromptedBackend", "shape", "with_instructions"]
 

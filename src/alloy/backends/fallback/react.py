@@ -18,6 +18,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
 
+from alloy._typed.json.text import Unreadable, decode
+from alloy._typed.schemas.coercion import alternatives
 from alloy.backends.base import Accumulator, Backend, CancelToken
 from alloy.backends.fallback.prompted import with_instructions
 from alloy.backends.fallback.react_prompt import NAME, instructions, rewritten, written
@@ -35,8 +37,6 @@ from alloy.messages import (
     ToolCall,
     ToolSchema,
 )
-from alloy.typed.jsontext import Unreadable, decode
-from alloy.typed.settle import alternatives
 
 __all__ = ["END", "ReActBackend"]
 

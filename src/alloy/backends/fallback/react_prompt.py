@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from alloy._typed.schemas.notation import notation
 from alloy.backends.fallback.prompted import shape
 from alloy.messages import Reply, Request, ToolCall, ToolResults, ToolSchema, Turn, User
-from alloy.typed.notation import notation
 
 __all__ = ["NAME", "instructions", "rewritten", "written"]
 

@@ -18,7 +18,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from alloy.typed.jsontext import Unreadable, decode, encode
+from alloy._typed.json.text import Unreadable, decode, encode
 
 __all__ = ["NOTHING", "Action", "AnswerFilter", "Reading", "Span", "read"]
 

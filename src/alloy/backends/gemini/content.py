@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from alloy.backends.base import Capabilities
-from alloy.backends.gemini.door import GeminiDoor
+from alloy.backends.gemini.address import GeminiDoor
 from alloy.backends.gemini.errors import NAME
 from alloy.backends.gemini.replies import ContentAccumulator, read_content
 from alloy.backends.http.bodies import merge

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from alloy.backends.base import status_error
-from alloy.backends.http.secrets import redacted, scrub
+from alloy.backends.http.redaction import redacted, scrub
 from alloy.backends.http.transport import (
     bad_reply,
     parse_json,

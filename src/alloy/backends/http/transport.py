@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from alloy.backends.base import CancelToken
-from alloy.backends.http.secrets import redacted
+from alloy.backends.http.redaction import redacted
 from alloy.errors import (
     BadReplyError,
     ConfigurationError,

@@ -18,7 +18,7 @@ from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.fallback.prompted import shape
 from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
 from alloy.backends.http.transport import parse_json
-from alloy.backends.ollama.door import OllamaDoor, address, find_host, read_settings
+from alloy.backends.ollama.address import OllamaDoor, address, find_host, read_settings
 from alloy.backends.ollama.errors import ADDRESS, explained_chat, said_error
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.errors import NO_KEY

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from alloy.backends.base import status_error
-from alloy.backends.http.secrets import redacted
+from alloy.backends.http.redaction import redacted
 from alloy.backends.http.transport import parse_json, redirect_error
 from alloy.errors import ProviderConnectionError, ProviderError, UnsupportedError
 

@@ -6,7 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 from alloy.backends.base import import_sdk, status_error
-from alloy.backends.http.secrets import redacted, scrub
+from alloy.backends.http.redaction import redacted, scrub
 from alloy.backends.http.transport import redirect_error, transport_error
 from alloy.errors import (
     AlloyError,

@@ -13,7 +13,7 @@ from typing import Any
 
 from alloy.backends.base import Capabilities
 from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
-from alloy.backends.openai.door import NO_SAMPLING, SAMPLING, OpenAIDoor, file_name, tool_choice
+from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIDoor, file_name, tool_choice
 from alloy.backends.openai.errors import generation_error
 from alloy.errors import BadReplyError
 from alloy.messages import (

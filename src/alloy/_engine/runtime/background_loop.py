@@ -1,0 +1,113 @@
+"""One event loop in a thread of its own, for the async tools of sync commands.
+
+It outlives single calls, because what async tools hold (a pool of connections, say) belongs to the
+loop that it was made in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from alloy._engine.runtime.deadline import Clock
+
+__all__ = ["close", "run"]
+
+T = TypeVar("T")
+
+CLOSING = 1.0  # seconds that a loop gets to end; one that hangs in a tool is left behind
+ANSWERING = 0.2  # seconds in which a loop that is free calls back
+
+_lock = threading.Lock()
+# By depth: a sync command inside an async tool runs in such a thread, and cannot wait for that one.
+_loops: dict[int, _BackgroundLoop] = {}
+_here = threading.local()
+
+
+def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
+    """Run *coroutine* in a background loop and the caller's context, and wait for it.
+
+    Raises `DeadlineError` and cancels it when *clock* runs out.
+    """
+    depth = getattr(_here, "depth", -1) + 1
+    loop = _open(depth)
+    waiting = asyncio.run_coroutine_threadsafe(coroutine, loop.loop)
+    try:
+        return waiting.result(clock.left())
+    except TimeoutError:
+        if waiting.done():
+            raise  # the coroutine's own
+        waiting.cancel()
+        if not loop.answers():
+            _forget(depth, loop)  # a tool blocks it, and the next call must not wait for that
+        raise clock.late() from None
+    finally:
+        waiting.cancel()
+
+
+def close() -> None:
+    """End the loops and what runs in them; the next `run` opens a new one."""
+    with _lock:
+        loops = list(_loops.values())
+        _loops.clear()
+    for loop in loops:
+        loop.close()
+
+
+class _BackgroundLoop:
+    """A thread in `asyncio.run`, which tidies up as it does anywhere: tasks, generators, threads."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth, self._ready = depth, threading.Event()
+        self._thread = threading.Thread(target=self._run, name="alloy-loop", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def _run(self) -> None:
+        _here.depth = self._depth
+        asyncio.run(self._stay())
+
+    async def _stay(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._ready.set()
+        await self._stop.wait()
+
+    def answers(self) -> bool:
+        """Whether the loop is free to do something."""
+        called = threading.Event()
+        self.loop.call_soon_threadsafe(called.set)
+        return called.wait(ANSWERING)
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(CLOSING)
+
+
+def _open(depth: int) -> _BackgroundLoop:
+    with _lock:
+        if depth not in _loops:
+            _loops[depth] = _BackgroundLoop(depth)
+        return _loops[depth]
+
+
+def _forget(depth: int, loop: _BackgroundLoop) -> None:
+    with _lock:
+        if _loops.get(depth) is loop:
+            del _loops[depth]
+
+
+def _after_fork() -> None:
+    # The child has no such threads, and the parent still uses the loops' sockets: leave both alone.
+    global _lock
+    _lock = threading.Lock()
+    _loops.clear()
+
+
+atexit.register(close)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)

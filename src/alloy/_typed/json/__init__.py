@@ -1,0 +1,1 @@
+"""JSON text: reading, extracting and repairing it. Knows no schema."""

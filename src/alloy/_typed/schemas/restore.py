@@ -1,0 +1,224 @@
+"""Functions that turn values of a strict form back into values of the plain schema.
+
+Each takes a decoded JSON value and returns another; what does not have the form's shape is left as it
+is, because a server that does not enforce strict mode may have answered in the plain shape, and
+because the validator says better what is wrong with a value. None changes its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alloy._typed.json.text import Unreadable
+
+__all__ = [
+    "Branch",
+    "Restore",
+    "choice_restorer",
+    "entries_restorer",
+    "items_restorer",
+    "overlapping",
+    "positions_restorer",
+    "record_restorer",
+    "root_entries_restorer",
+]
+
+Restore = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A member of a union in strict form."""
+
+    schema: Mapping[str, Any]
+    restore: Restore | None
+
+
+def _inside(step: str, restore: Restore, value: Any) -> Any:
+    try:
+        return restore(value)
+    except Unreadable as error:
+        raise Unreadable(*(f"${step}{problem[1:]}" for problem in error.problems)) from None
+
+
+def record_restorer(droppable: frozenset[str], restorers: Mapping[str, Restore]) -> Restore | None:
+    """For an object: drops the nulls that stand for "not given"."""
+    if not droppable and not restorers:
+        return None
+
+    def restore(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        restored = {}
+        for name, item in value.items():
+            if item is None and name in droppable:
+                continue
+            inner = restorers.get(name)
+            restored[name] = item if inner is None else _inside(f".{name}", inner, item)
+        return restored
+
+    return restore
+
+
+def entries_restorer(value_restore: Restore | None) -> Restore:
+    """For an open object: makes it of its list of entries. A key that comes twice is an error."""
+
+    def restore(value: Any) -> Any:
+        if isinstance(value, dict):  # the plain shape
+            return {key: _entry_value(f".{key}", item) for key, item in value.items()}
+        if not isinstance(value, list) or not all(map(_is_entry, value)):
+            return value
+        restored = {}
+        for index, entry in enumerate(value):
+            if entry["key"] in restored:
+                raise Unreadable(f"$[{index}].key: the key {entry['key']!r} is there twice")
+            restored[entry["key"]] = _entry_value(f"[{index}].value", entry["value"])
+        return restored
+
+    def _entry_value(step: str, item: Any) -> Any:
+        return item if value_restore is None else _inside(step, value_restore, item)
+
+    return restore
+
+
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"key", "value"} and isinstance(value["key"], str)
+
+
+def root_entries_restorer(name: str, restore_entries: Restore) -> Restore:
+    """For an open object that is the root: its entries are the property *name* of the root."""
+
+    def restore(value: Any) -> Any:
+        if isinstance(value, dict) and value.keys() == {name} and isinstance(value[name], list):
+            entries = value[name]
+            if all(map(_is_entry, entries)):
+                return _inside(f".{name}", restore_entries, entries)
+        return restore_entries(value)
+
+    return restore
+
+
+def items_restorer(restore_item: Restore) -> Restore:
+    """For an array."""
+
+    def restore(value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [_inside(f"[{index}]", restore_item, item) for index, item in enumerate(value)]
+
+    return restore
+
+
+def positions_restorer(
+    names: list[str], restorers: list[Restore | None], droppable: Mapping[str, Any]
+) -> Restore:
+    """For a tuple: the list of its named positions; null in a *droppable* one stands for its default."""
+
+    def restore(value: Any) -> Any:
+        if not isinstance(value, dict) or value.keys() != set(names):
+            return value
+        given = list(names)
+        while given and given[-1] in droppable and value[given[-1]] is None:
+            given.pop()
+        restored = []
+        for name, inner in zip(given, restorers, strict=False):
+            item = value[name]
+            if item is None and name in droppable:
+                item = droppable[name]
+            elif inner is not None:
+                item = _inside(f".{name}", inner, item)
+            restored.append(item)
+        return restored
+
+    return restore
+
+
+# --- unions ---------------------------------------------------------------------------------------
+
+
+def choice_restorer(branches: list[Branch], definition: Callable[[str], Mapping[str, Any]]) -> Restore:
+    """For a union: restores by the one member that the value fits; by none when that is not clear."""
+
+    def restore(value: Any) -> Any:
+        if not isinstance(value, dict | list):
+            return value
+        fitting = [branch for branch in branches if _fits(value, branch.schema, definition, exactly=True)]
+        if not fitting:
+            fitting = [
+                branch for branch in branches if _fits(value, branch.schema, definition, exactly=False)
+            ]
+        if len(fitting) != 1 or fitting[0].restore is None:
+            return value
+        return fitting[0].restore(value)
+
+    return restore
+
+
+def _fits(
+    value: Any, schema: Mapping[str, Any], definition: Callable[[str], Mapping[str, Any]], *, exactly: bool
+) -> bool:
+    # Only the outside is compared: `overlapping` has seen to it that this tells the members apart.
+    for node in _alternatives(schema, definition):
+        kind = node.get("type")
+        if kind == "array" and isinstance(value, list):
+            return True
+        if kind == "object" and isinstance(value, dict):
+            least = set(node["required"]) if exactly else set[str]()
+            if least <= value.keys() <= node["properties"].keys() and all(
+                _may_be(value[name], node["properties"][name]) for name in value
+            ):
+                return True
+    return False
+
+
+def _may_be(value: Any, schema: Mapping[str, Any]) -> bool:
+    choices = schema.get("enum")
+    return choices is None or any(type(value) is type(choice) and value == choice for choice in choices)
+
+
+def _alternatives(
+    schema: Mapping[str, Any],
+    definition: Callable[[str], Mapping[str, Any]],
+    seen: frozenset[str] = frozenset(),
+) -> Iterator[Mapping[str, Any]]:
+    if "$ref" in schema:
+        name = schema["$ref"].removeprefix("#/$defs/")
+        if name not in seen:
+            yield from _alternatives(definition(name), definition, seen | {name})
+    elif "anyOf" in schema:
+        for branch in schema["anyOf"]:
+            yield from _alternatives(branch, definition, seen)
+    else:
+        yield schema
+
+
+def overlapping(branches: list[Branch], definitions: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a value may fit two of *branches* from outside, so that how to restore it is a guess."""
+    for index, one in enumerate(branches):
+        for other in branches[index + 1 :]:
+            if one.restore is None and other.restore is None:
+                continue
+            for a in _alternatives(one.schema, definitions.__getitem__):
+                for b in _alternatives(other.schema, definitions.__getitem__):
+                    if _look_alike(a, b):
+                        return True
+    return False
+
+
+def _look_alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    if a.get("type") != b.get("type") or a.get("type") not in ("array", "object"):
+        return False
+    if a["type"] == "array":
+        return True  # both may be empty
+    ours, theirs = a["properties"], b["properties"]
+    in_both = ours.keys() & theirs.keys()
+    if not {*a["required"], *b["required"]} <= in_both:
+        return False  # one says a name that the other does not know
+    always = set(a["required"]) & set(b["required"])
+    return not any(_apart(ours[name].get("enum"), theirs[name].get("enum")) for name in always)
+
+
+def _apart(ours: list[Any] | None, theirs: list[Any] | None) -> bool:
+    return ours is not None and theirs is not None and not any(choice in theirs for choice in ours)

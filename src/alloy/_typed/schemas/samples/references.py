@@ -1,0 +1,90 @@
+"""Where the references of a JSON Schema lead: which of them meet each other, and which ever end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from alloy._typed.schemas.samples.checks import resolve_ref
+
+__all__ = ["References"]
+
+ENDLESS = float("inf")
+
+
+class References:
+    """The references of one document, *root*."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self.root = root
+        self._reach: dict[str, frozenset[str]] = {}
+        self._ranks: dict[str, float] | None = None
+
+    def target(self, ref: str) -> Any:
+        """The schema that *ref* stands for. Raises `ConfigurationError` when there is none."""
+        return resolve_ref(ref, self.root)
+
+    def reach(self, ref: str) -> frozenset[str]:
+        """All references that a value for *ref* may pass through, *ref* included."""
+        if ref not in self._reach:
+            self._reach[ref] = self._closure({ref})
+        return self._reach[ref]
+
+    def rank(self, ref: str) -> float:
+        """How deep references must be nested in a value for *ref*, at least; infinite when none ends.
+
+        So a value for *ref* can be made with references of a lower rank alone.
+        """
+        if self._ranks is None:
+            self._ranks = self._ranked(self._closure(set(_refs(self.root))))
+        return self._ranks.get(ref, ENDLESS)
+
+    def _closure(self, refs: set[str]) -> frozenset[str]:
+        found, ahead = set(refs), list(refs)
+        while ahead:
+            new = set(_refs(self.target(ahead.pop()))) - found
+            found |= new
+            ahead += new
+        return frozenset(found)
+
+    def _ranked(self, refs: frozenset[str]) -> dict[str, float]:
+        ranks: dict[str, float] = {}
+        while ended := [ref for ref in refs - ranks.keys() if _ends(self.target(ref), ranks)]:
+            ranks.update(dict.fromkeys(ended, len(ranks)))
+        return ranks
+
+
+def _refs(schema: Any) -> Iterator[str]:
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _refs(part)
+    elif isinstance(schema, dict):
+        if isinstance(ref := schema.get("$ref"), str):
+            yield ref
+        for keyword, part in schema.items():
+            if keyword != "$defs":  # definitions are needed only where something refers to them
+                yield from _refs(part)
+
+
+def _ends(schema: Any, known: Mapping[str, float]) -> bool:
+    """Whether *schema* has a finite value, when of all references only *known* ones have."""
+    if isinstance(schema, bool) or schema.keys() & {"const", "enum", "examples"}:
+        return True
+    chosen = schema.get("anyOf") or schema.get("oneOf") or [True]
+    return (
+        schema.get("$ref") in (None, *known)
+        and any(_ends(branch, known) for branch in chosen)
+        and all(_ends(part, known) for part in [*schema.get("allOf", ()), *_must_have(schema)])
+    )
+
+
+def _must_have(schema: Mapping[str, Any]) -> Iterator[Any]:
+    """The schemas of what no value may leave out."""
+    properties = schema.get("properties", {})
+    yield from (properties[name] for name in schema.get("required", ()) if name in properties)
+    least, fixed = schema.get("minItems", 0), schema.get("prefixItems", [])
+    yield from fixed[:least]
+    if least > len(fixed):
+        yield schema.get("items", True)
+    if schema.get("minProperties", 0) > len(properties):
+        yield schema.get("additionalProperties", True)

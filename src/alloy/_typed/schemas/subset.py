@@ -1,0 +1,132 @@
+"""JSON Schema -> the part of it that a provider reads; what it does not read goes into descriptions.
+
+Values keep their shape, so there is no way back to find. What gets lost is checked when the value
+is read, as everything is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alloy._typed.schemas.rules import IN_WORDS, references_in, sentence
+
+__all__ = ["KnownRules", "known_form"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRules:
+    """What a provider reads: its keywords, its string formats, and the types whose choices it lists."""
+
+    keywords: frozenset[str]
+    formats: frozenset[str]
+    choices: frozenset[str]
+
+
+def known_form(schema: Mapping[str, Any], rules: KnownRules) -> dict[str, Any]:
+    """*schema* under *rules*: references stand alone, and recursion goes through optional properties."""
+    definitions = schema.get("$defs", {})
+    root = _known({key: value for key, value in schema.items() if key != "$defs"}, rules)
+    if not definitions:
+        return root
+    forms = {name: _known(part, rules) for name, part in definitions.items()}
+    return {**root, "$defs": {name: _ending(form, name, forms) for name, form in forms.items()}}
+
+
+def _known(node: Any, rules: KnownRules) -> dict[str, Any]:
+    if not isinstance(node, Mapping):
+        return {}  # anything
+    if "$ref" in node:
+        text = _described({}, node, [])
+        return {"anyOf": [{"$ref": node["$ref"]}], **text} if text else {"$ref": node["$ref"]}
+    for part in node.get("allOf", ()):
+        rest = {key: value for key, value in node.items() if key != "allOf"}
+        return _known({**part, **rest}, rules) if len(node["allOf"]) == 1 else _known(rest, rules)
+    if "enum" in node or "const" in node:
+        return _choice(node, rules)
+    if isinstance(kinds := node.get("type"), list):
+        return _described({"anyOf": [_known({**node, "type": kind}, rules) for kind in kinds]}, node, [])
+    return _plain(node, rules)
+
+
+def _plain(node: Mapping[str, Any], rules: KnownRules) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    words: list[str] = []
+    for key, value in node.items():
+        if (inner := _inside(key, value, rules)) is not None:
+            kept["anyOf" if key == "oneOf" else key] = inner
+        elif key == "patternProperties":
+            words.append(f"keys match {', '.join(value)}")
+            kept["additionalProperties"] = (
+                _known(next(iter(value.values())), rules) if len(value) == 1 else True
+            )
+        elif key == "propertyNames" and "enum" in value:
+            words.append(f"keys are of {', '.join(map(str, value['enum']))}")
+        elif key in rules.keywords and (key != "format" or value in rules.formats):
+            kept[key] = value
+        elif key in IN_WORDS:
+            words.append(IN_WORDS[key].format(value))
+    if kept.get("items") in (True, False):
+        del kept["items"]  # `prefixItems` and `maxItems` say the same
+    return _described(kept, node, words)
+
+
+def _inside(key: str, value: Any, rules: KnownRules) -> Any:
+    """What stands under a keyword that holds schemas, known too; `None` for any other."""
+    match key:
+        case "properties":
+            return {name: _known(part, rules) for name, part in value.items()}
+        case "anyOf" | "oneOf" | "prefixItems":
+            return [_known(part, rules) for part in value]
+        case "items" | "additionalProperties" if isinstance(value, Mapping):
+            return _known(value, rules)
+    return None
+
+
+def _choice(node: Mapping[str, Any], rules: KnownRules) -> dict[str, Any]:
+    by_type: dict[str, list[Any]] = {}
+    for value in node["enum"] if "enum" in node else [node["const"]]:
+        by_type.setdefault(_json_type(value), []).append(value)
+    forms: list[dict[str, Any]] = []
+    words: list[str] = []
+    for kind, values in by_type.items():
+        listed = kind in rules.choices
+        forms.append({"type": kind, "enum": values} if listed else {"type": kind})
+        if not listed and kind != "null":
+            words.append(f"one of {', '.join(json.dumps(value, ensure_ascii=False) for value in values)}")
+    return _described(forms[0] if len(forms) == 1 else {"anyOf": forms}, node, words)
+
+
+def _json_type(value: Any) -> str:
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "null")
+
+
+def _described(kept: dict[str, Any], node: Mapping[str, Any], words: list[str]) -> dict[str, Any]:
+    parts = [node.get("description", ""), f"({', '.join(words)})" if words else ""]
+    text = " ".join(filter(None, parts))
+    if node.get("default") is not None:
+        text = f"{sentence(text)} Default: {json.dumps(node['default'], ensure_ascii=False)}.".lstrip()
+    return {**kept, "description": text} if text else kept
+
+
+# --- recursion ----------------------------------------------------------------------------------------
+
+
+def _ending(form: dict[str, Any], name: str, forms: Mapping[str, Any]) -> dict[str, Any]:
+    """*form*, the definition *name*, in which no property that leads back to it is required."""
+    names = form.get("required", ())
+    kept = [key for key in names if not _leads(form.get("properties", {}).get(key), name, forms)]
+    return {**form, "required": kept} if len(kept) < len(names) else form
+
+
+def _leads(node: Any, goal: str, forms: Mapping[str, Any]) -> bool:
+    found: set[str] = set()
+    todo: list[Any] = [node]
+    while todo:
+        new = set(references_in(todo.pop())) - found
+        found |= new
+        todo += [forms[name] for name in new]
+    return goal in found

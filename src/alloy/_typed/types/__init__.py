@@ -1,0 +1,1 @@
+"""Python types: annotations, parsers, validation, signatures and descriptions."""

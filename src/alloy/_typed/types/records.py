@@ -1,0 +1,209 @@
+"""Records of other libraries: attrs classes, msgspec structs and models of `pydantic.v1`.
+
+None of the libraries is imported here: their classes are known by what they carry. pydantic is shown a
+`TypedDict` with a record's fields, so the types in it are read as everywhere; then the class itself is
+called, with its own validators and converters.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, ForwardRef, NotRequired, Required
+
+import typing_extensions
+
+from alloy._typed.types.descriptions import field_descriptions
+from alloy.errors import ConfigurationError
+
+__all__ = ["Record", "record_of", "stand_in_for_old"]
+
+_MISSING: Any = object()
+_NO_DEFAULT: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """*key* is its name on the wire, *name* that which the class takes, *attribute* what an instance has.
+
+    A field without *name* is there for the wire alone.
+    """
+
+    key: str
+    name: str
+    attribute: str
+    annotation: Any
+    required: bool
+    default: Any = _MISSING
+    about: Any = None  # a pydantic FieldInfo with a description and constraints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """Stands in `Annotated[…]` for a class whose instances *build* makes of the values in *shape*."""
+
+    shape: Any
+    build: Callable[[dict[str, Any]], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self.build, handler.generate_schema(self.shape))
+
+
+_records: weakref.WeakKeyDictionary[type, Record] = weakref.WeakKeyDictionary()
+
+
+def record_of(subject: Any) -> Record | None:
+    """The `Record` for the class *subject*, if it is one of the kinds that are known here."""
+    if not isinstance(subject, type) or subject.__module__ == "builtins":
+        return None
+    found = _records.get(subject)
+    if found is None and (fields := _fields_of(subject)) is not None:
+        # Kept as it is, and only then filled: its fields may mean the class itself.
+        found = _records[subject] = Record(*_shape(subject, fields))
+    return found
+
+
+def _fields_of(subject: type) -> Iterator[_Field] | None:
+    if "__attrs_attrs__" in subject.__dict__:
+        return _of_attrs(subject)
+    if hasattr(subject, "__struct_config__"):
+        return _of_msgspec(subject)
+    old = sys.modules.get("pydantic.v1.main")  # there is none where it was never imported, as from 3.14 on
+    if old is not None and issubclass(subject, old.BaseModel):
+        return _of_old_pydantic(subject)
+    return None
+
+
+def _shape(subject: type, fields: Iterator[_Field]) -> tuple[Any, Callable[[dict[str, Any]], Any]]:
+    from pydantic import Field
+
+    annotations, names, texts = {}, {}, field_descriptions(subject)
+    for field in fields:
+        annotation = field.annotation
+        if field.attribute in texts:
+            annotation = Annotated[annotation, Field(description=texts[field.attribute])]
+        if field.about is not None:
+            annotation = Annotated[annotation, field.about]
+        if field.default is not _MISSING:
+            annotation = Annotated[annotation, Field(json_schema_extra={"default": field.default})]
+        mark: Any = Required if field.required else NotRequired
+        annotations[field.key] = mark[annotation]
+        names[field.key] = field.name
+    make: Any = typing_extensions.TypedDict
+    shape = make(subject.__name__, annotations)
+    shape.__module__, shape.__doc__ = subject.__module__, subject.__doc__
+    shape.__qualname__ = subject.__qualname__
+
+    def build(values: dict[str, Any]) -> Any:
+        given = {names[key]: value for key, value in values.items() if names.get(key)}
+        try:
+            return subject(**given)
+        except TypeError as error:  # of a validator; the names are right
+            raise ValueError(str(error)) from error
+
+    return shape, build
+
+
+def _plain(value: Any) -> Any:
+    """*value* as JSON, if it has such a form."""
+    from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+    try:
+        return to_jsonable_python(value)
+    except (PydanticSerializationError, ValueError, RecursionError):
+        return _MISSING
+
+
+def _of_attrs(subject: Any) -> Iterator[_Field]:
+    from pydantic import Field
+
+    hints = _hints(subject)
+    for attribute in subject.__attrs_attrs__:
+        if not attribute.init:
+            continue
+        default = attribute.default
+        theirs = type(default).__module__.startswith("attr")  # a factory, or the mark for none at all
+        about = attribute.metadata.get("description")
+        yield _Field(
+            key=attribute.alias,
+            name=attribute.alias,
+            attribute=attribute.name,
+            annotation=hints.get(attribute.name, Any),
+            required=theirs and type(default).__name__ != "Factory",
+            default=_MISSING if theirs else _plain(default),
+            about=Field(description=about) if isinstance(about, str) else None,
+        )
+
+
+def _of_msgspec(subject: Any) -> Iterator[_Field]:
+    config = subject.__struct_config__
+    if config.tag is not None:
+        literal: Any = typing_extensions.Literal
+        yield _Field(config.tag_field, "", "", literal[config.tag], required=True)
+    hints, defaults = _hints(subject), subject.__struct_defaults__
+    names = subject.__struct_fields__
+    defaults = (_NO_DEFAULT,) * (len(names) - len(defaults)) + defaults
+    for name, key, default in zip(names, subject.__struct_encode_fields__, defaults, strict=True):
+        required = default is _NO_DEFAULT or type(default).__name__ == "NoDefaultType"
+        made = type(default).__module__.startswith("msgspec")  # by a factory
+        shown = _MISSING if required or made else _plain(default)
+        yield _Field(key, name, name, hints.get(name, Any), required, shown)
+
+
+# What an old model says about its values, under the names of pydantic's own Field.
+_OLD_LIMITS = (
+    *("gt", "ge", "lt", "le", "multiple_of"),
+    *("min_length", "max_length", "max_digits", "decimal_places"),
+)
+
+
+def _of_old_pydantic(subject: Any) -> Iterator[_Field]:
+    from pydantic import Field
+
+    for field in subject.__fields__.values():
+        pending = isinstance(field.annotation, str | ForwardRef)
+        annotation = field.outer_type_ if pending else field.annotation
+        if field.allow_none and pending:
+            annotation = annotation | None
+        info = field.field_info
+        about = Field(description=info.description, **_limits(info))
+        yield _Field(
+            key=field.alias,
+            name=field.alias,
+            attribute=field.name,
+            annotation=annotation,
+            required=bool(field.required),
+            default=_MISSING if field.required or field.default_factory else _plain(field.default),
+            about=about,
+        )
+
+
+def stand_in_for_old(annotation: type) -> Any:
+    """A constrained type of `pydantic.v1` (`conint(gt=1)`) as the type that it is made of, constrained."""
+    if not annotation.__module__.startswith("pydantic.v1.") or not hasattr(annotation, "__get_validators__"):
+        return annotation
+    from pydantic import Field
+
+    plain = next((base for base in annotation.__mro__ if base.__module__ in ("builtins", "decimal")), object)
+    return annotation if plain is object else Annotated[plain, Field(**_limits(annotation))]
+
+
+def _limits(holder: Any) -> dict[str, Any]:
+    limits = {limit: getattr(holder, limit, None) for limit in _OLD_LIMITS}
+    limits["pattern"] = getattr(holder, "regex", None)
+    return {limit: value for limit, value in limits.items() if value is not None}
+
+
+def _hints(subject: type) -> dict[str, Any]:
+    own = {subject.__name__: subject}
+    try:
+        return typing_extensions.get_type_hints(subject, None, own, include_extras=True)
+    except (NameError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{subject.__qualname__} has a type hint that does not resolve ({error}): "
+            f"define or import that name in its module"
+        ) from error

@@ -1,0 +1,214 @@
+"""A tool function's parameters: checked cheaply at decoration, compiled on first use."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from alloy._typed.json.text import Unreadable
+from alloy._typed.types.annotations import hints_of, namespace_of
+from alloy._typed.types.docstrings import read_docstring
+from alloy.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from alloy._typed.schemas.dialects import Wire
+    from alloy._typed.types.validation import Validator
+
+__all__ = ["ArgumentsError", "Signature", "check_signature", "compile_signature"]
+
+_KINDS = {
+    inspect.Parameter.VAR_POSITIONAL: "takes *{}",
+    inspect.Parameter.VAR_KEYWORD: "takes **{}",
+    inspect.Parameter.POSITIONAL_ONLY: "takes {} by position only",
+}
+_FIRST = ("self", "cls")
+
+
+class ArgumentsError(ValueError):
+    """The model's arguments do not fit. *problems*: one line each with its path, for a model to read."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+    def __reduce__(self) -> tuple[type[ArgumentsError], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Signature:
+    """A tool function's parameters, compiled.
+
+    *schema* is a closed JSON Schema object; *description* is the docstring without its sections on
+    parameters and results.
+    """
+
+    schema: dict[str, Any]
+    description: str
+    _validator: Validator
+
+    def read(self, arguments: str, wire: Wire | None = None) -> dict[str, Any]:
+        """The arguments that the model gave, by name and converted; Python fills its own defaults.
+
+        *arguments* is JSON text in the shape of *wire*, or `""` for none. Raises `ArgumentsError`.
+        """
+        if not arguments.strip():
+            arguments = "{}"
+        try:
+            found: dict[str, Any] = self._validator.read(arguments, None if wire is None else wire.restore)
+        except Unreadable as error:
+            raise ArgumentsError(tuple(map(self._with_names, error.problems))) from None
+        return found
+
+    def _with_names(self, problem: str) -> str:
+        path, _, rest = problem.partition(": ")
+        if not rest.startswith("Extra inputs are not permitted"):
+            return problem
+        names = ", ".join(self.schema["properties"]) or "none at all"
+        return f"{path}: there is no such argument; there are: {names}"
+
+
+def check_signature(fn: Callable[..., Any], name: str) -> None:
+    """Refuse a function that no model could call. Cheap: resolves no annotation, builds no schema.
+
+    Raises `ConfigurationError` that says what is wrong with which parameter of *name*.
+    """
+    for position, parameter in enumerate(_parameters(fn, name)):
+        if position == 0 and parameter.name in _FIRST:
+            continue  # a method before it is bound
+        _check_parameter(parameter, name)
+
+
+def _check_parameter(parameter: inspect.Parameter, name: str) -> None:
+    if parameter.kind in _KINDS:
+        raise ConfigurationError(
+            f"the tool {name!r} {_KINDS[parameter.kind].format(parameter.name)}: a model gives arguments by "
+            f"name, so declare each as an ordinary parameter with a type hint"
+        )
+    if parameter.annotation is parameter.empty:
+        raise ConfigurationError(
+            f"the tool {name!r} has no type hint for its parameter {parameter.name!r}: "
+            f"write one, as in `{parameter.name}: str`"
+        )
+
+
+def _parameters(fn: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+    try:
+        if sys.version_info >= (3, 14):
+            from annotationlib import Format
+
+            # Names that only later code defines must not fail here.
+            found = inspect.signature(fn, annotation_format=Format.FORWARDREF)
+        else:
+            found = inspect.signature(fn)
+    except (TypeError, ValueError) as error:  # some functions written in C
+        raise ConfigurationError(
+            f"the tool {name!r} does not tell its parameters ({error}): wrap it in a function with type hints"
+        ) from error
+    return list(found.parameters.values())
+
+
+def _function_of(fn: Any) -> Callable[..., Any]:
+    """The plain function behind *fn*: its annotations belong to that one's module."""
+    while True:
+        if isinstance(fn, MethodType):
+            fn = fn.__func__
+        elif isinstance(fn, partial):
+            fn = fn.func
+        elif hasattr(fn, "__wrapped__"):
+            fn = fn.__wrapped__
+        elif not inspect.isroutine(fn) and not isinstance(fn, type):
+            fn = type(fn).__call__
+        else:
+            return fn
+
+
+def compile_signature(
+    fn: Callable[..., Any],
+    *,
+    bound: bool = False,
+    name: str | None = None,
+    namespace: Mapping[str, Any] | None = None,
+) -> Signature:
+    """The `Signature` of *fn*.
+
+    *bound* leaves the first parameter out, as for a plain function that is going to be a method; bound
+    methods are understood by themselves. *name* is the tool's, for errors. *namespace* holds names
+    that postponed annotations use and *fn*'s module does not know. Raises `ConfigurationError`.
+    """
+    name = name or str(getattr(fn, "__name__", type(fn).__name__))
+    parameters = _parameters(fn, name)[1 if bound else 0 :]
+    for parameter in parameters:
+        _check_parameter(parameter, name)
+    function = _function_of(fn)
+    names = namespace_of(function, namespace)
+    hints = _hints(function, name, names)
+    documented = read_docstring(inspect.getdoc(inspect.unwrap(fn)))
+    validator = _validator(name, parameters, hints, names)
+    schema = dict(validator.schema)
+    schema.pop("title", None)
+    schema["properties"] = {
+        parameter.name: _described(
+            schema["properties"][parameter.name], parameter, hints, documented.parameters.get(parameter.name)
+        )
+        for parameter in parameters
+    }
+    return Signature(schema, documented.text, validator)
+
+
+def _hints(function: Callable[..., Any], name: str, names: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return hints_of(function, names)
+    except (NameError, TypeError, SyntaxError) as error:
+        raise ConfigurationError(
+            f"the tool {name!r} has a type hint that does not resolve ({error}): "
+            f"define or import that name in its module"
+        ) from error
+
+
+def _validator(
+    name: str, parameters: list[inspect.Parameter], hints: Mapping[str, Any], names: Mapping[str, Any]
+) -> Validator:
+    from typing import NotRequired, Required
+
+    from alloy._typed.types.compile import build_closed
+
+    fields: dict[str, Any] = {}
+    for parameter in parameters:
+        mark: Any = Required if parameter.default is parameter.empty else NotRequired
+        fields[parameter.name] = mark[hints.get(parameter.name, Any)]
+    try:
+        return build_closed(name, fields, names)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the tool {name!r} takes what has no schema: {error}") from error
+
+
+def _described(
+    schema: dict[str, Any], parameter: inspect.Parameter, hints: Mapping[str, Any], documented: str | None
+) -> dict[str, Any]:
+    described = dict(schema)
+    text = _annotated_text(hints.get(parameter.name)) or described.get("description") or documented
+    if text:
+        described["description"] = text
+    if parameter.default is not parameter.empty:
+        from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+        try:
+            described["default"] = to_jsonable_python(parameter.default, inf_nan_mode="strings")
+        except (PydanticSerializationError, ValueError, RecursionError):
+            described.pop("default", None)  # it has no JSON form; Python still knows it
+    return described
+
+
+def _annotated_text(hint: Any) -> str | None:
+    """The text in `Annotated[T, "text"]` or `Annotated[T, Doc("text")]`."""
+    for extra in getattr(hint, "__metadata__", ()):
+        text = extra if isinstance(extra, str) else getattr(extra, "documentation", None)
+        if isinstance(text, str):
+            return text
+    return None

@@ -1,0 +1,180 @@
+"""One type's schema and validator, and the one place that decides how strict reading is.
+
+pydantic validates JSON text in *strict* mode: no number is a boolean, no boolean a number, no string
+either of them. What that refuses gets one second chance after `settle`, which knows the few
+conversions that cannot be mistaken. What strict mode is too lax about (`true` equals 1 in an enum or
+a Literal, a Decimal takes a number's nearest float, NaN) is settled before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema
+
+from alloy._typed.json.text import Unreadable, decode, encode, repeats_a_key
+from alloy._typed.schemas.coercion import DECIMAL, NAMES, settle
+from alloy._typed.types.parsers import restart
+from alloy._typed.types.unions import validator_by_fit
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from pydantic_core import core_schema
+
+__all__ = ["Validator"]
+
+# What strict validation of text would read as an infinity or as no number: only then look closer.
+_LARGE = re.compile(r"\d(?:[eE]\+?\d{3}|(?<!\d\d)\d{308})")
+
+
+# What pydantic, or a class of the standard library that it calls, raises for a value and not for a bug.
+_BAD_VALUES = ("Unable to apply constraint", "argument should be a string or a Rational")
+
+
+def _suspect(text: str) -> bool:
+    return "NaN" in text or "Infinity" in text or _LARGE.search(text) is not None
+
+
+class Validator:
+    """Reads JSON text as one type.
+
+    *schema* is the type's plain JSON Schema, *marked* the same with the marks that `settle` reads.
+    """
+
+    __slots__ = ("_careful", "_validate_json", "marked", "schema")
+
+    def __init__(self, adapter: TypeAdapter[Any]) -> None:
+        self.marked = _with_inline_root(adapter.json_schema(schema_generator=_Generator))
+        self._careful = _needs_care(self.marked)
+        self._validate_json = validator_by_fit(adapter).validate_json
+        self.schema: dict[str, Any] = _without_marks(self.marked)
+
+    def read(self, text: str, restore: Callable[[Any], Any] | None = None) -> Any:
+        """The value in *text*, which is JSON and nothing else. Raises `Unreadable`."""
+        if restore is None and not self._careful and not _suspect(text) and not repeats_a_key(text):
+            try:
+                return self._validate(text)
+            except (ValidationError, UnicodeEncodeError):
+                pass  # the way below says what was wrong, and may find that it is harmless
+        return self.take(decode(text), restore)
+
+    def take(self, value: Any, restore: Callable[[Any], Any] | None = None) -> Any:
+        """As `read`, for JSON that is decoded already."""
+        try:
+            if restore is not None:
+                value = restore(value)
+            if not self._careful:
+                try:
+                    return self._validate(encode(value))
+                except ValidationError:
+                    pass  # once more, settled
+            return self._validate(encode(settle(value, self.marked)))
+        except RecursionError:
+            raise Unreadable("$: nested too deeply") from None
+        except ValidationError as error:
+            raise Unreadable(*_problems(error, value)) from None
+
+    def _validate(self, text: str) -> Any:
+        restart()
+        try:
+            return self._validate_json(text, strict=True)
+        except TypeError as error:
+            if not str(error).startswith(_BAD_VALUES):
+                raise  # the user's own code
+            raise Unreadable(f"$: {error}") from None
+
+
+class _Generator(GenerateJsonSchema):
+    """pydantic's schemas without its made-up field titles, with the marks that `settle` looks for."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def emit_warning(self, kind: Any, detail: str) -> None:
+        """A default without a JSON form is left out of the schema; Python still knows it."""
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> dict[str, Any]:
+        made = super().enum_schema(schema)
+        names = dict(
+            zip((m.name for m in schema["members"]), made.get("enum", [made.get("const")]), strict=False)
+        )
+        return {**made, NAMES: names}
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> dict[str, Any]:
+        return {**super().decimal_schema(schema), DECIMAL: True}
+
+
+def _with_inline_root(schema: dict[str, Any]) -> dict[str, Any]:
+    # A recursive root is a bare `$ref`; providers want to see the object itself there.
+    while (reference := schema.get("$ref")) is not None:
+        target = schema["$defs"][reference.removeprefix("#/$defs/")]
+        schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+    return schema
+
+
+def _needs_care(node: Any) -> bool:
+    if isinstance(node, list):
+        return any(map(_needs_care, node))
+    if not isinstance(node, dict):
+        return False
+    choices = [*node.get("enum", ()), node.get("const")] if not isinstance(node.get("enum"), dict) else ()
+    if DECIMAL in node or any(isinstance(choice, int | float) for choice in choices):
+        return True
+    return any(map(_needs_care, node.values()))
+
+
+def _without_marks(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_marks(item) for item in node]
+    if isinstance(node, dict):
+        return {key: _without_marks(item) for key, item in node.items() if key not in (NAMES, DECIMAL)}
+    return node
+
+
+# --- problems -------------------------------------------------------------------------------------
+
+
+def _problems(error: ValidationError, value: Any) -> list[str]:
+    return list(dict.fromkeys(_problem(detail, value) for detail in error.errors(include_url=False)))
+
+
+def _problem(detail: Any, value: Any) -> str:
+    path, found, missing = _locate(detail["loc"], value, missing=detail["type"] == "missing")
+    message: str = detail["msg"]
+    if missing:
+        return f"{path}: required, but missing"
+    if detail["type"] == "json_invalid":
+        return f"$: {message}"
+    if message.startswith("Input should be "):
+        wanted = message.removeprefix("Input should be ").replace("a valid ", "a ", 1)
+        article = "an " if wanted.startswith("a ") and wanted[2:3] in "aeio" else ""
+        message = "expected " + (article + wanted[2:] if article else wanted)
+    return f"{path}: {message}, got {_shown(found)}"
+
+
+def _locate(loc: tuple[int | str, ...], value: Any, *, missing: bool) -> tuple[str, Any, bool]:
+    # pydantic puts the names of union members between the steps; the value tells which are steps.
+    path, last = "$", len(loc) - 1
+    for position, step in enumerate(loc):
+        if isinstance(value, list) and isinstance(step, int) and step < len(value):
+            path, value = f"{path}[{step}]", value[step]
+        elif isinstance(value, dict) and isinstance(step, str) and step in value:
+            path, value = path + _key_step(step), value[step]
+        elif missing and position == last:
+            path += f"[{step}]" if isinstance(step, int) else _key_step(step)
+    return path, value, missing
+
+
+def _key_step(key: str) -> str:
+    return f".{key}" if key.isidentifier() else f"[{encode(key)}]"
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = encode(value)
+    except RecursionError:
+        return "something nested too deeply"
+    return text if len(text) <= 80 else text[:80] + "…"

@@ -1,5 +1,0 @@
-"""Values for JSON Schemas: what the offline backend answers with when no script answers for it."""
-
-from alloy.backends.fake.samples.values import sample
-
-__all__ = ["sample"]

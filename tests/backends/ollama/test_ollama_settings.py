@@ -1,0 +1,179 @@
+"""Where Ollama is called and as whom: read as its SDK reads it, at every call, and told to nobody."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import traceback
+from typing import Any
+
+import httpx
+import ollama
+import pytest
+from kit.talking import KEY, MODES, talk
+from kit.wire import Answer, WireServer, json_answer
+from kit.wire import ollama as says
+
+from alloy import ask
+from alloy.backends.ollama.address import address, read_settings
+from alloy.backends.ollama.chat import OllamaBackend
+from alloy.errors import AuthenticationError, ConfigurationError, ProviderError
+from alloy.messages import Endpoint, Request, User
+
+MODEL = "ollama:llama3.2"
+BACKEND = OllamaBackend()
+BODY = BACKEND.encode(Request("llama3.2", (User("Hello"),)))
+
+every_mode = pytest.mark.parametrize("mode", MODES)
+
+
+def at(server: WireServer, **more: Any) -> Endpoint:
+    return Endpoint(**{"base_url": server.url, "timeout": 20.0, **more})
+
+
+def good(mode: str, **fields: Any) -> Answer:
+    whole = says.answer(**{"text": "Grüße 🦊", **fields})
+    return says.reply(whole) if mode.startswith("send") else says.stream(whole)
+
+
+# --- addresses ----------------------------------------------------------------------------------------
+
+HOSTS = [
+    "",
+    "127.0.0.1:56789",
+    "0.0.0.0",
+    ":56789",
+    "example.com",
+    "example.com:1234/",
+    "http://example.com",
+    "https://example.com",
+    "https://example.com:8443/ollama/",
+    "example.com/path",
+    "[::1]:5678",
+    "http://[::1]",
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_addresses_are_read_as_the_sdk_reads_them(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the SDK's own client would send to is where the request goes, with its headers."""
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=says.answer(text="x"))
+
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    monkeypatch.setenv("OLLAMA_API_KEY", KEY)
+    sdk = ollama.Client(headers={"Authorization": f"Bearer {KEY}"}, transport=httpx.MockTransport(answer))
+    sdk.chat("llama3.2", [{"role": "user", "content": "Hello"}])
+    url, headers = address(read_settings(Endpoint()))
+
+    assert f"{url}/api/chat" == str(seen[0].url)
+    assert headers.items() <= dict(seen[0].headers).items()
+    assert headers["authorization"] == f"Bearer {KEY}"
+
+
+@every_mode
+def test_the_environment_is_read_at_every_call(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of OLLAMA_HOST and of OLLAMA_API_KEY is seen; a server of one's own needs no key."""
+    one, two = WireServer(), WireServer()
+    try:
+        one.script(good(mode))
+        two.script(good(mode))
+        monkeypatch.setenv("OLLAMA_HOST", one.url)
+        talk(OllamaBackend(), mode, Endpoint(timeout=20), BODY)
+        monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{two.port}/behind")
+        monkeypatch.setenv("OLLAMA_API_KEY", KEY)
+        talk(OllamaBackend(), mode, Endpoint(timeout=20), BODY)
+    finally:
+        from alloy.backends.http.clients import CLIENTS
+
+        CLIENTS.close()
+        one.stop()
+        two.stop()
+
+    assert (one.requests[0].path, two.requests[0].path) == ("/api/chat", "/behind/api/chat")
+    assert "authorization" not in one.requests[0].headers
+    assert two.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("host", ["http://host:port", "http://host:99999", "http://[::1"])
+def test_what_is_no_address_is_named(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the setting that it was read from, and what an address looks like."""
+    with pytest.raises(ConfigurationError, match=r"base_url is no address.*host:port"):
+        ask("Hello", model=MODEL, base_url=host, retry=0)
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    with pytest.raises(ConfigurationError, match=r"OLLAMA_HOST is no address.*host:port"):
+        ask("Hello", model=MODEL, retry=0)
+
+
+def test_a_bad_variable_is_named_also_when_the_sdk_is_first_imported() -> None:
+    """The SDK makes a client from it while it is imported."""
+    program = "from alloy import ask\nask('Hello', model='ollama:llama3.2', retry=0)"
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"OLLAMA_HOST": "http://host:port"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert "ConfigurationError" in run.stderr.splitlines()[-1]
+    assert "OLLAMA_HOST is no address" in run.stderr.splitlines()[-1]
+
+
+# --- secrets ------------------------------------------------------------------------------------------
+
+
+@every_mode
+@pytest.mark.parametrize("shape", ["json", "html", "200", "error in 200"])
+def test_the_key_is_in_no_error(server: WireServer, mode: str, shape: str) -> None:
+    """In no message, no attribute and no traceback, whatever a server repeats."""
+    key = str(9**12)  # not written out: a traceback shows the lines of this test as well
+    said = f"No such key: {key}, or {KEY}."
+    answers = {
+        "json": says.failure(401, said),
+        "html": Answer([f"<p>{said}</p>".encode()], 401, {"content-type": "text/html"}),
+        "200": Answer([f"<p>{said}</p>".encode()], 200, {"content-type": "text/html"}),
+        "error in 200": json_answer({"error": said}),
+    }
+    server.script(answers[shape])
+    with pytest.raises(ProviderError) as caught:
+        talk(BACKEND, mode, at(server, api_key=key), BODY)
+
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + str(vars(caught.value))
+    assert key not in shown
+    assert KEY not in shown
+    assert "No such key: [key]" in shown
+
+
+def test_a_refused_key_names_the_setting(server: WireServer) -> None:
+    """As for the cloud, or for a proxy before a server of one's own."""
+    server.script(says.failure(401, "unauthorized"))
+    with pytest.raises(AuthenticationError, match=r"OLLAMA_API_KEY or configure\(api_key=…\)"):
+        talk(BACKEND, "send", at(server), BODY)
+
+
+@pytest.mark.parametrize("key", ["k-1\n2", "k 1", "k-\u00e9", "k-\x00"])
+def test_a_key_that_no_header_can_carry_is_refused(server: WireServer, key: str) -> None:
+    """Without showing it."""
+    with pytest.raises(ConfigurationError, match="Ollama key") as caught:
+        talk(BACKEND, "send", at(server, api_key=key), BODY)
+
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["ollama", "httpx"])
+def test_a_missing_sdk_comes_with_the_install_line(missing: str) -> None:
+    """It is imported on first use."""
+    program = (
+        f"import sys\nsys.modules[{missing!r}] = None\n"
+        "from alloy import ask\nask('Hello', model='ollama:llama3.2', retry=0)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    last = run.stderr.splitlines()[-1]
+    assert "ConfigurationError" in last
+    assert f"{missing!r}" in last
+    assert "pip install 'alloy-ai[ollama]'" in last

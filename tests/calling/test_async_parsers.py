@@ -1,0 +1,127 @@
+"""Async parsers: awaited where the call is, in every way to make one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from alloy import Config, DeadlineError, ParseError, ask, register_parser, tool
+from alloy._engine.effects import ParseValues
+from alloy._engine.prepare import prepare
+from alloy._engine.runtime import background_loop
+from alloy._engine.runtime.async_io import AsyncIO
+from alloy.messages import User
+from alloy.testing import call, replies
+
+
+class Rate:
+    """A rate that somebody else knows."""
+
+    def __init__(self, code: str, loop: Any) -> None:
+        self.code, self.loop = code, loop
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rate) and self.code == other.code
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def look_up(code: str) -> Rate:
+    """Look a rate up, as over a network."""
+    await asyncio.sleep(0)
+    if code == "slow":
+        await asyncio.Event().wait()
+    if len(code) != 3:
+        raise ValueError("a currency has three letters")
+    return Rate(code, asyncio.get_running_loop())
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    """The parser counts in a test alone."""
+    with register_parser(Rate, wire=str, parse=look_up):
+        yield
+    background_loop.close()
+
+
+WAYS: dict[str, Callable[..., Any]] = {
+    "run": lambda **options: ask.run("go", **options),
+    "run_async": lambda **options: asyncio.run(ask.run_async("go", **options)),
+    "stream": lambda **options: ask.stream("go", **options).run(),
+    "stream_async": lambda **options: asyncio.run(ask.stream_async("go", **options).run()),
+}
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+
+
+@every_way
+def test_values_are_awaited_at_any_depth(way: Any):
+    """A list of them, side by side."""
+    with replies(["EUR", "USD"]):
+        assert way(output=list[Rate]).value == [Rate("EUR", None), Rate("USD", None)]
+
+
+@every_way
+def test_what_they_object_to_is_asked_again(way: Any):
+    """With the path, as with any other parser."""
+    with replies(["EUR", "dollars"], ["EUR", "USD"]) as seen:
+        assert way(output=list[Rate]).turns == 2
+    assert "three letters" in seen.requests[1]["messages"][-1]["content"]
+    with replies(["x"], ["y"]), pytest.raises(ParseError, match="three letters") as caught:
+        way(output=list[Rate])
+    assert caught.value.attempts == 2
+
+
+@every_way
+def test_the_deadline_bounds_them(way: Any):
+    """They are part of the call."""
+    with replies("slow"), pytest.raises(DeadlineError):
+        way(output=Rate, deadline=0.05)
+
+
+def test_in_a_loop_they_run_in_that_loop():
+    """What they hold open belongs to it."""
+
+    async def inside() -> None:
+        with replies("EUR"):
+            rate = await ask.async_("go", output=Rate)
+        assert rate.loop is asyncio.get_running_loop()
+
+    asyncio.run(inside())
+
+
+@every_way
+def test_arguments_of_tools_are_awaited_too(way: Any):
+    """For sync tools and for async ones."""
+
+    @tool
+    def sync_tool(rate: Rate) -> str:
+        """Say it."""
+        return rate.code
+
+    @tool
+    async def async_tool(rate: Rate) -> str:
+        """Say it."""
+        return rate.code
+
+    with replies(
+        call("sync_tool", rate="EUR"), call("async_tool", rate="USD"), call("async_tool", rate="?"), "ok"
+    ):
+        first, second, third = way(tools=[sync_tool, async_tool]).tool_calls
+    assert (first.value, second.value) == ("EUR", "USD")
+    assert "three letters" in third.content
+
+
+def test_a_parser_that_comes_too_late_is_not_begun():
+    """No coroutine is made that nobody would await: warnings are errors here."""
+    settings = Config(backend="fake", deadline=1e-9)
+    job = prepare((User("go"),), output=Rate, settings=settings)
+
+    async def late() -> None:
+        await AsyncIO(job).perform(ParseValues((partial(look_up, "EUR"),)))
+
+    with pytest.raises(DeadlineError):
+        asyncio.run(late())

@@ -1,0 +1,108 @@
+"""Async tools of sync calls: nested, blocking, and cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from alloy import DeadlineError, ask, command, tool
+from alloy._engine.runtime import background_loop
+from alloy.testing import call, replies
+
+
+@pytest.fixture(autouse=True)
+def fresh_portal() -> Iterator[None]:
+    """Start and leave without a portal."""
+    background_loop.close()
+    yield
+    background_loop.close()
+
+
+def test_an_async_tool_may_call_a_sync_command_that_has_async_tools():
+    """A loop cannot wait for itself, so the inner call has another."""
+
+    @tool
+    async def inner_tool(x: int) -> int:
+        """Double."""
+        await asyncio.sleep(0)
+        return 2 * x
+
+    @command(tools=[inner_tool])
+    def inner(x: int) -> str:
+        return f"double {x}"
+
+    @tool
+    async def outer_tool(x: int) -> str:
+        """Ask further."""
+        return inner(x)
+
+    with replies(call("outer_tool", x=4), call("inner_tool", x=4), "eight", "done"):
+        result = ask.run("go", tools=[outer_tool], deadline=30)
+    assert result.tool_calls[0].value == "eight"
+
+
+def test_a_tool_that_blocks_its_loop_holds_up_nobody_else():
+    """Past the deadline the loop is left behind, and the next call has a new one."""
+    release = threading.Event()
+
+    @tool
+    async def stuck() -> None:
+        """Block, as no async function should."""
+        release.wait(60)
+
+    @tool
+    async def quick() -> str:
+        """Answer."""
+        return "here"
+
+    try:
+        with replies(call("stuck")), pytest.raises(DeadlineError):
+            ask("go", tools=[stuck], deadline=0.05)
+        with replies(call("quick"), "done"):
+            assert ask.run("go", tools=[quick], deadline=30).tool_calls[0].value == "here"
+    finally:
+        release.set()
+
+
+def test_a_tool_that_blocks_does_not_keep_the_interpreter_alive():
+    """The process ends although a tool still hangs."""
+    program = """
+import time
+from alloy import DeadlineError, ask, tool
+from alloy.testing import call, replies
+
+@tool
+async def stuck() -> None:
+    time.sleep(600)
+
+try:
+    with replies(call("stuck")):
+        ask("go", tools=[stuck], deadline=0.05)
+except DeadlineError:
+    print("late")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "late\n"
+
+
+@pytest.mark.parametrize("in_loop", [False, True])
+def test_a_tool_that_cancels_itself_is_a_tool_that_failed(in_loop: bool):
+    """Nobody asked for the call to be cancelled, so it goes on."""
+
+    @tool
+    async def gives_up() -> None:
+        """Give up."""
+        raise asyncio.CancelledError("no more")
+
+    with replies(call("gives_up"), "done"):
+        run = (
+            asyncio.run(ask.run_async("go", tools=[gives_up])) if in_loop else ask.run("go", tools=[gives_up])
+        )
+    assert "the tool was cancelled: no more" in run.tool_calls[0].content

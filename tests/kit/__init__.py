@@ -1,0 +1,1 @@
+"""What the tests share: scripted servers, ways to call, types with values, rules written without Alloy."""

@@ -1,0 +1,22 @@
+"""The benchmarks run; what they measure is never asserted, for a busy machine would fail then."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+RUN = Path(__file__).parents[2] / "benchmarks" / "run.py"
+
+
+def test_every_promise_is_measured() -> None:
+    """Each number of the design gets a line with what was measured and what was promised."""
+    ran = subprocess.run([sys.executable, str(RUN), "--quick"], capture_output=True, text=True)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    rows = re.findall(
+        r"^  (\S.*?) {2,}([\d.]+)(?: m?s| MB)? +([\d.]+)(?: m?s| MB)?  (?:ok|OVER)$", ran.stdout, re.MULTILINE
+    )
+    assert len(rows) == 8
+    assert all(float(measured) > 0 for _, measured, _ in rows)

@@ -1,0 +1,235 @@
+"""The README and the pages say what is true: their blocks run, and print what they show."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from alloy import ConfigurationError, ask
+from alloy._engine.prepare import CARRIED
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("**/*.md"))]
+
+FENCED = re.compile(r"^(`{3,})(\w*)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(r"^\s*# >(?: (.*))?$", re.MULTILINE)
+# How a page says, to its reader and to this test, that a block is not for here.
+NEEDS = re.compile(r"^# Needs (?:a |an |the )?.+")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of Python in a page."""
+
+    line: int
+    code: str
+
+    @property
+    def shown(self) -> list[str]:
+        return SHOWN.findall(self.code)
+
+
+def blocks(page: Path, language: str = "python") -> Iterator[Block]:
+    text = page.read_text("utf-8")
+    for found in FENCED.finditer(text):
+        if found[2] == language:
+            # The line before the code: tracebacks then name the page's own lines.
+            yield Block(text.count("\n", 0, found.start()) + 1, found[3])
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+WITH_PYTHON = [page for page in PAGES if any(blocks(page))]
+
+
+def run_page(page: Path) -> None:
+    """Run a page's blocks one after the other, and compare what each prints with what it shows."""
+    module = ModuleType(f"page_{page.stem.replace('-', '_')}")
+    sys.modules[module.__name__] = module
+    for block in blocks(page):
+        code = compile("\n" * block.line + block.code, str(page), "exec", dont_inherit=True)
+        if NEEDS.match(block.code):
+            continue
+        with redirect_stdout(io.StringIO()) as said:
+            exec(code, module.__dict__)
+        assert said.getvalue().splitlines() == block.shown, f"{page}:{block.line}: {said.getvalue()}"
+
+
+def run_python(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A Python of its own, for what sets process-wide things; warnings are errors there too."""
+    command = [sys.executable, "-W", "error", *arguments]
+    return subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
+def test_blocks_run_and_print_what_they_show(page: Path) -> None:
+    """A page is one program, offline: each block runs after the ones before it."""
+    ran = run_python(__file__, str(page), ALLOY_BACKEND="fake")
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_the_readme_program_prints_what_the_readme_says(tmp_path: Path) -> None:
+    """Its first block, saved under the name it has there and run offline as told, prints that line."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    program = re.search(r"<!-- file: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL)
+    told = re.search(r"^\$ (ALLOY_BACKEND=fake .*)\n(.*)$", text, re.MULTILINE)
+    assert program is not None
+    assert told is not None
+    (tmp_path / program[1]).write_text(program[2], "utf-8")
+    setting, python, *arguments = shlex.split(told[1])
+    assert python == "python"
+
+    ran = run_python(*arguments, cwd=tmp_path, **dict([setting.split("=")]))
+
+    assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, told[2], "")
+
+
+def test_the_readme_fits_on_a_screen() -> None:
+    """One screen to "I want this": 90 lines at most, and both commands are named."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 90
+    assert "`make demo`" in text
+    assert "`make test`" in text
+
+
+LINK = re.compile(r"(!?)\[[^\]]*\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "ROADMAP.md", ROOT / "CHANGELOG.md"], ids=name)
+def test_links_lead_to_files(page: Path) -> None:
+    """Relative links and pictures exist, seen from the page; on the site the build checks them again."""
+    generated = {"roadmap.md", "changelog.md", "contributing.md"} if page.parent == DOCS else set()
+    text = FENCED.sub("", page.read_text("utf-8"))
+    wanted = [target for _, target in LINK.findall(text) if target not in generated]
+    assert [target for target in wanted if not (page.parent / target).exists()] == []
+
+
+def test_generated_files_are_current() -> None:
+    """`make generate` would change nothing: tables in the docs, outputs in the notebook."""
+    ran = run_python(str(DOCS / "generate.py"), "--check")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+GENERIC_KEYS = re.compile(r"<!-- checked: test_docs\.py encodes every cell -->\n\n((?:\|.*\n)+)")
+# A model of each backend that takes every setting which the backend has a counterpart for.
+TAKES_ALL = {
+    "openai": "gpt-5.6",
+    "openai-chat": "any",
+    "anthropic": "claude-sonnet-4-6",
+    "gemini": "gemini-2.5-flash",
+    "ollama": "qwen3",
+}
+SET: dict[str, Any] = {
+    "max_tokens": 64,
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "seed": 7,
+    "stop": "END",
+    "reasoning_effort": "low",
+    "tool_choice": "required",
+    "allowed_tools": ["now"],
+    "parallel_tools": False,
+    "prompt_caching": True,
+}
+
+
+def _generic_keys() -> Iterator[tuple[str, str, str]]:
+    """Each cell of the table: the setting, the backend, and what the page says of them."""
+    table = GENERIC_KEYS.search((DOCS / "configuration.md").read_text("utf-8"))
+    assert table is not None
+    head, _, *rows = (
+        [cell.strip(" `") for cell in line.strip("|\n").split("|")] for line in table[1].splitlines()
+    )
+    for setting, *cells in rows:
+        yield from ((setting, backend, said) for backend, said in zip(head[1:], cells, strict=True))
+
+
+def test_the_table_of_generic_keys_is_whole() -> None:
+    """Every setting that travels in a request has its row, for every backend with a column."""
+    cells = list(_generic_keys())
+    assert {setting for setting, _, _ in cells} == set(CARRIED) == set(SET)
+    assert {backend for _, backend, _ in cells} == set(TAKES_ALL)
+
+
+@pytest.mark.parametrize(("setting", "backend", "said"), list(_generic_keys()))
+def test_generic_keys_become_what_the_page_says(setting: str, backend: str, said: str) -> None:
+    """The setting changes the request at that place, is refused by name, or changes nothing."""
+
+    def now() -> str:
+        """The time."""
+        return "noon"
+
+    def later() -> str:
+        """Another time."""
+        return "one"
+
+    def body(**settings: Any) -> dict[str, Any]:
+        model = f"{backend}:{TAKES_ALL[backend]}"
+        return ask.request("Hi.", model=model, backend=None, tools=[now, later], **settings)
+
+    if said == "refused":
+        with pytest.raises(ConfigurationError, match=f"takes no {setting}"):
+            body(**{setting: SET[setting]})
+        return
+    plain, fuller = body(), body(**{setting: SET[setting]})
+    if said == "by itself":
+        assert fuller == plain
+    else:
+        path = said.split(".")
+        assert _at(fuller, path) not in (None, _at(plain, path))
+
+
+def test_the_architecture_names_modules_that_exist() -> None:
+    """Each module in the table of packages is there, in its package."""
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([\w/]+) \| (`.*?) \|", text, re.MULTILINE)
+    assert {package for package, _ in rows} >= {"alloy", "_engine", "_engine/runtime", "backends"}
+    missing = []
+    for package, modules in rows:
+        home = ROOT / "src" / "alloy" / ("" if package == "alloy" else package)
+        names = re.findall(r"`(\w+)`", modules)
+        missing += [
+            name for name in names if not (home / f"{name}.py").exists() and not (home / name).is_dir()
+        ]
+    assert missing == []
+
+
+def _at(body: Any, path: list[str]) -> Any:
+    for key in path:
+        body = body.get(key) if isinstance(body, dict) else None
+    return body
+
+
+def test_prose_has_one_sentence_per_line() -> None:
+    """So that a change of one sentence is a change of one line."""
+    found = []
+    for page in [*PAGES, ROOT / "CHANGELOG.md"]:
+        text = FENCED.sub(_blank, page.read_text("utf-8"))
+        for number, line in enumerate(text.split("\n"), 1):
+            plain = re.sub(r"`[^`]*`", "x", line)
+            if not line.startswith(("|", "<")) and re.search(r"[a-z)x][.?!] [A-Z][a-z]+ ", plain):
+                found.append(f"{name(page)}:{number}")
+    assert found == []
+
+
+def _blank(found: re.Match[str]) -> str:
+    return "\n" * found[0].count("\n")
+
+
+if __name__ == "__main__":
+    run_page(Path(sys.argv[1]))
