@@ -6,6 +6,7 @@ page, what stands between `<!-- generated: NAME -->` and `<!-- end -->` is repla
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -48,7 +49,8 @@ def settings() -> str:
 def _meanings(docstring: str) -> dict[str, str]:
     """What the docstring's bullets say of each name that a bullet begins with, or a part of it."""
     found: dict[str, str] = {}
-    for bullet in re.findall(r"^    - (.*(?:\n      .*)*)", docstring, re.MULTILINE):
+    # Python 3.13 takes the indentation out of docstrings, older ones keep it.
+    for bullet in re.findall(r"^- (.*(?:\n  .*)*)", inspect.cleandoc(docstring), re.MULTILINE):
         text = " ".join(bullet.split())
         for names, meaning in re.findall(r"((?:\*\w+\*(?: \([^)]*\))?,? ?)+): (.*?)(?=; \*\w+\*:|$)", text):
             said = re.sub(r"\*(\w+)\*", r"`\1`", meaning).rstrip(".")
