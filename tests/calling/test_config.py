@@ -1,11 +1,14 @@
 """Settings: every layer, which of them wins, and what each setting refuses."""
 
 import asyncio
+import os
+import string
 import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -24,7 +27,10 @@ from alloy import (
     use_config,
 )
 from alloy import config as settings
-from alloy.config import CHECKS, VARIABLES, current
+from alloy.config import current
+from alloy.messages import Request
+from alloy.options import Settings
+from alloy.settings import ABOUT_TOOLS, SENT, SETTINGS, VARIABLES
 from alloy.testing import call, replies
 
 
@@ -73,7 +79,33 @@ VALUES: dict[str, tuple[Any, Any]] = {
 
 def test_every_setting_is_checked_and_tested():
     """No field of `Config` goes without a check, nor without a case in this file."""
-    assert {f.name for f in fields(Config)} == CHECKS.keys() == VALUES.keys()
+    assert {f.name for f in fields(Config)} == SETTINGS.keys() == VALUES.keys()
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_none_is_accepted_where_the_types_say_so(name: str):
+    """The row, the field of `Config` and the option that checkers know agree."""
+    in_config = get_type_hints(Config)[name]
+    as_option = get_type_hints(Settings)[name]
+    try:
+        accepted = SETTINGS[name].check(None) is None
+    except ValueError:
+        accepted = False
+    assert accepted == (NoneType in get_args(in_config)) == (NoneType in get_args(as_option))
+
+
+def test_a_request_carries_what_is_sent():
+    """Each setting that is sent has its field in `Request`; those about tools are all sent."""
+    assert set(SENT) <= {f.name for f in fields(Request)}
+    assert set(SENT) >= ABOUT_TOOLS
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_says_what_it_means(name: str):
+    """In one sentence of its own, which the documentation shows."""
+    meaning = SETTINGS[name].meaning
+    assert meaning[0] in string.ascii_uppercase + "`" and meaning.endswith(".")
+    assert [other for other, row in SETTINGS.items() if row.meaning == meaning] == [name]
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -345,11 +377,16 @@ def test_every_variable_has_its_case():
     assert TEXTS.keys() == VARIABLES.keys()
 
 
+@pytest.mark.parametrize("others", [0, 300])
 @pytest.mark.parametrize("variable", TEXTS)
-def test_a_variable_sets_its_setting(variable: str, monkeypatch: pytest.MonkeyPatch):
-    """Each `ALLOY_*` variable arrives, and is gone when it is unset."""
+def test_a_variable_sets_its_setting(variable: str, others: int, monkeypatch: pytest.MonkeyPatch):
+    """Each `ALLOY_*` variable arrives, and is gone when it is unset, in small and large environments."""
+    for name in list(os.environ)[5:]:  # the machine's own may be few or many
+        monkeypatch.delenv(name)
+    for number in range(others):
+        monkeypatch.setenv(f"SERVICE_{number}_PORT", "1")
     text, value = TEXTS[variable]
-    name = VARIABLES[variable][0]
+    name = VARIABLES[variable]
     monkeypatch.setenv(variable, f" {text} ")
     assert getattr(current(), name) == value
     monkeypatch.delenv(variable)
@@ -465,6 +502,16 @@ def test_numbers_beyond_all_sense_are_refused(value: float):
 def test_an_address_with_a_password_stays_out_of_the_repr():
     """As the key does."""
     assert "hunter2" not in repr(Config(base_url="http://me:hunter2@host/v1"))
+
+
+@pytest.mark.parametrize("name", ["api_key", "base_url", "extra"])
+def test_a_setting_that_may_hold_a_secret_is_not_shown(name: str):
+    """Neither in the repr of the settings nor in the error for a wrong value."""
+    secret = {"openai": {"key": "hunter2"}} if name == "extra" else "https://me:hunter2@host"
+    assert "hunter2" not in repr(Config(**{name: secret}))  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=f"{name} must be .*, not \\(hidden\\)$") as raised:
+        configure(**{name: [secret]})  # type: ignore[arg-type,misc]
+    assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize("variable", ["ALLOY_EXTRA_JSON"])

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from alloy import ConfigurationError, ask
-from alloy._engine.prepare import CARRIED
+from alloy.settings import SENT
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -162,7 +162,7 @@ def _generic_keys() -> Iterator[tuple[str, str, str]]:
 def test_the_table_of_generic_keys_is_whole() -> None:
     """Every setting that travels in a request has its row, for every backend with a column."""
     cells = list(_generic_keys())
-    assert {setting for setting, _, _ in cells} == set(CARRIED) == set(SET)
+    assert {setting for setting, _, _ in cells} == set(SENT) == set(SET)
     assert {backend for _, backend, _ in cells} == set(TAKES_ALL)
 
 

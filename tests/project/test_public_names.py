@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import alloy
-from alloy.config import ALIASES, CHECKS
 from alloy.options import AskOptions, CommandOptions, Settings
+from alloy.settings import ALIASES, SETTINGS
 
 HEAVY = {"anthropic", "asyncio", "google", "httpx", "ollama", "openai", "pydantic", "pydantic_core"}
 MOST_MODULES = 60
@@ -147,5 +147,5 @@ def test_decorating_is_light():
 )
 def test_checkers_know_the_options_that_exist(options, more):
     """The options as checkers see them are the settings that run time accepts, no more and no fewer."""
-    assert set(options.__annotations__) == {*CHECKS, *ALIASES, *more}
+    assert set(options.__annotations__) == {*SETTINGS, *ALIASES, *more}
     assert options.__required_keys__ == frozenset()

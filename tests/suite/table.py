@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 
 import pytest
 
-from alloy._engine.prepare import CARRIED
 from alloy.backends.base import Capabilities
+from alloy.settings import SENT
 from suite.providers import Provider
 from suite.stage import PROVIDERS
 
@@ -104,7 +104,7 @@ ROWS: tuple[Row, ...] = (
     Row("Prompts", "Documents by address", _by_address("documents")),
     Row("Prompts", "Conversations"),
     Row("Prompts", "Conversations from other providers"),
-    *(Row("Settings", f"`{name}`", _setting(name)) for name in CARRIED),
+    *(Row("Settings", f"`{name}`", _setting(name)) for name in SENT),
     Row("Settings", "`extra`"),
 )
 
@@ -118,8 +118,8 @@ READ: dict[str, tuple[str, ...]] = {
     "urls": ("Images by address", "Documents by address"),
     "document_urls": ("Documents by address",),
     "loose_output": (LOOSE,),
-    "drops": tuple(f"`{name}`" for name in CARRIED),
-    "refuses": tuple(f"`{name}`" for name in CARRIED),
+    "drops": tuple(f"`{name}`" for name in SENT),
+    "refuses": tuple(f"`{name}`" for name in SENT),
 }
 
 _NO_WIRE = "it has no wire"

@@ -1,0 +1,369 @@
+"""Every setting, in one row each: what it accepts, its default, its variables, and what it means.
+
+A row is a field of `Config`. All other lists of settings are derived from the rows: the checks, the
+environment variables, what a request carries, the table in `docs/configuration.md`. To add a setting,
+add its row here and its type to `alloy.options`; one that is sent also needs a field in
+`alloy.messages.Request` and a place in the codecs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from alloy.errors import AlloyError, FilteredError, ProviderError, RefusalError, TruncatedError
+from alloy.jsontypes import JsonObject
+
+__all__ = ["ABOUT_TOOLS", "ALIASES", "SENT", "SETTINGS", "VARIABLES", "Config", "Setting"]
+
+# --- what a setting accepts -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What values a setting accepts.
+
+    *check* returns a valid value, perhaps converted, and *read* turns the text of an environment
+    variable into a value for *check*. Both raise `ValueError` with a description of what is accepted.
+    """
+
+    check: Callable[[Any], Any]
+    read: Callable[[str], Any] = str
+
+
+def _check_text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a non-empty str")
+    return value
+
+
+TEXT = Kind(_check_text)
+
+
+def _check_texts(value: Any) -> tuple[str, ...]:
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, tuple | list) or not texts or not all(isinstance(t, str) and t for t in texts):
+        raise ValueError("a non-empty str, or a list of them")
+    return tuple(texts)
+
+
+TEXTS = Kind(_check_texts)
+
+
+def _check_flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("a bool")
+    return value
+
+
+def _read_flag(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("true or false")
+
+
+FLAG = Kind(_check_flag, _read_flag)
+
+LARGEST = 1e300  # larger than any useful setting, and small enough for a float
+
+
+def _read_number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("a number") from None
+
+
+def _number(low: float, high: float = math.inf, *, above: bool = False) -> Kind:
+    """A finite number from *low* to *high*, or only *above* the lower bound."""
+    wanted = f"a number {'above' if above else 'of at least'} {low:g}" + (
+        f" and at most {high:g}" if high < math.inf else ""
+    )
+
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(wanted)
+        if not low <= value <= min(high, LARGEST) or (above and value == low):  # false for NaN, too
+            raise ValueError(wanted)
+        return value
+
+    return Kind(check, _read_number)
+
+
+def _read_int(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("an int") from None
+
+
+def _count(low: int) -> Kind:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(f"an int of at least {low}")
+        return value
+
+    return Kind(check, _read_int)
+
+
+def _one_of(*choices: str) -> Kind:
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(" or ".join(map(repr, choices)))
+        return str(value)
+
+    return Kind(check)
+
+
+def _check_retried(value: Any) -> tuple[type[AlloyError], ...]:
+    kinds = value if isinstance(value, tuple | list | set | frozenset) else (value,)
+    if not all(isinstance(kind, type) and _can_be_retried(kind) for kind in kinds):
+        raise ValueError(
+            "ProviderError classes, RefusalError, TruncatedError or FilteredError, in a tuple "
+            "(an answer of the wrong type is asked for again: see reask)"
+        )
+    return tuple(kinds)
+
+
+def _can_be_retried(kind: type) -> bool:
+    retried = (ProviderError, RefusalError, TruncatedError, FilteredError)
+    return issubclass(kind, retried) or any(issubclass(one, kind) for one in retried)
+
+
+RETRIED_ERRORS = Kind(_check_retried)
+
+
+def _check_by_backend(value: Any) -> Mapping[str, Mapping[str, Any]]:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(name, str) and isinstance(body, Mapping) for name, body in value.items()
+    ):
+        raise ValueError('a dict by backend name, such as {"openai": {"service_tier": "flex"}}')
+    return value
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"JSON ({error})") from None
+
+
+BY_BACKEND = Kind(_check_by_backend, _read_json)
+
+# --- the rows -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known about one setting.
+
+    *optional*: it accepts `None`, as every setting does whose default is `None`. *variables*: its
+    environment variables, the strongest last. *alias*: another name for it. *sent*: a request carries
+    it in a field of the same name, and a model may drop or refuse it. *about_tools*: it is sent only
+    with tools. *secret*: its value may hold a key or a password, so it is never shown.
+    """
+
+    kind: Kind
+    meaning: str
+    optional: bool
+    variables: tuple[str, ...] = ()
+    alias: str | None = None
+    sent: bool = False
+    about_tools: bool = False
+    secret: bool = False
+
+    def check(self, value: Any) -> Any:
+        """*value*, perhaps converted. Raises `ValueError` with a description of what is accepted."""
+        return None if value is None and self.optional else self.kind.check(value)
+
+
+def _setting(
+    kind: Kind, meaning: str, *, default: Any = None, factory: Callable[[], Any] | None = None, **facts: Any
+) -> Any:
+    """A field of `Config` with its row. *facts* are fields of `Setting`."""
+    row = Setting(kind, meaning, optional=default is None and factory is None, **facts)
+    given: JsonObject = {"default": default} if factory is None else {"default_factory": factory}
+    return field(**given, repr=not row.secret, metadata={"row": row})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings in force for one call.
+
+    The first part of a row is the type of the value in a `Config`; `alloy.options` has the types that
+    users may write. A row's sentence is what the documentation shows.
+    """
+
+    model: str | None = _setting(
+        TEXT,
+        'The model to ask: `"provider:model"`, or a well-known model name alone.',
+        variables=("ALLOY_MODEL",),
+    )
+    backend: str | None = _setting(
+        TEXT,
+        'The backend for every model, whatever the model name says; `"fake"` runs offline.',
+        variables=("ALLOY_BACKEND",),
+    )
+    temperature: float | None = _setting(
+        _number(0),
+        "The sampling temperature: a higher value gives more varied answers.",
+        variables=("ALLOY_TEMPERATURE",),
+        sent=True,
+    )
+    max_tokens: int | None = _setting(
+        _count(1),
+        "The most tokens that the model may write in one reply.",
+        variables=("ALLOY_MAX_TOKENS",),
+        sent=True,
+    )
+    top_p: float | None = _setting(
+        _number(0, 1),
+        "Nucleus sampling: only the most likely tokens that together have this probability are considered.",
+        sent=True,
+    )
+    seed: int | None = _setting(
+        _count(0),
+        "The seed of the provider's random numbers, for answers that can be repeated as far as it allows.",
+        sent=True,
+    )
+    stop: tuple[str, ...] | None = _setting(
+        TEXTS, "One or several texts at which the model stops writing.", sent=True
+    )
+    system: str | None = _setting(
+        TEXT,
+        "The system prompt.",
+        variables=("ALLOY_DEFAULT_SYSTEM", "ALLOY_SYSTEM"),
+        alias="default_system",
+    )
+    retry: int = _setting(
+        _count(0),
+        "How many times a failed model request is tried again.",
+        default=2,
+        variables=("ALLOY_RETRY",),
+    )
+    retry_on: tuple[type[AlloyError], ...] | None = _setting(
+        RETRIED_ERRORS,
+        "The errors after which a request is tried again; `None` means those that are `transient`.",
+    )
+    reask: int = _setting(
+        _count(0),
+        "How many times an invalid answer is sent back to the model with a description of the problem.",
+        default=1,
+        variables=("ALLOY_REASK",),
+    )
+    timeout: float | None = _setting(
+        _number(0, above=True),
+        "Seconds that one model request may take; `None` means that only the SDK's own limits apply.",
+        variables=("ALLOY_TIMEOUT",),
+    )
+    deadline: float | None = _setting(
+        _number(0, above=True),
+        "Seconds that the whole call may take, with its tools, retries and waits; `None` means no limit.",
+        variables=("ALLOY_DEADLINE",),
+    )
+    max_tool_turns: int = _setting(
+        _count(0),
+        "How many rounds of tool calls one call may have.",
+        default=10,
+        variables=("ALLOY_MAX_TOOL_TURNS",),
+    )
+    parallel_tools_max: int = _setting(
+        _count(1),
+        "How many tools of one round run at the same time.",
+        default=8,
+        variables=("ALLOY_PARALLEL_TOOLS_MAX",),
+    )
+    tool_errors: str = _setting(
+        _one_of("return", "raise"),
+        '`"return"` sends a tool\'s exception to the model as the result of its call; '
+        '`"raise"` ends the call with a `ToolError`.',
+        default="return",
+        variables=("ALLOY_TOOL_ERRORS",),
+    )
+    auto_finalize_missing_output: bool = _setting(
+        FLAG,
+        "Whether to ask once more, without tools, when the model gives an empty answer.",
+        default=True,
+        variables=("ALLOY_AUTO_FINALIZE_MISSING_OUTPUT",),
+    )
+    tool_choice: str | None = _setting(
+        TEXT,
+        '`"auto"`, `"none"`, `"required"` or the name of a tool; '
+        "the last two apply until a tool has been called.",
+        sent=True,
+        about_tools=True,
+    )
+    allowed_tools: tuple[str, ...] | None = _setting(
+        TEXTS,
+        "The names of the tools that the model may call; `None` means all of them.",
+        sent=True,
+        about_tools=True,
+    )
+    parallel_tools: bool | None = _setting(
+        FLAG, "Whether the model may call several tools in one turn.", sent=True, about_tools=True
+    )
+    reasoning_effort: str | None = _setting(
+        TEXT,
+        'How much the model reasons before it answers, such as `"low"` or `"high"`; '
+        "the model decides which values are valid.",
+        variables=("ALLOY_REASONING_EFFORT",),
+        sent=True,
+    )
+    prompt_caching: bool | None = _setting(
+        FLAG,
+        "Whether to ask for prompt caching where the provider does not cache without being asked.",
+        sent=True,
+    )
+    tool_mode: str = _setting(
+        _one_of("auto", "native", "react"),
+        '`"native"`, `"react"` (the prompt describes the tools), or `"auto"`: native where the model '
+        "supports tool calls.",
+        default="auto",
+        variables=("ALLOY_TOOL_MODE",),
+    )
+    output_mode: str = _setting(
+        _one_of("auto", "native", "prompted"),
+        '`"native"`, `"prompted"` (the prompt describes the type), or `"auto"`: native where the model '
+        "supports structured output.",
+        default="auto",
+        variables=("ALLOY_OUTPUT_MODE",),
+    )
+    strict_capabilities: bool = _setting(
+        FLAG,
+        "Whether a feature that the model does not support is an error instead of being emulated.",
+        default=False,
+        variables=("ALLOY_STRICT_CAPABILITIES",),
+    )
+    base_url: str | None = _setting(
+        TEXT,
+        "The address of the provider's API; `None` leaves it to the SDK and its environment variables.",
+        variables=("ALLOY_BASE_URL",),
+        secret=True,
+    )
+    api_key: str | None = _setting(
+        TEXT,
+        "The API key; `None` leaves it to the SDK and its environment variables.",
+        secret=True,
+    )
+    extra: Mapping[str, Mapping[str, Any]] = _setting(
+        BY_BACKEND,
+        "By backend name, fields that are merged unchanged into the body of a request.",
+        factory=dict,
+        variables=("ALLOY_EXTRA_JSON",),
+        secret=True,
+    )
+
+
+# --- derived --------------------------------------------------------------------------------------
+
+SETTINGS: dict[str, Setting] = {each.name: each.metadata["row"] for each in fields(Config)}
+ALIASES = {row.alias: name for name, row in SETTINGS.items() if row.alias is not None}
+# By environment variable: the name of its setting.
+VARIABLES = {variable: name for name, row in SETTINGS.items() for variable in row.variables}
+SENT = tuple(name for name, row in SETTINGS.items() if row.sent)
+ABOUT_TOOLS = frozenset(name for name, row in SETTINGS.items() if row.about_tools)
