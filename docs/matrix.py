@@ -24,7 +24,7 @@ def page(text: str, data: Mapping[str, Any]) -> str:
     """*text* with the matrix of *data* between its marks."""
     if not MARKED.search(text):
         raise SystemExit(f"{PAGE.name} has no place for the matrix: {MARKED.pattern}")
-    parts = [*_groups(data), "## Models that differ", _models(data), "## The tests", _tests(data)]
+    parts = [*_groups(data), "## Differences between models", _models(data), "## Tests", _tests(data)]
     matrix = "\n\n".join(parts)
     return MARKED.sub(lambda found: f"{found[1]}\n{matrix}\n\n{found[2]}", text)
 
@@ -40,11 +40,11 @@ def _models(data: Mapping[str, Any]) -> str:
     rows = (
         (
             f"`{row['model']}`",
-            *(", ".join(row[key]) or "none" for key in ("stands_in", "left_out", "refused")),
+            *(", ".join(row[key]) or "none" for key in ("fallback_for", "left_out", "refused")),
         )
         for row in data["models"]
     )
-    return _table(("Model, for all of its line", "Alloy stands in for", "Left out", "Refused by name"), rows)
+    return _table(("Model", "Fallback for", "Left out", "Refused"), rows)
 
 
 def _tests(data: Mapping[str, Any]) -> str:

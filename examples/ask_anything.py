@@ -1,7 +1,7 @@
-"""`ask`: the same machine without a decorated function.
+"""`ask`: a model call without a decorated function.
 
-Expected outcome: an answer that rests on the context, then one with a type. Offline
-(ALLOY_BACKEND=fake) it prints:
+Expected outcome: an answer that uses the context, then a typed answer. Offline (ALLOY_BACKEND=fake) it
+prints:
 
     Ada is free at 15:00.
     [9, 15]

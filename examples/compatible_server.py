@@ -1,11 +1,11 @@
 """Any OpenAI-compatible server: vLLM, llama.cpp, LM Studio, OpenRouter, an Ollama server's /v1, ...
 
-Needs the extra: pip install 'alloy-ai[openai]'. Say where the server is with OPENAI_BASE_URL, or here.
+Needs the extra: pip install 'alloy-ai[openai]'. Set the address of the server in OPENAI_BASE_URL, or below.
 
-Expected outcome: the server's model answers with the type. Offline (ALLOY_BACKEND=fake) it prints:
+Expected outcome: the server's model gives a typed answer. Offline (ALLOY_BACKEND=fake) it prints:
 
     City(name='Reykjavik', population=140000)
-    it goes to openai-chat:qwen3-4b at http://127.0.0.1:8080/v1
+    model: openai-chat:qwen3-4b at http://127.0.0.1:8080/v1
 """
 
 import os
@@ -33,7 +33,7 @@ def capital(country: str) -> str:
 def main() -> None:
     with offline(City("Reykjavik", 140_000)):
         print(capital("Iceland"))
-    print(f"it goes to {MODEL} at {SERVER}")
+    print(f"model: {MODEL} at {SERVER}")
 
 
 if __name__ == "__main__":

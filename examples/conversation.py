@@ -1,14 +1,14 @@
-"""A conversation that calls go on from: text, a tool, a typed answer, a break for the night.
+"""A conversation over several calls: text, a tool, saving and loading, a typed answer.
 
-Expected outcome: each call knows what was said in the ones before, tools included; what `to_json` wrote
-goes on in another process, and with another model if ALLOY_MODEL has changed meanwhile. Offline
+Expected outcome: each call knows the messages of the calls before it, tools included. The saved conversation
+can be continued in another process, and with another model if ALLOY_MODEL has changed. Offline
 (ALLOY_BACKEND=fake) it prints:
 
     The sea room is 170 EUR a night.
     Two nights are 340 EUR.
     saved 6 turns
     Booking(room='sea', nights=2, euros=340)
-    the saved one has 6 turns still, the other 8
+    the first conversation still has 6 turns, the loaded one 8
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Booking:
 
 @command(output=Booking)
 def book() -> str:
-    return "Book it as we said."
+    return "Book it as we agreed."
 
 
 def main() -> None:
@@ -47,10 +47,10 @@ def main() -> None:
     saved = chat.to_json()
     print(f"saved {len(chat)} turns")
 
-    morning = Conversation.from_json(saved)
+    loaded = Conversation.from_json(saved)
     with offline(Booking("sea", 2, 340)):
-        print(book.with_options(conversation=morning)())
-    print(f"the saved one has {len(chat)} turns still, the other {len(morning)}")
+        print(book.with_options(conversation=loaded)())
+    print(f"the first conversation still has {len(chat)} turns, the loaded one {len(loaded)}")
 
 
 if __name__ == "__main__":

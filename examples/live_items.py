@@ -1,14 +1,14 @@
 """Elements of a list, each as soon as it is complete, while the model still writes the others.
 
-Expected outcome: tasks appear one by one, validated, before the list is whole; then what happened on
-the way, as events. Offline (ALLOY_BACKEND=fake) it prints:
+Expected outcome: validated tasks appear one by one, before the list is complete; then the events of a second
+call. Offline (ALLOY_BACKEND=fake) it prints:
 
     1. Book the hall (3 days)
     2. Print the flyers (5 days)
     3. Buy the drinks (1 days)
     9 days in all, 3 tasks, one request
     the model calls free_days({"month":"May"})
-    it gets [3, 17]
+    the tool returns [3, 17]
     the value is datetime.date(2027, 5, 17)
 """
 
@@ -58,10 +58,10 @@ def main() -> None:
     with offline(call("free_days", month="May"), date(2027, 5, 17)), pick_day.stream("in May") as stream:
         for event in stream.events():
             match event:
-                case ToolStarted(call=wish):
-                    print(f"the model calls {wish.name}({wish.arguments})")
+                case ToolStarted(call=started):
+                    print(f"the model calls {started.name}({started.arguments})")
                 case ToolFinished(result=done):
-                    print(f"it gets {done.error or done.value}")
+                    print(f"the tool returns {done.error or done.value}")
                 case Final(value=value):
                     print(f"the value is {value!r}")
 

@@ -1,6 +1,6 @@
-"""Many calls at once, in one event loop, with a limit of your own.
+"""Many concurrent calls in one event loop, limited by a semaphore.
 
-Expected outcome: one line per review, in order, although the calls overlap; a call that fails is
+Expected outcome: one line per review, in order, although the calls overlap. A call that fails is
 reported and does not stop the others. Offline (ALLOY_BACKEND=fake) it prints:
 
     positive  Arrived early, works.
@@ -42,7 +42,7 @@ async def main() -> None:
 
 
 def scripted(request: dict[str, Any]) -> str:
-    """The model's part offline: it may look at the request, so the order of the calls does not matter."""
+    """The offline answer to *request*; it depends on nothing else, so the calls may come in any order."""
     return "negative" if "Broke" in request["messages"][0]["content"] else "positive"
 
 

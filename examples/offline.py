@@ -1,4 +1,4 @@
-"""What the other examples share: a script that stands in for the model when there is no network."""
+"""Used by the other examples: scripted answers, so that they run without a model."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from alloy.testing import replies
 
 @contextmanager
 def offline(*script: Any) -> Iterator[None]:
-    """With ALLOY_BACKEND=fake, answer the block's model requests by *script*; else change nothing."""
+    """With ALLOY_BACKEND=fake, answer the model requests in the block with *script*; otherwise do nothing."""
     if os.environ.get("ALLOY_BACKEND") == "fake":
         with replies(*script):
             yield

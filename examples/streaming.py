@@ -1,11 +1,11 @@
 """Text as it arrives, tool calls in between, and the whole result at the end.
 
-Expected outcome: the story appears piece by piece; the second stream is left after its first line,
+Expected outcome: the story appears piece by piece. The second stream is closed after its first line,
 which ends the request. Offline (ALLOY_BACKEND=fake) it prints:
 
     The keeper lit the lamp at 17:04.
     [2 turns, 1 tool call]
-    Left early, after: A gull landed.
+    Closed early, after: A gull landed.
 """
 
 from offline import offline
@@ -39,12 +39,12 @@ def main() -> None:
     print(f"\n[{result.turns} turns, {len(result.tool_calls)} tool call]")
 
     with offline("A gull landed.\nIt looked around.\nIt left."), long_story.stream() as stream:
-        said = ""
+        text = ""
         for piece in stream:
-            said += piece
-            if "\n" in said:
+            text += piece
+            if "\n" in text:
                 break
-    print(f"Left early, after: {said.partition(chr(10))[0]}")
+    print(f"Closed early, after: {text.partition(chr(10))[0]}")
 
 
 if __name__ == "__main__":

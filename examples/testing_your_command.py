@@ -1,6 +1,6 @@
-"""How to test code that asks a model: no key, no network, no mocks.
+"""How to test code that calls a model, without a key, a network or mocks.
 
-Expected outcome: `pytest examples/testing_your_command.py` passes, offline and always alike:
+Expected outcome: `pytest examples/testing_your_command.py` passes, offline and always the same way:
 
     2 passed
 """
@@ -14,7 +14,7 @@ STOCK = {"anvil": 3}
 
 
 @tool
-@require(lambda item: item in STOCK, "no such item; there are: anvil")
+@require(lambda item: item in STOCK, "unknown item; the items are: anvil")
 def in_stock(item: str) -> int:
     """How many pieces of *item* are in stock."""
     return STOCK[item]
@@ -26,16 +26,16 @@ def can_deliver(order: str) -> str:
 
 
 def test_a_wrong_item_is_corrected_by_the_contract() -> None:
-    """The model is told what is in stock, and asks again."""
+    """The model gets the contract's message and calls the tool again."""
     with replies(call("in_stock", item="anvils"), call("in_stock", item="anvil"), True) as seen:
         assert can_deliver("2 anvils") is True
 
-    told = seen.requests[1]["messages"][-1]
-    assert "there are: anvil" in told["content"]
+    message = seen.requests[1]["messages"][-1]
+    assert "the items are: anvil" in message["content"]
 
 
 def test_an_answer_that_never_fits_is_an_error() -> None:
-    """One re-ask, then the caller hears of it."""
+    """After one re-ask the caller gets the error."""
     with replies("perhaps", "well, perhaps"), pytest.raises(ParseError, match="perhaps"):
         can_deliver("2 anvils")
 

@@ -1,11 +1,11 @@
-"""Tools that a model calls, and contracts that it cannot break.
+"""Tools that a model calls, and contracts that check the calls.
 
-Expected outcome: the model looks both cities up, perhaps at once; a name that breaks `@require` comes
-back to it as an error that it can act on. Offline (ALLOY_BACKEND=fake) it prints:
+Expected outcome: the model calls the tool for both cities, perhaps in one turn. If a call breaks `@require`,
+the model gets the message and can try again. Offline (ALLOY_BACKEND=fake) it prints:
 
-    forecast(city='Oslo', days=30) refused: days must be between 1 and 7
-    forecast(city='Oslo', days=7) gave Forecast(city='Oslo', days=7, low=-4, high=3)
-    forecast(city='Rome', days=7) gave Forecast(city='Rome', days=7, low=9, high=17)
+    forecast(city='Oslo', days=30) failed: days must be between 1 and 7
+    forecast(city='Oslo', days=7) returned Forecast(city='Oslo', days=7, low=-4, high=3)
+    forecast(city='Rome', days=7) returned Forecast(city='Rome', days=7, low=9, high=17)
     Pack for -4 to 17 degrees.
     called from Python: days must be between 1 and 7
 """
@@ -31,7 +31,7 @@ class Forecast:
 @tool
 @require(lambda days: 1 <= days <= 7, "days must be between 1 and 7")
 @require(lambda city: city in CLIMATE, f"city must be one of {', '.join(CLIMATE)}")
-@ensure(lambda result: result.low <= result.high, "a low above the high is no forecast")
+@ensure(lambda result: result.low <= result.high, "low must not be above high")
 def forecast(city: str, days: int = 1) -> Forecast:
     """Temperatures in degrees Celsius.
 
@@ -56,7 +56,7 @@ def main() -> None:
         result = packing_advice.run(["Oslo", "Rome"])
     for done in result.tool_calls:
         arguments = ", ".join(f"{name}={value!r}" for name, value in done.arguments.items())
-        outcome = f"refused: {done.error}" if done.error else f"gave {done.value}"
+        outcome = f"failed: {done.error}" if done.error else f"returned {done.value}"
         print(f"{done.name}({arguments}) {outcome}")
     print(result.value)
     try:

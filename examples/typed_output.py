@@ -1,7 +1,7 @@
-"""Answers with a shape: nested dataclasses, enums, optional parts and unions.
+"""Typed answers: nested dataclasses, enums, optional fields and unions.
 
-Expected outcome: a model reads the note into the types below; which words it picks may vary, the
-types may not. Offline (ALLOY_BACKEND=fake) it prints:
+Expected outcome: the model converts the note to the types below. The words may vary, the types are always
+the same. Offline (ALLOY_BACKEND=fake) it prints:
 
     Ticket(title='Login fails on Safari', urgency=<Urgency.HIGH: 'high'>, due=None)
       step: Open the login page
@@ -54,7 +54,7 @@ def file_ticket(note: str) -> str:
 
 @command(output=Refund | Question)
 def sort_mail(text: str) -> str:
-    return f"Does this mail want a refund, or ask something?\n{text}"
+    return f"Does this mail ask for a refund, or is it a question?\n{text}"
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""A prompt with a picture in it, and an answer with a type.
+"""A prompt with an image, and a typed answer.
 
-Expected outcome: the model reads the chart that this script draws; it has three bars, the second one
-highest. A model that takes no images is an error before anything is sent. Offline (ALLOY_BACKEND=fake)
-it prints:
+Expected outcome: the model reads the chart that this script draws: three bars, the second one is the
+highest. A part that the model does not support is an error before anything is sent. Offline
+(ALLOY_BACKEND=fake) it prints:
 
     drew a PNG of 90 x 60 pixels
     Chart(bars=3, highest=2, colour='red')

@@ -1,4 +1,4 @@
-"""The README and the pages say what is true: their blocks run, and print what they show."""
+"""The README and the pages are true: their code blocks run and print the output that they show."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("**/*.m
 
 FENCED = re.compile(r"^(`{3,})(\w*)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"^\s*# >(?: (.*))?$", re.MULTILINE)
-# How a page says, to its reader and to this test, that a block is not for here.
+# Marks, for the reader and for this test, a block that needs a key or a server.
 NEEDS = re.compile(r"^# Needs (?:a |an |the )?.+")
 
 
@@ -65,13 +65,13 @@ def run_page(page: Path) -> None:
         code = compile("\n" * block.line + block.code, str(page), "exec", dont_inherit=True)
         if NEEDS.match(block.code):
             continue
-        with redirect_stdout(io.StringIO()) as said:
+        with redirect_stdout(io.StringIO()) as printed:
             exec(code, module.__dict__)
-        assert said.getvalue().splitlines() == block.shown, f"{page}:{block.line}: {said.getvalue()}"
+        assert printed.getvalue().splitlines() == block.shown, f"{page}:{block.line}: {printed.getvalue()}"
 
 
 def run_python(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A Python of its own, for what sets process-wide things; warnings are errors there too."""
+    """Run a new Python process, because pages change process-wide state; warnings are errors there too."""
     command = [sys.executable, "-W", "error", *arguments]
     return subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True)
 
@@ -84,23 +84,23 @@ def test_blocks_run_and_print_what_they_show(page: Path) -> None:
 
 
 def test_the_readme_program_prints_what_the_readme_says(tmp_path: Path) -> None:
-    """Its first block, saved under the name it has there and run offline as told, prints that line."""
+    """Its first block, saved under its file name and run with the offline command, prints the line shown."""
     text = (ROOT / "README.md").read_text("utf-8")
     program = re.search(r"<!-- file: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL)
-    told = re.search(r"^\$ (ALLOY_BACKEND=fake .*)\n(.*)$", text, re.MULTILINE)
+    offline = re.search(r"^\$ (ALLOY_BACKEND=fake .*)\n(.*)$", text, re.MULTILINE)
     assert program is not None
-    assert told is not None
+    assert offline is not None
     (tmp_path / program[1]).write_text(program[2], "utf-8")
-    setting, python, *arguments = shlex.split(told[1])
+    setting, python, *arguments = shlex.split(offline[1])
     assert python == "python"
 
     ran = run_python(*arguments, cwd=tmp_path, **dict([setting.split("=")]))
 
-    assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, told[2], "")
+    assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, offline[2], "")
 
 
 def test_the_readme_fits_on_a_screen() -> None:
-    """One screen to "I want this": 90 lines at most, and both commands are named."""
+    """It has at most 90 lines, and names both commands."""
     text = (ROOT / "README.md").read_text("utf-8")
     assert len(text.splitlines()) <= 90
     assert "`make demo`" in text
@@ -112,11 +112,48 @@ LINK = re.compile(r"(!?)\[[^\]]*\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "ROADMAP.md", ROOT / "CHANGELOG.md"], ids=name)
 def test_links_lead_to_files(page: Path) -> None:
-    """Relative links and pictures exist, seen from the page; on the site the build checks them again."""
+    """The targets of relative links and pictures exist; the build of the site checks them again."""
     generated = {"roadmap.md", "changelog.md", "contributing.md"} if page.parent == DOCS else set()
     text = FENCED.sub("", page.read_text("utf-8"))
     wanted = [target for _, target in LINK.findall(text) if target not in generated]
     assert [target for target in wanted if not (page.parent / target).exists()] == []
+
+
+ANCHOR = re.compile(r"\]\((?!https?:)([^)#]*)#([^)]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+TOP_PAGES = {"roadmap.md": "ROADMAP.md", "changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of the headings of *page*, as GitHub and the site generate them."""
+    headings = HEADING.findall(FENCED.sub("", page.read_text("utf-8")))
+    plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "ROADMAP.md", ROOT / "CHANGELOG.md"], ids=name)
+def test_links_lead_to_headings(page: Path) -> None:
+    """The part of a link after `#` is a heading of the page that it leads to."""
+    lost = []
+    for target, anchor in ANCHOR.findall(FENCED.sub("", page.read_text("utf-8"))):
+        other = page.parent / target if target else page
+        if page.parent == DOCS and target in TOP_PAGES:
+            other = ROOT / TOP_PAGES[target]
+        if anchor not in _anchors(other):
+            lost.append(f"{target}#{anchor}")
+    assert lost == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "ROADMAP.md", ROOT / "CHANGELOG.md"], ids=name)
+def test_rows_have_as_many_cells_as_their_head(page: Path) -> None:
+    """A bar inside a cell ends the cell on GitHub, even in code (https://github.github.com/gfm/#example-200)."""
+    text = FENCED.sub(_blank, page.read_text("utf-8"))
+    wrong = []
+    for table in re.finditer(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        rows = table[0].splitlines()
+        cells = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
+        wrong += [row for row, count in zip(rows, cells, strict=True) if count != cells[0]]
+    assert wrong == []
 
 
 def test_generated_files_are_current() -> None:
@@ -149,26 +186,26 @@ SET: dict[str, Any] = {
 
 
 def _generic_keys() -> Iterator[tuple[str, str, str]]:
-    """Each cell of the table: the setting, the backend, and what the page says of them."""
+    """Each cell of the table: the setting, the backend, and the text of the cell."""
     table = GENERIC_KEYS.search((DOCS / "configuration.md").read_text("utf-8"))
     assert table is not None
     head, _, *rows = (
         [cell.strip(" `") for cell in line.strip("|\n").split("|")] for line in table[1].splitlines()
     )
     for setting, *cells in rows:
-        yield from ((setting, backend, said) for backend, said in zip(head[1:], cells, strict=True))
+        yield from ((setting, backend, text) for backend, text in zip(head[1:], cells, strict=True))
 
 
-def test_the_table_of_generic_keys_is_whole() -> None:
-    """Every setting that travels in a request has its row, for every backend with a column."""
+def test_the_table_of_generic_keys_is_complete() -> None:
+    """Every setting that is sent in a request has a row, with a cell for every backend."""
     cells = list(_generic_keys())
     assert {setting for setting, _, _ in cells} == set(SENT) == set(SET)
     assert {backend for _, backend, _ in cells} == set(TAKES_ALL)
 
 
-@pytest.mark.parametrize(("setting", "backend", "said"), list(_generic_keys()))
-def test_generic_keys_become_what_the_page_says(setting: str, backend: str, said: str) -> None:
-    """The setting changes the request at that place, is refused by name, or changes nothing."""
+@pytest.mark.parametrize(("setting", "backend", "cell"), list(_generic_keys()))
+def test_generic_keys_are_sent_as_the_page_says(setting: str, backend: str, cell: str) -> None:
+    """The setting changes the request at that place, is an error, or changes nothing."""
 
     def now() -> str:
         """The time."""
@@ -182,20 +219,20 @@ def test_generic_keys_become_what_the_page_says(setting: str, backend: str, said
         model = f"{backend}:{TAKES_ALL[backend]}"
         return ask.request("Hi.", model=model, backend=None, tools=[now, later], **settings)
 
-    if said == "refused":
+    if cell == "refused":
         with pytest.raises(ConfigurationError, match=f"takes no {setting}"):
             body(**{setting: SET[setting]})
         return
     plain, fuller = body(), body(**{setting: SET[setting]})
-    if said == "by itself":
+    if cell == "automatic":
         assert fuller == plain
     else:
-        path = said.split(".")
+        path = cell.split(".")
         assert _at(fuller, path) not in (None, _at(plain, path))
 
 
 def test_the_architecture_names_modules_that_exist() -> None:
-    """Each module in the table of packages is there, in its package."""
+    """Each module in the table of packages exists in its package."""
     text = (DOCS / "architecture.md").read_text("utf-8")
     rows = re.findall(r"^\| ([\w/]+) \| (`.*?) \|", text, re.MULTILINE)
     assert {package for package, _ in rows} >= {"alloy", "_engine", "_engine/runtime", "backends"}

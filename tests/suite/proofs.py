@@ -111,7 +111,7 @@ def models() -> list[dict[str, Any]]:
             gaps = {
                 "tools": can.tools,
                 "structured output": can.structured_output,
-                "both at once": can.output_with_tools,
+                "tools with structured output": can.output_with_tools,
             }
             parts = {"images": can.images, "documents": can.documents}
             addresses = [part for part, taken in parts.items() if taken]
@@ -120,7 +120,7 @@ def models() -> list[dict[str, Any]]:
             found.append(
                 {
                     "model": f"{name}:{example}",
-                    "stands_in": [gap for gap, there in gaps.items() if not there],
+                    "fallback_for": [gap for gap, there in gaps.items() if not there],
                     "left_out": [f"`{setting}`" for setting in sorted(can.drops)],
                     "refused": [
                         *[part for part, taken in parts.items() if not taken],

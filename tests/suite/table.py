@@ -1,7 +1,7 @@
 """The rows of the support matrix: what each provider claims, and why some cells are empty.
 
-Claims are read off the backends' own capability tables, so a claim that changes there changes here. What no
-table can hold, because a protocol has no word for it, stands in `ABSENT` with the reason.
+Claims are read off the backends' own capability tables, so a claim that changes there changes here. What a
+protocol does not report, and what no table can contain, is in `ABSENT` with the reason.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from suite.stage import PROVIDERS
 YES = "yes"
 WAYS = ("run", "run_async", "stream", "stream_async")
 
-LOOSE = "Shapes beyond strict mode"
+LOOSE = "Types without a strict form"
 
 Claim = Callable[[Provider], str]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A behaviour, and what *claim* says of a provider: "yes", "stands in: …" or "no: …"."""
+    """A behaviour, and what *claim* says about a provider: "yes", "fallback: …" or "no: …"."""
 
     group: str
     name: str
@@ -38,22 +38,22 @@ def _native(ability: str, otherwise: str) -> Claim:
 
 
 def _tools(provider: Provider) -> str:
-    worded = provider.options.get("tool_mode") == "react" or not provider.can.tools
-    return "stands in: ReAct, in words" if worded else YES
+    react = provider.options.get("tool_mode") == "react" or not provider.can.tools
+    return "fallback: ReAct" if react else YES
 
 
 def _both(provider: Provider) -> str:
     if _tools(provider) != YES:
-        return "stands in: the shape in words"
-    return YES if provider.can.output_with_tools else "stands in: the answer in a turn of its own"
+        return "fallback: the type in the prompt"
+    return YES if provider.can.output_with_tools else "fallback: the answer in an extra turn"
 
 
 def _by_address(part: str) -> Claim:
     def claim(provider: Provider) -> str:
         if not getattr(provider.can, part):
-            return f"no: takes no {part}"
+            return f"no: does not support {part}"
         taken = provider.can.urls and (part == "images" or provider.can.document_urls)
-        return YES if taken else "no: takes data, no addresses"
+        return YES if taken else "no: accepts data only"
 
     return claim
 
@@ -61,11 +61,11 @@ def _by_address(part: str) -> Claim:
 def _setting(name: str) -> Claim:
     def claim(provider: Provider) -> str:
         if name in provider.can.refuses:
-            return "no: refused by name"
+            return "no: refused"
         if name in provider.can.drops:
             return "no: left out"
-        by_itself = name == "prompt_caching" and provider.keys[name] is None
-        return "yes: by itself" if by_itself else YES
+        automatic = name == "prompt_caching" and provider.keys[name] is None
+        return "yes: automatic" if automatic else YES
 
     return claim
 
@@ -73,34 +73,34 @@ def _setting(name: str) -> Claim:
 ROWS: tuple[Row, ...] = (
     Row("Answers", "Text"),
     Row("Answers", "System prompt"),
-    Row("Answers", "Structured output", _native("structured_output", "stands in: the shape in words")),
-    Row("Answers", LOOSE, _native("loose_output", "stands in: the shape in words")),
+    Row("Answers", "Structured output", _native("structured_output", "fallback: the type in the prompt")),
+    Row("Answers", LOOSE, _native("loose_output", "fallback: the type in the prompt")),
     Row("Answers", "Prompted JSON, when asked for"),
-    Row("Answers", "Missing structured output is learned of"),
-    Row("Answers", "Wrong answers are asked again"),
-    Row("Answers", "Missing answers are asked for"),
+    Row("Answers", "Missing structured output is detected"),
+    Row("Answers", "Wrong answers are re-asked"),
+    Row("Answers", "Missing answers are re-asked"),
     Row("Answers", "Usage"),
     Row("Tools", "Tools", _tools),
     Row("Tools", "Parallel tools", _tools),
     Row("Tools", "Results under the right ids", _tools),
     Row("Tools", "Tools and a typed answer", _both),
     Row("Tools", "ReAct, when asked for"),
-    Row("Tools", "Missing tools are learned of"),
+    Row("Tools", "Missing tools are detected"),
     Row("Tools", "Errors and contracts go back to the model"),
     Row("Tools", "Turn limit"),
     Row("Streaming", "Streamed text"),
     Row("Streaming", "Streamed text with tools between"),
-    Row("Streaming", "Leaving early frees the connection"),
+    Row("Streaming", "Closing early frees the connection"),
     Row("Endings", "Refusal"),
     Row("Endings", "Truncation"),
     Row("Endings", "Content filter"),
     Row("Failures", "Errors by status"),
     Row("Failures", "Retries"),
     Row("Failures", "Timeouts and deadlines"),
-    Row("Failures", "Foreign and broken answers"),
-    Row("Prompts", "Images", _native("images", "no: takes no images")),
+    Row("Failures", "Unexpected and broken answers"),
+    Row("Prompts", "Images", _native("images", "no: does not support images")),
     Row("Prompts", "Images by address", _by_address("images")),
-    Row("Prompts", "Documents", _native("documents", "no: takes no documents")),
+    Row("Prompts", "Documents", _native("documents", "no: does not support documents")),
     Row("Prompts", "Documents by address", _by_address("documents")),
     Row("Prompts", "Conversations"),
     Row("Prompts", "Conversations from other providers"),
@@ -122,20 +122,20 @@ READ: dict[str, tuple[str, ...]] = {
     "refuses": tuple(f"`{name}`" for name in SENT),
 }
 
-_NO_WIRE = "it has no wire"
-_NO_WORD = "its API has no word for it"
+_NO_NETWORK = "it uses no network"
+_NOT_REPORTED = "its API does not report it"
 
 ABSENT: dict[str, dict[str, str]] = {
-    "Missing tools are learned of": {"react": "its tools are in words from the start"},
-    "Refusal": {"gemini": _NO_WORD, "ollama": _NO_WORD, "ollama-chat": _NO_WORD},
+    "Missing tools are detected": {"react": "its tools are always in the prompt"},
+    "Refusal": {"gemini": _NOT_REPORTED, "ollama": _NOT_REPORTED, "ollama-chat": _NOT_REPORTED},
     "Content filter": {
-        "anthropic": "it says that the model refused",
-        "ollama": _NO_WORD,
-        "ollama-chat": _NO_WORD,
+        "anthropic": "its API reports a refusal",
+        "ollama": _NOT_REPORTED,
+        "ollama-chat": _NOT_REPORTED,
     },
-    "Leaving early frees the connection": {"fake": _NO_WIRE},
-    "Timeouts and deadlines": {"fake": _NO_WIRE},
-    "Foreign and broken answers": {"fake": _NO_WIRE},
+    "Closing early frees the connection": {"fake": _NO_NETWORK},
+    "Timeouts and deadlines": {"fake": _NO_NETWORK},
+    "Unexpected and broken answers": {"fake": _NO_NETWORK},
 }
 
 

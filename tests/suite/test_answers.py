@@ -194,7 +194,7 @@ def test_prompted_answers(stage: Stage, way: Way, kind: str) -> None:
 # --- answers that do not fit --------------------------------------------------------------------------
 
 
-@proves("Wrong answers are asked again")
+@proves("Wrong answers are re-asked")
 @every_way
 def test_wrong_answers_go_back(stage: Stage, way: Way) -> None:
     """An answer that is no such type goes back with what was wrong; the second one counts."""
@@ -209,7 +209,7 @@ def test_wrong_answers_go_back(stage: Stage, way: Way) -> None:
     assert "x" in stage.heard[1].turns[2].text
 
 
-@proves("Wrong answers are asked again")
+@proves("Wrong answers are re-asked")
 @every_way
 def test_wrong_answers_are_no_values(stage: Stage, way: Way) -> None:
     """Without a re-ask left the error says what was wrong, and holds what the model said."""
@@ -221,7 +221,7 @@ def test_wrong_answers_are_no_values(stage: Stage, way: Way) -> None:
     assert caught.value.usage is not None
 
 
-@proves("Wrong answers are asked again")
+@proves("Wrong answers are re-asked")
 @every_way
 def test_contracts_correct_the_answer(stage: Stage, way: Way) -> None:
     """What `@ensure` turns down goes back to the model with the contract's words."""
@@ -233,7 +233,7 @@ def test_contracts_correct_the_answer(stage: Stage, way: Way) -> None:
     assert "must be positive" in stage.heard[1].turns[-1].text
 
 
-@proves("Wrong answers are asked again")
+@proves("Wrong answers are re-asked")
 @every_way
 def test_contracts_hold(stage: Stage, way: Way) -> None:
     """A value that the contract turns down to the last is an error of its own."""
@@ -243,7 +243,7 @@ def test_contracts_hold(stage: Stage, way: Way) -> None:
         stage.play(lambda: way(asked))
 
 
-@proves("Missing answers are asked for")
+@proves("Missing answers are re-asked")
 @every_way
 def test_missing_answers_are_asked_for(stage: Stage, way: Way) -> None:
     """A model that says nothing is asked once more for its answer."""
@@ -254,7 +254,7 @@ def test_missing_answers_are_asked_for(stage: Stage, way: Way) -> None:
     assert "final answer" in stage.heard[1].turns[-1].text
 
 
-@proves("Missing answers are asked for")
+@proves("Missing answers are re-asked")
 @every_way
 def test_nothing_is_no_answer(stage: Stage, way: Way) -> None:
     """A model that says nothing twice is an error, and so is one that may not be asked again."""

@@ -178,7 +178,7 @@ FOREIGN: dict[str, Answer] = {
 }
 
 
-@proves("Foreign and broken answers")
+@proves("Unexpected and broken answers")
 @pytest.mark.parametrize("foreign", FOREIGN)
 @every_way
 def test_foreign_answers(stage: Stage, way: Way, foreign: str) -> None:
@@ -212,7 +212,7 @@ def refused(answer: Answer) -> Answer:
     return replace(answer, before=Cut(reset=True))
 
 
-@proves("Foreign and broken answers")
+@proves("Unexpected and broken answers")
 @pytest.mark.parametrize("cut", [refused, reset, hung_up])
 @every_way
 def test_a_cut_connection(stage: Stage, way: Way, cut: Callable[[Answer], Answer]) -> None:
@@ -224,7 +224,7 @@ def test_a_cut_connection(stage: Stage, way: Way, cut: Callable[[Answer], Answer
     assert caught.value.transient
 
 
-@proves("Foreign and broken answers")
+@proves("Unexpected and broken answers")
 @pytest.mark.parametrize("cut", [refused, reset, hung_up])
 @every_way
 def test_a_cut_connection_is_tried_again(stage: Stage, way: Way, cut: Callable[[Answer], Answer]) -> None:
@@ -236,7 +236,7 @@ def test_a_cut_connection_is_tried_again(stage: Stage, way: Way, cut: Callable[[
     assert pieces in (None, "Done.")
 
 
-@proves("Foreign and broken answers")
+@proves("Unexpected and broken answers")
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.8])
 @every_way
 def test_an_answer_that_ends_early(stage: Stage, way: Way, kept: float) -> None:
@@ -256,7 +256,7 @@ def test_an_answer_that_ends_early(stage: Stage, way: Way, kept: float) -> None:
 # --- leaving ------------------------------------------------------------------------------------------
 
 
-@proves("Leaving early frees the connection")
+@proves("Closing early frees the connection")
 @every_way
 def test_leaving_early(stage: Stage, way: Way) -> None:
     """Who stops reading a stream, or is cancelled, leaves no connection behind."""

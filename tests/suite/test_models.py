@@ -126,7 +126,7 @@ def test_every_line_has_an_example() -> None:
 # --- what no table knows ------------------------------------------------------------------------------
 
 
-@proves("Missing tools are learned of")
+@proves("Missing tools are detected")
 @every_way
 def test_missing_tools_are_learned_of(stage: Stage, way: Way) -> None:
     """A provider's "does not support tools" has the call go on in words; the next one begins so."""
@@ -143,7 +143,7 @@ def test_missing_tools_are_learned_of(stage: Stage, way: Way) -> None:
     assert ["Final Answer" in heard.system for heard in stage.heard] == [False, True, True, True]
 
 
-@proves("Missing structured output is learned of")
+@proves("Missing structured output is detected")
 @every_way
 def test_missing_structured_output_is_learned_of(stage: Stage, way: Way) -> None:
     """The same for structured output; with `strict_capabilities` the refusal is the caller's error."""

@@ -219,7 +219,7 @@ def test_no_tool_turns_at_all(stage: Stage, way: Way) -> None:
         stage.ask(way, tools=[broken], max_tool_turns=0)
 
 
-@proves("Missing answers are asked for")
+@proves("Missing answers are re-asked")
 @every_way
 def test_an_answer_missing_after_tools(stage: Stage, way: Way) -> None:
     """A run of tools that ends in silence is asked for its answer, and the tools called stay called."""
