@@ -22,7 +22,8 @@ from alloy.settings import SENT
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("**/*.md"))]
+GUIDES = [ROOT / "CONTRIBUTING.md", ROOT / "tests" / "README.md", ROOT / "tests" / "kit" / "README.md"]
+PAGES = [ROOT / "README.md", *GUIDES, *sorted(DOCS.glob("**/*.md"))]
 
 FENCED = re.compile(r"^(`{3,})(\w*)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"^\s*# >(?: (.*))?$", re.MULTILINE)
@@ -244,6 +245,43 @@ def test_the_architecture_names_modules_that_exist() -> None:
             name for name in names if not (home / f"{name}.py").exists() and not (home / name).is_dir()
         ]
     assert missing == []
+
+
+PATH = re.compile(r"`((?:[\w-]+/)+[\w.-]*|[\w-]+\.py)`")
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=name)
+def test_guides_name_files_that_exist(guide: Path) -> None:
+    """Paths are relative to the repository, to its packages or to the tests; `NAME` is a provider."""
+    homes = [
+        ROOT,
+        ROOT / "tests",
+        ROOT / "tests" / "suite",
+        ROOT / "src" / "alloy" / "_typed" / "types",
+        guide.parent,
+    ]
+    lost = [
+        path
+        for path in PATH.findall(guide.read_text("utf-8"))
+        if not any((home / path.replace("NAME", "openai")).exists() for home in homes)
+    ]
+    assert lost == []
+
+
+def test_the_guide_names_commands_that_exist() -> None:
+    """Each `make` command in CONTRIBUTING.md is a target of the Makefile, and only `clean` is left out."""
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", GUIDES[0].read_text("utf-8"), re.MULTILINE))
+    assert named - targets == set()
+    assert targets - named == {"clean"}
+
+
+def test_every_helper_is_in_the_list_of_helpers() -> None:
+    """Each module of `tests/kit` has its line."""
+    kit = ROOT / "tests" / "kit"
+    modules = {str(path.relative_to(kit)) for path in kit.glob("**/*.py") if path.stem != "__init__"}
+    listed = re.findall(r"^\| `([\w/]+\.py)` \|", (kit / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(modules)
 
 
 def _at(body: Any, path: list[str]) -> Any:
