@@ -302,6 +302,23 @@ def test_prose_has_one_sentence_per_line() -> None:
     assert found == []
 
 
+# Words for which the pages have a common one: fallback, emulate, request, remember, invalid, fix, again.
+ODD_WORDS = re.compile(
+    r"\b(st(and|ands|ood) in\b(?! the)|is none|is no [a-z]+|blames?|mend(s|ed)?|as whom|anew|learn(s|ed)? of"
+    r"|told apart|by itself|doors?|of its own|meanwhile|all the same|foreign|spoken|heard|whose fault"
+    r"|ways? out)\b",
+    re.IGNORECASE,
+)
+GENERATED = re.compile(r"<!-- (?:generated|proven): .*?<!-- end -->", re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "architecture"], ids=name)
+def test_pages_use_common_words(page: Path) -> None:
+    """The prose has one word for each thing, the one that readers know from other documentation."""
+    text = re.sub(r"`[^`]*`", "", FENCED.sub("", GENERATED.sub("", page.read_text("utf-8"))))
+    assert [found[0] for found in ODD_WORDS.finditer(text)] == []
+
+
 def _blank(found: re.Match[str]) -> str:
     return "\n" * found[0].count("\n")
 
