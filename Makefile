@@ -1,17 +1,25 @@
-# Two commands: `make demo` and `make test`. They need make and Python 3.11 or newer, and set up the rest.
+# Two commands: `make demo` and `make test`. They need make and Python 3.11 or newer, and install the rest.
 
 PYTHON ?= python3
-VENV := .venv
-OLD := .cache/old-sdk
-OLDER := "openai<3" "anthropic<2" "google-genai<3" "ollama<0.6"
+version = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+# One environment per Python: .venv for python3, and .venv-3.12 for `make test PYTHON=python3.12`.
+VERSION := $(call version,$(PYTHON))
+$(if $(VERSION),,$(error $(PYTHON) does not run: name a Python of 3.11 or newer, as in make test PYTHON=python3.13))
+SUFFIX := $(if $(filter $(VERSION),$(call version,python3)),,-$(VERSION))
+VENV := .venv$(SUFFIX)
+LOWEST := .cache/lowest$(SUFFIX)
 PY := $(VENV)/bin/python
 PIP := -m pip --disable-pip-version-check -q
+# The first pip that knows dependency groups; Python 3.11 to 3.13 come with an older one.
+GROUPS_PIP := "pip>=25.1"
 # pyright asks its registry for a newer version otherwise.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+# Two Pythons can be tested at the same time.
+export COVERAGE_FILE := .coverage$(SUFFIX)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-fast lint types docs old-sdk suite matrix integration generate bench clean
+.PHONY: help demo test test-fast lint types docs lowest suite package matrix integration generate bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-12s", $$1, $$2; $$1 = $$2 = ""; print }'
@@ -20,7 +28,7 @@ demo: $(VENV)/.base  ## a tour in the terminal; offline unless a key or an Ollam
 	@extra=$$($(PY) examples/demo.py --extra) && { [ -z "$$extra" ] || $(PY) $(PIP) install -e ".[$$extra]"; }
 	@$(PY) examples/demo.py
 
-test: lint types docs old-sdk suite  ## everything that CI checks
+test: lint types docs lowest suite package  ## everything that CI checks
 
 test-fast: lint  ## ruff, mypy and the tests without a local model: under a minute
 	$(PY) -m mypy
@@ -32,7 +40,7 @@ lint: $(VENV)/.dev  ## ruff: rules and format
 
 types: $(VENV)/.dev  ## mypy --strict, then the typing suite under four checkers and stubtest
 	$(PY) -m mypy
-	$(PY) -m mypy examples/*.py docs/*.py
+	$(PY) -m mypy examples/*.py docs/*.py .ci/*.py
 	$(PY) tests/typing/check.py
 
 docs: $(VENV)/.dev  ## build the site, strictly, into .cache/docs/site
@@ -41,13 +49,16 @@ docs: $(VENV)/.dev  ## build the site, strictly, into .cache/docs/site
 generate: $(VENV)/.dev  ## rewrite what is generated: tables in docs, outputs in the notebook
 	$(PY) docs/generate.py
 
-old-sdk: $(OLD)/.ready  ## the providers' tests, with the SDKs' previous versions
-	$(OLD)/bin/python -m pytest -q -n 2 -m "not local_model" -p no:cacheprovider \
-	  tests/backends/openai tests/backends/anthropic tests/backends/gemini tests/backends/ollama
+lowest: $(LOWEST)/.ready  ## the tests of providers and types, with the lowest versions allowed
+	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not local_model" -p no:cacheprovider \
+	  tests/backends tests/typed tests/calling
 
 suite: $(VENV)/.dev  ## all tests, with branch coverage
 	$(PY) -m pytest -q -n 2 --ignore=tests/integration --ignore=tests/suite --cov --cov-report= --cov-fail-under=0
 	$(PY) -m pytest -q tests/suite --cov --cov-append --cov-report=term --cov-report=xml
+
+package: $(VENV)/.dev  ## build the sdist and the wheel, and check both outside the repository
+	$(PY) .ci/package.py
 
 matrix: $(VENV)/.dev  ## prove the support matrix with the suite, and write its page
 	$(PY) -m pytest -q --ignore=tests/suite/test_matrix.py tests/suite
@@ -60,16 +71,16 @@ bench: $(VENV)/.dev  ## measure against the numbers that the design promises
 	$(PY) benchmarks/run.py
 
 clean:  ## remove everything that these commands made
-	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* dist
+	rm -rf .venv .venv-3.* .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments, made once and renewed when pyproject.toml changes --------------------------------
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(LOWEST)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
 	  "Alloy needs Python 3.11 or newer, and this is %d.%d: try make PYTHON=python3.13 ..." % v[:2])'
-	@echo "Making $(VENV) (once) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@echo "Making $(@:/bin/python=) (once) ..."
+	@$(PYTHON) -m venv $(@:/bin/python=)
 
 $(VENV)/.base: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Alloy into $(VENV) (once) ..."
@@ -78,11 +89,13 @@ $(VENV)/.base: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Alloy and its tools into $(VENV) (once, a minute or two) ..."
-	@$(PY) $(PIP) install -e ".[dev]"
+	@$(PY) $(PIP) install $(GROUPS_PIP)
+	@$(PY) $(PIP) install -e ".[providers]" --group dev
 	@touch $@ $(VENV)/.base
 
-$(OLD)/.ready: pyproject.toml Makefile
-	@echo "Installing the previous SDKs into $(OLD) (once) ..."
-	@$(PYTHON) -m venv $(OLD)
-	@$(OLD)/bin/python $(PIP) install -e ".[providers]" $(OLDER) pytest pytest-xdist hypothesis
+$(LOWEST)/.ready: pyproject.toml .ci/lowest.py | $(LOWEST)/bin/python
+	@echo "Installing the lowest versions of what Alloy needs into $(LOWEST) (once) ..."
+	@$(LOWEST)/bin/python $(PIP) install $(GROUPS_PIP)
+	@$(PYTHON) .ci/lowest.py > $(LOWEST)/constraints.txt
+	@$(LOWEST)/bin/python $(PIP) install -e ".[providers]" --constraint $(LOWEST)/constraints.txt --group test
 	@touch $@
