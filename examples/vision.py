@@ -6,7 +6,7 @@ highest. A part that the model does not support is an error before anything is s
 
     drew a PNG of 90 x 60 pixels
     Chart(bars=3, highest=2, colour='red')
-    ollama:qwen3-vl takes no documents: choose another model
+    ollama:qwen3-vl does not take documents: choose another model
 """
 
 import struct

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from alloy.commands import OWN_OPTIONS, ready, split_options
+from alloy.commands import OWN_OPTIONS, split_options
 from alloy.config import current
 from alloy.errors import ConfigurationError
 from alloy.prompts import read_prompt
@@ -15,7 +14,7 @@ from alloy.streams import AsyncStream, Stream
 if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
 
-    from alloy._engine.prepare import Job
+    from alloy._engine.prepare import PreparedCall
     from alloy.options import AskOptions
     from alloy.parts import Prompt
 
@@ -82,7 +81,7 @@ class Ask:
     def stream(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Stream[str]: ...
     def stream(self, prompt: Prompt, **options: Any) -> Stream[Any]:
         """Ask when iterated, and give the answer's text as it comes."""
-        return Stream(_job(prompt, options, spoken=True))
+        return Stream(_job(prompt, options, streamed=True))
 
     @overload
     def stream_async(
@@ -92,7 +91,7 @@ class Ask:
     def stream_async(self, prompt: Prompt, **options: Unpack[AskOptions]) -> AsyncStream[str]: ...
     def stream_async(self, prompt: Prompt, **options: Any) -> AsyncStream[Any]:
         """As `stream`, for `async for` in the running event loop."""
-        return AsyncStream(partial(ready, _job(prompt, options, spoken=True)))
+        return AsyncStream(_job(prompt, options, streamed=True))
 
     def request(
         self, prompt: Prompt, *, output: TypeForm[Any] = str, **options: Unpack[AskOptions]
@@ -114,7 +113,7 @@ ask = Ask()
 OPTIONS = (*OWN_OPTIONS, "context")
 
 
-def _job(prompt: object, options: dict[str, Any], *, spoken: bool = False) -> Job[Any]:
+def _job(prompt: object, options: dict[str, Any], *, streamed: bool = False) -> PreparedCall[Any]:
     from alloy._engine.prepare import prepare
 
     own, settings = split_options(options, "ask()", OPTIONS)
@@ -127,7 +126,7 @@ def _job(prompt: object, options: dict[str, Any], *, spoken: bool = False) -> Jo
             tools=own.get("tools", ()),
             parser=own.get("parser"),
             conversation=own.get("conversation"),
-            spoken=spoken,
+            streamed=streamed,
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"ask(): {error}") from error

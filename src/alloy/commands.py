@@ -20,7 +20,7 @@ from alloy.tools import ClassMember, Tool, adopt, as_tool, as_tools, by_referenc
 if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
 
-    from alloy._engine.prepare import Job
+    from alloy._engine.prepare import PreparedCall
     from alloy.options import CommandOptions
     from alloy.parts import Prompt
 
@@ -126,7 +126,9 @@ class _Base(Generic[P, T_co]):
             raise CommandError(f"{self.__name__}(): {problem}")
         return bound
 
-    def _prepare(self, prompt: object, bound: inspect.BoundArguments | None, *, spoken: bool) -> Job[T_co]:
+    def _prepare(
+        self, prompt: object, bound: inspect.BoundArguments | None, *, streamed: bool
+    ) -> PreparedCall[T_co]:
         from alloy._engine.prepare import prepare
 
         turns = read_prompt(prompt, f"{self.__name__}()")
@@ -135,11 +137,12 @@ class _Base(Generic[P, T_co]):
                 turns,
                 output=self._answer_type(),
                 settings=current(self._settings),
+                name=f"{self.__name__}()",
                 tools=self._tools,
                 parser=self._parser,
                 conversation=self._conversation,
                 check=None if bound is None else partial(self.__alloy_contracts__.after, bound),
-                spoken=spoken,
+                streamed=streamed,
             )
         except ConfigurationError as error:
             raise ConfigurationError(f"{self.__name__}(): {error}") from error
@@ -179,11 +182,11 @@ class Command(_Base[P, T_co]):
 
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> Stream[T_co]:
         """Ask when iterated, and give the answer's text as it comes; `.result()` has the value."""
-        return Stream(self._job(args, kwargs, spoken=True))
+        return Stream(self._job(args, kwargs, streamed=True))
 
     def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """As `stream`, for `async for` in the running event loop."""
-        return AsyncStream(partial(ready, self._job(args, kwargs, spoken=True)))
+        return AsyncStream(self._job(args, kwargs, streamed=True))
 
     def request(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """The body of the first request, exactly as the provider would get it; nothing is sent."""
@@ -219,9 +222,9 @@ class Command(_Base[P, T_co]):
         """The command of *instance*, as a method is, with all that a command can do."""
         return self._bound_to(instance)
 
-    def _job(self, args: Any, kwargs: Any, *, spoken: bool = False) -> Job[T_co]:
+    def _job(self, args: Any, kwargs: Any, *, streamed: bool = False) -> PreparedCall[T_co]:
         bound = self._bind(args, kwargs)
-        return self._prepare(self._function(*args, **kwargs), bound, spoken=spoken)
+        return self._prepare(self._function(*args, **kwargs), bound, streamed=streamed)
 
 
 class AsyncCommand(_Base[P, T_co]):
@@ -247,7 +250,7 @@ class AsyncCommand(_Base[P, T_co]):
 
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """Ask when iterated with `async for`, and give the answer's text as it comes."""
-        return AsyncStream(partial(self._job, args, kwargs, spoken=True))
+        return AsyncStream(partial(self._job, args, kwargs, streamed=True))
 
     def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """As `stream`: see `async_`."""
@@ -288,14 +291,9 @@ class AsyncCommand(_Base[P, T_co]):
         """The command of *instance*, as a method is, with all that a command can do."""
         return self._bound_to(instance)
 
-    async def _job(self, args: Any, kwargs: Any, *, spoken: bool = False) -> Job[T_co]:
+    async def _job(self, args: Any, kwargs: Any, *, streamed: bool = False) -> PreparedCall[T_co]:
         bound = self._bind(args, kwargs)
-        return self._prepare(await self._function(*args, **kwargs), bound, spoken=spoken)
-
-
-async def ready(job: Job[T]) -> Job[T]:
-    """*job*, for an `AsyncStream`, which awaits its job."""
-    return job
+        return self._prepare(await self._function(*args, **kwargs), bound, streamed=streamed)
 
 
 class CommandDecorator(Protocol[T_co]):

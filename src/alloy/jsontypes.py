@@ -1,4 +1,4 @@
-"""Names for JSON in annotations, so that an `Any` that means JSON can be told from one that means any object."""
+"""Names for JSON in annotations, so that an `Any` that means JSON differs from one that means any object."""
 
 from __future__ import annotations
 

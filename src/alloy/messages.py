@@ -7,7 +7,7 @@ A streamed reply arrives as deltas first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -135,7 +135,9 @@ class Reply:
 
     *text* is the answer only: no reasoning, no commentary, no refusal. *explanation* is what the
     model or the provider said about a refusal or a filtered answer. *echo* is the turn in the
-    provider's own form, for `encode` to send back untouched in the next request.
+    provider's own form, for `encode` to send back untouched in the next request. *status* and *request_id*
+    are those of the HTTP response, where there was one, and *seconds* is how long the request took; they are
+    set by the driver and are not part of the reply's value.
     """
 
     text: str = ""
@@ -147,6 +149,9 @@ class Reply:
     reasoning: str = ""
     explanation: str = ""
     echo: Echo | None = None
+    status: int | None = field(default=None, compare=False)
+    request_id: str | None = field(default=None, compare=False)
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +166,10 @@ Turn = User | Reply | ToolResults
 
 @dataclass(frozen=True, slots=True)
 class ToolSchema:
-    """A tool as a backend shows it to the model: *parameters* is already in the backend's dialect.
+    """A tool as the model is shown it: *parameters* is plain JSON Schema.
 
-    *strict* says that *parameters* keeps the rules of the provider's strict mode.
+    The backend converts it to its dialect when it encodes the request, and then sets *strict* when the
+    converted schema obeys the rules of the provider's strict mode (`alloy.backends.schemas.in_dialect`).
     """
 
     name: str
@@ -174,7 +180,7 @@ class ToolSchema:
 
 @dataclass(frozen=True, slots=True)
 class OutputSchema:
-    """The shape of the answer, already in the backend's dialect. *name* is a safe identifier."""
+    """The answer's type as plain JSON Schema; *strict* as in `ToolSchema`. *name* is a safe identifier."""
 
     name: str
     schema: dict[str, Any]
@@ -185,12 +191,14 @@ class OutputSchema:
 class Endpoint:
     """Where and how to reach the provider. `None` leaves it to the SDK and its environment variables.
 
-    *timeout* is in seconds and bounds each phase of one request; the drivers bound the whole.
+    *timeout* is in seconds and bounds each phase of one request; the drivers bound the whole. A backend
+    calls *report* with the HTTP status and the request id as soon as the response's headers are there.
     """
 
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     timeout: float | None = None
+    report: Callable[[int, str | None], object] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""What a call gives back when all is told: `Result`."""
+"""`Result`: the value of a call, and everything that the call did."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from alloy.messages import ToolResult, Turn, Usage
@@ -14,7 +14,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Result(Generic[T_co]):
-    """All that a call did.
+    """The value of a call, and everything that the call did.
 
     - *value*: the answer, of the declared type; *text*: what it was read from.
     - *usage*: tokens of all model requests together.
@@ -22,9 +22,10 @@ class Result(Generic[T_co]):
     - *tool_calls*: each call with its arguments, its value or error, and its duration in seconds.
     - *model*: `provider:model`, as the provider names the model.
     - *transcript*: every message of the conversation.
-    - *downgrades*: what Alloy stood in for because the model cannot do it natively: `"tools"` (ReAct),
-      `"output"` (the shape described in the prompt), `"output_with_tools"` (the typed answer in a turn of
-      its own).
+    - *downgrades*: the features that Alloy emulated because the model does not support them: `"tools"`
+      (ReAct), `"output"` (the type described in the prompt), `"output_with_tools"` (the typed answer in a
+      separate turn).
+    - *seconds*: how long the whole call took.
     """
 
     value: T_co
@@ -36,3 +37,4 @@ class Result(Generic[T_co]):
     model: str
     transcript: tuple[Turn, ...]
     downgrades: tuple[str, ...] = ()
+    seconds: float = field(default=0.0, compare=False)

@@ -1,4 +1,4 @@
-"""A call whose answer arrives bit by bit: text, events, finished items, snapshots, and the value."""
+"""A call whose answer is read as it arrives: text, events, finished items, snapshots, and the value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from alloy.messages import TextDelta, ToolCallDelta
 
 if TYPE_CHECKING:
-    from alloy._engine.prepare import Job
+    from alloy._engine.prepare import PreparedCall
     from alloy.events import Event
     from alloy.result import Result
 
@@ -23,19 +23,19 @@ ENDED = "this stream was closed, or failed, before its result came"
 
 
 class Stream(Generic[T_co]):
-    """An answer as it arrives. Nothing is sent before the first piece is asked for.
+    """An answer as it arrives. Nothing is sent before the first piece is read.
 
-    Iterate it for pieces of text (`str`), or ask for `events()`, `items()` or `partials()`; each goes on
-    from where reading stopped. `result()` reads what is left and gives the value. Use it in a `with`
-    block, or `close()` it, to leave early: that ends the request and its connection, and a tool that
-    runs. Reading raises what the call would raise; text that has come out is never said twice.
+    Iterate it for pieces of text (`str`), or read `events()`, `items()` or `partials()`; each continues
+    where reading stopped. `result()` reads the rest and returns the value. Use it in a `with`
+    block, or `close()` it, to leave early: that ends the request, its connection, and a running
+    tool. Reading raises what the call would raise; text that was shown is never shown twice.
     """
 
-    def __init__(self, job: Job[T_co]) -> None:
+    def __init__(self, call: PreparedCall[T_co]) -> None:
         from alloy._engine.runtime.drivers import stream
 
-        self._shape = job.shape
-        self._parts = stream(job)
+        self._shape = call.shape
+        self._parts = stream(call)
         self._result: Result[T_co] | None = None
 
     def __iter__(self) -> Iterator[str]:
@@ -48,20 +48,16 @@ class Stream(Generic[T_co]):
                 return part.text
 
     def events(self) -> Iterator[Event]:
-        """All that happens, in order (see `alloy.events`); a `Final` is the last."""
-        from alloy.events import Final
-
+        """Everything that happens, in order (see `alloy.events`); a `Final` is the last."""
         while (part := self._next_or_none()) is not None:
             if not isinstance(part, ToolCallDelta):
                 yield part
-        if self._result is not None:
-            yield Final(self._result)
 
     def items(self: Stream[Collection[E]]) -> Iterator[E]:
         """Each element of a sequence, validated, as soon as it is complete.
 
-        Raises `ConfigurationError` when the output is no sequence, and `ParseError` when a model that was
-        asked again changes what was given already.
+        Raises `ConfigurationError` when the output is not a sequence, and `ParseError` when a model that was
+        asked again changes an element that was already given.
         """
         reader = self._shape.elements()
         yield from self._read(reader.feed, reader.restart)
@@ -78,7 +74,7 @@ class Stream(Generic[T_co]):
         return self.run().value
 
     def run(self) -> Result[T_co]:
-        """As `result`, with all that the call did."""
+        """As `result`, with everything that the call did."""
         while self._next_or_none() is not None:
             pass
         if self._result is None:
@@ -121,9 +117,10 @@ class Stream(Generic[T_co]):
 class AsyncStream(Generic[T_co]):
     """`Stream` for `async for` and `async with`."""
 
-    def __init__(self, job: Callable[[], Coroutine[Any, Any, Job[T_co]]]) -> None:
-        self._make_job = job
-        self._job: Job[T_co] | None = None
+    def __init__(
+        self, call: PreparedCall[T_co] | Callable[[], Coroutine[Any, Any, PreparedCall[T_co]]]
+    ) -> None:
+        self._call = call  # the body of an async command is awaited when reading begins
         self._parts = self._run()
         self._result: Result[T_co] | None = None
 
@@ -138,13 +135,9 @@ class AsyncStream(Generic[T_co]):
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """As `Stream.events`."""
-        from alloy.events import Final
-
         async for part in self._parts:
             if not isinstance(part, ToolCallDelta):
                 yield part
-        if self._result is not None:
-            yield Final(self._result)
 
     async def items(self: AsyncStream[Collection[E]]) -> AsyncGenerator[E, None]:
         """As `Stream.items`."""
@@ -169,7 +162,7 @@ class AsyncStream(Generic[T_co]):
         return (await self.run()).value
 
     async def run(self) -> Result[T_co]:
-        """As `result`, with all that the call did."""
+        """As `result`, with everything that the call did."""
         async for _ in self._parts:
             pass
         if self._result is None:
@@ -188,10 +181,10 @@ class AsyncStream(Generic[T_co]):
     ) -> None:
         await self.aclose()
 
-    async def _prepared(self) -> Job[T_co]:
-        if self._job is None:
-            self._job = await self._make_job()
-        return self._job
+    async def _prepared(self) -> PreparedCall[T_co]:
+        if callable(self._call):
+            self._call = await self._call()
+        return self._call
 
     async def _run(self) -> AsyncGenerator[Any, None]:
         from alloy._engine.runtime.drivers import stream_async
@@ -215,7 +208,7 @@ class AsyncStream(Generic[T_co]):
 
 
 class _Answer:
-    """Tells the answer's text from what a model says on the way to it, and where it begins anew."""
+    """Tells the answer's text from other text of the model, and notices where an answer starts again."""
 
     def __init__(self, restart: Callable[[], None]) -> None:
         self._restart = restart

@@ -525,7 +525,7 @@ def test_a_bad_value_that_may_hold_a_secret_is_not_shown(monkeypatch: pytest.Mon
 
 def test_extra_for_a_backend_that_does_not_exist_is_refused():
     """A misspelt name would be left out in silence."""
-    with pytest.raises(ConfigurationError, match=r"there is no opnai; there are .*openai"):
+    with pytest.raises(ConfigurationError, match=r"opnai is not a backend; the backends are .*openai"):
         ask("x", backend="fake", extra={"opnai": {"a": 1}})
 
 

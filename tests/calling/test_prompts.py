@@ -177,9 +177,9 @@ def test_the_offline_backend_answers_prompts_of_parts():
         (
             "ollama:llava",
             Image.from_url("https://example.org/a.png"),
-            "by address: read it and use Image.from_bytes",
+            "by URL: read it and use Image.from_bytes",
         ),
-        ("ollama:llava", Document.from_bytes(PDF), "takes no documents"),
+        ("ollama:llava", Document.from_bytes(PDF), "does not take documents"),
     ],
 )
 def test_what_a_provider_cannot_look_at_is_said_before_anything_is_sent(model: str, part: Any, problem: str):

@@ -19,9 +19,12 @@ from alloy._typed.answers.partial import Shape
 from alloy._typed.schemas.dialects import to_wire
 from alloy._typed.types.compile import compile_type
 from alloy.events import (
+    CallStarted,
     Final,
     Reask,
     ReasoningDelta,
+    ReplyReceived,
+    RequestSent,
     Retry,
     TextDelta,
     ToolFinished,
@@ -79,13 +82,21 @@ def test_events_tell_all_that_happens_in_order(read: Callable[..., list[Any]]):
 
     seen = [type(event) for event in events if not isinstance(event, TextDelta)]
     assert [kind for kind, _ in groupby(seen)] == [
+        CallStarted,
+        RequestSent,
         Retry,
+        RequestSent,
+        ReplyReceived,
         UsageReport,
         ToolStarted,
         ToolFinished,
+        RequestSent,
         ReasoningDelta,
+        ReplyReceived,
         UsageReport,
         Reask,
+        RequestSent,
+        ReplyReceived,
         UsageReport,
         Final,
     ]

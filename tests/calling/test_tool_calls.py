@@ -71,7 +71,7 @@ def test_bad_arguments_go_back_to_the_model(arguments: dict[str, Any], said: str
 def test_an_unknown_tool_goes_back_to_the_model():
     """With the names there are, also under `tool_errors="raise"`."""
     assert used(add, call("plus", a=1), tool_errors="raise") == [
-        "Error: the tool 'plus' does not exist; there are: add"
+        "Error: the tool 'plus' does not exist; the tools are: add"
     ]
 
 
@@ -99,7 +99,7 @@ def test_a_tool_that_is_not_allowed_does_not_run():
     with replies(call("secret"), call("add", a=1), "done"):
         first, second = ask.run("go", tools=[add, secret], allowed_tools=["add"]).tool_calls
     assert (first.content, second.content) == (
-        "Error: the tool 'secret' may not be called; there are: add",
+        "Error: the tool 'secret' may not be called; the tools are: add",
         "3",
     )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kit.scripted import Driven, question
 from kit.wire import Answer, WireServer, anthropic, ollama, openai
 from kit.wire.server import Received
 
 from alloy import Conversation, ask, tool
-from alloy._engine.conversation import Question, converse
-from alloy._engine.effects import RunTools, Talk
+from alloy._engine.effects import RunTools
 from alloy.backends.anthropic.messages import AnthropicBackend
 from alloy.backends.gemini.content import GeminiBackend
 from alloy.backends.ollama.chat import OllamaBackend
@@ -158,7 +158,7 @@ def test_a_call_of_a_new_id_is_sent_with_it_from_elsewhere_too(backend: Any) -> 
 def _run(replies: list[Reply]) -> list[Any]:
     """The turns of a conversation in which the model gives *replies*, each answered, and then says 1."""
     request = Request("m", (User("x"),), tools=(TOOL,))
-    script = Talk(converse(Question(request, "p:m", "str", str)))
+    script = Driven(question(request))
     for reply in replies:
         script.resume(reply)
         assert isinstance(script.pending, RunTools)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.scripted import ROUTE, Driven, question
 
 from alloy._engine import conversation, policy
-from alloy._engine.conversation import Question, converse
-from alloy._engine.effects import CallModel, RunTools, Sleep, Talk, Tell
+from alloy._engine.effects import CallModel, RunTools, Sleep
 from alloy._engine.policy import Policy
 from alloy.errors import (
     AlloyError,
@@ -29,6 +29,7 @@ from alloy.errors import (
     TurnLimitError,
     UnsupportedError,
 )
+from alloy.events import FallbackTaken
 from alloy.messages import (
     OutputSchema,
     Reply,
@@ -46,7 +47,7 @@ SUM = ToolResult(ADD, "3", 3, {"a": 1})
 TOOL = ToolSchema("add", "Add.", {"type": "object", "properties": {}})
 
 
-def read_int(text: str) -> int:
+def read_int(text: str, _: object = None) -> int:
     """Read an int, as the typed layer would."""
     try:
         return int(text)
@@ -54,20 +55,16 @@ def read_int(text: str) -> int:
         raise ParseError("int", (f"{text!r} is no int",), text) from None
 
 
-def question(**changes: Any) -> Question[Any]:
-    """A question for an int, with a tool to help."""
-    request = Request("m", (User("how many?"),), tools=(TOOL,))
-    settings: dict[str, Any] = {"model": "p:m", "expected": "int", "read": read_int, **changes}
-    return Question(request, **settings)
+ASKED = Request("m", (User("how many?"),), tools=(TOOL,))
 
 
-def talk(**changes: Any) -> Talk[Any]:
-    """A conversation that waits for its first reply."""
-    return Talk(converse(question(**changes)))
+def talk(request: Request = ASKED, **changes: Any) -> Driven:
+    """A conversation about an int, with a tool to help, that waits for its first reply."""
+    return Driven(question(request, **{"read": read_int, **changes}))
 
 
-def messages(talk: Talk[Any]) -> tuple[Any, ...]:
-    """What the pending request says."""
+def messages(talk: Driven) -> tuple[Any, ...]:
+    """The messages of the pending request."""
     assert isinstance(talk.pending, CallModel)
     return talk.pending.request.messages
 
@@ -87,7 +84,7 @@ def test_tool_results_go_back_before_anything_is_read():
     t = talk()
     called = Reply("let me see", (ADD,), "tool_calls", Usage(1, 1))
     t.resume(called)
-    assert t.pending == RunTools((ADD,))
+    assert t.pending == RunTools(ROUTE, (ADD,))
 
     t.resume([SUM])
     assert messages(t) == (User("how many?"), called, ToolResults((SUM,)))
@@ -149,7 +146,7 @@ def test_finalizing_can_be_turned_off():
 
 def test_no_answer_is_one_where_none_is_due():
     """A command without a value ends with an empty reply."""
-    t = talk(read=lambda text: None, optional=True)
+    t = talk(read=lambda text, route: None, optional=True)
     t.resume(Reply(""))
     assert t.result.value is None
 
@@ -257,11 +254,10 @@ def test_a_refused_try_is_no_part_of_what_is_said_next():
 
 def test_a_spoken_refusal_is_not_tried_again():
     """What has reached the caller's ears cannot be taken back."""
-    t = talk(policy=Policy(retry_on=(RefusalError,), spoken=True))
-    t.resume(Reply("never", finish="refusal"))
-    assert isinstance(t.pending, Tell)
+    t = talk(policy=Policy(retry_on=(RefusalError,), streamed=True, emits=True))
     with pytest.raises(RefusalError):
-        t.resume(None)
+        t.resume(Reply("never", finish="refusal"))
+    assert [type(event).__name__ for event in t.events][-3:] == ["ReplyReceived", "UsageReport", "CallFailed"]
 
 
 def test_a_tool_that_has_run_is_not_run_again_by_a_retry():
@@ -282,24 +278,25 @@ def test_a_script_can_be_closed_at_every_effect(steps: int):
         t.resume(outcome)
     t.close()
     with pytest.raises(StopIteration):
-        t._script.send(None)
+        t._running._script.send(None)
 
 
 def lacks(feature: str) -> UnsupportedError:
-    """The provider's word that the model cannot do something."""
+    """The provider's error for a feature that the model lacks."""
     return UnsupportedError("cannot", feature=feature, provider="p")
 
 
-def test_what_the_model_lacks_is_stood_in_for_once():
-    """No native tools: the same request goes out again for ReAct, is learned, and stands in the result."""
-    learned: list[str] = []
-    t = talk(learn=learned.append)
+def test_a_missing_feature_is_emulated_once():
+    """No native tools: the request is sent again for ReAct, is remembered, and shown in the result."""
+    missing: list[Any] = []
+    t = talk(on_missing_feature=lambda route, feature: missing.append((route, feature)))
     t.fail(lacks("tools"))
     assert isinstance(t.pending, CallModel)
     assert (t.pending.request.tool_mode, t.pending.request.output_mode) == ("react", "native")
 
     t.resume(Reply("7"))
-    assert (t.result.downgrades, learned, t.result.attempts) == (("tools",), ["tools"], 2)
+    assert (t.result.downgrades, missing, t.result.attempts) == (("tools",), [(ROUTE, "tools")], 2)
+    assert t.events == [FallbackTaken("tools", "p:m")]
 
 
 def test_the_same_gap_twice_is_the_callers():
@@ -317,19 +314,18 @@ def test_a_gap_that_does_not_concern_the_request_is_the_callers(feature: str):
         talk().fail(lacks(feature))
 
 
-def test_standing_in_can_be_forbidden():
-    """Then the provider's word is the caller's error."""
+def test_the_fallback_can_be_forbidden():
+    """Then the provider's error is the caller's."""
     with pytest.raises(UnsupportedError):
-        talk(policy=Policy(stands_in=frozenset())).fail(lacks("tools"))
+        talk(policy=Policy(fallbacks=frozenset())).fail(lacks("tools"))
 
 
 SHAPE = OutputSchema("int", {"type": "object", "properties": {"value": {"type": "integer"}}})
 
 
-def typed(**changes: Any) -> Talk[Any]:
+def typed(**changes: Any) -> Driven:
     """A conversation with a tool whose answer has a schema."""
-    asked = question(**changes)
-    return Talk(converse(replace(asked, request=replace(asked.request, output=SHAPE))))
+    return talk(replace(ASKED, output=SHAPE), **changes)
 
 
 def test_a_typed_answer_can_be_described_instead():
@@ -343,7 +339,7 @@ def test_a_typed_answer_can_be_described_instead():
 @pytest.mark.parametrize("known", [True, False], ids=["known", "found out"])
 def test_tools_first_and_the_typed_answer_last(known: bool):
     """Where a model takes no shape beside tools, the shape waits until the tools are done."""
-    t = typed(output_apart=known)
+    t = talk(awaited=SHAPE) if known else typed()
     if not known:
         t.fail(lacks("output_with_tools"))
     assert isinstance(t.pending, CallModel)
@@ -379,8 +375,7 @@ def test_what_was_said_before_a_pause_is_part_of_the_answer():
 
 def test_a_forced_tool_is_forced_until_it_was_called():
     """Otherwise the model could never answer."""
-    asked = question()
-    t = Talk(converse(replace(asked, request=replace(asked.request, tool_choice="add"))))
+    t = talk(replace(ASKED, tool_choice="add"))
     t.resume(Reply("", (ADD,), "tool_calls"))
     t.resume([SUM])
     assert isinstance(t.pending, CallModel)
@@ -429,6 +424,13 @@ def test_waits_are_bounded(failures: int, asked: float | None):
     assert (asked or 0) <= wait <= max(policy.LONGEST_WAIT, (asked or 0) + policy.LONGEST_WAIT / 10)
 
 
+# What returns a generator, or is an effect: a call of it without `yield from` would do nothing.
+DROPPABLE = (
+    *("CallModel", "RunTools", "Sleep", "Emit", "Elapsed"),
+    *("_ask", "_converse", "_request", "_emit", "_continue_turn", "_fall_back", "_answer"),
+)
+
+
 def test_the_engine_forgets_no_yield_from():
     """An effect that is made and dropped would be a step left out; mypy does not see it."""
     tree = ast.parse(inspect.getsource(conversation))
@@ -437,7 +439,7 @@ def test_the_engine_forgets_no_yield_from():
         for node in ast.walk(tree)
         if isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
-        and getattr(node.value.func, "id", "") in ("CallModel", "RunTools", "Sleep", "_ask", "_converse")
+        and getattr(node.value.func, "id", "") in DROPPABLE
     ]
     assert dropped == []
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from alloy._engine.prepare import Job, prepare
+from alloy._engine.prepare import PreparedCall, prepare
 from alloy._engine.runtime import background_loop
 from alloy._engine.runtime.drivers import run, run_async, stream, stream_async
 from alloy.backends.base import CancelToken, Capabilities
@@ -130,11 +130,11 @@ def _hang(cancel: CancelToken) -> None:
 
 
 @pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Job[Any], Tape]]:
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[PreparedCall[Any], Tape]]:
     """Make a job whose backend plays the given steps."""
     from alloy.backends import base
 
-    def make(*steps: Step, tools: tuple[Any, ...] = (), **settings: Any) -> tuple[Job[Any], Tape]:
+    def make(*steps: Step, tools: tuple[Any, ...] = (), **settings: Any) -> tuple[PreparedCall[Any], Tape]:
         tape = Tape(*steps)
         base.register_backend("tape", tape)
         config = Config(model="tape:m", **settings)
@@ -145,7 +145,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Job[Any], Tape]
     return make
 
 
-def read_all(job: Job[Any]) -> tuple[Result[Any], str]:
+def read_all(job: PreparedCall[Any]) -> tuple[Result[Any], str]:
     """Run a stream to its end: the result, and the text that came out."""
     text, deltas = "", stream(job)
     while True:
@@ -156,7 +156,7 @@ def read_all(job: Job[Any]) -> tuple[Result[Any], str]:
         text += delta.text if isinstance(delta, TextDelta) else ""
 
 
-async def read_all_async(job: Job[Any]) -> tuple[Any, str]:
+async def read_all_async(job: PreparedCall[Any]) -> tuple[Any, str]:
     """As `read_all`, in a loop."""
     text, last = "", None
     async for last in stream_async(job):
@@ -164,7 +164,7 @@ async def read_all_async(job: Job[Any]) -> tuple[Any, str]:
     return last, text
 
 
-WAYS: dict[str, Callable[[Job[Any]], Any]] = {
+WAYS: dict[str, Callable[[PreparedCall[Any]], Any]] = {
     "run": run,
     "run_async": lambda job: asyncio.run(run_async(job)),
     "stream": lambda job: read_all(job)[0],

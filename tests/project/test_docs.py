@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import shlex
@@ -60,6 +61,7 @@ WITH_PYTHON = [page for page in PAGES if any(blocks(page))]
 
 def run_page(page: Path) -> None:
     """Run a page's blocks one after the other, and compare what each prints with what it shows."""
+    logging.getLogger("alloy").addHandler(logging.NullHandler())  # warnings are not for stderr here
     module = ModuleType(f"page_{page.stem.replace('-', '_')}")
     sys.modules[module.__name__] = module
     for block in blocks(page):
@@ -221,7 +223,7 @@ def test_generic_keys_are_sent_as_the_page_says(setting: str, backend: str, cell
         return ask.request("Hi.", model=model, backend=None, tools=[now, later], **settings)
 
     if cell == "refused":
-        with pytest.raises(ConfigurationError, match=f"takes no {setting}"):
+        with pytest.raises(ConfigurationError, match=f"does not support {setting}"):
             body(**{setting: SET[setting]})
         return
     plain, fuller = body(), body(**{setting: SET[setting]})

@@ -23,7 +23,7 @@ ADDRESS = "https://example.com/files/one"
 def looked_at(stage: Stage, way: Way, part: Any, can: bool) -> None:
     """Ask about *part*: it arrives beside the text, or is refused by name before anything is sent."""
     if not can:
-        with pytest.raises(ConfigurationError, match=f"takes? no {part.kind}"):
+        with pytest.raises(ConfigurationError, match=f"not take {part.kind}"):
             stage.ask(way, ["What is this?", part])
         assert stage.heard == []
         return

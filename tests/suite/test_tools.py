@@ -309,7 +309,7 @@ def test_one_tool_at_a_time_in_words(stage: Stage, way: Way) -> None:
     """With `parallel_tools=False` the first of several calls counts, and no provider has to be told."""
     stage.say(Say(calls=(("add", {"a": 2}), ("add", {"a": 5}))), Say("Three."))
     if "parallel_tools" in stage.provider.can.refuses:
-        with pytest.raises(ConfigurationError, match="takes no parallel_tools"):
+        with pytest.raises(ConfigurationError, match="does not support parallel_tools"):
             stage.ask(way, tools=[add], tool_mode="react", parallel_tools=False)
         stage.leftovers_allowed = True
         return

@@ -5,13 +5,16 @@ It knows no provider, no clock and no thread, and not whether it is streamed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from alloy._engine.effects import CallModel, RunTools, Script, Sleep, Tell, parse_values
+from alloy._engine.call_ids import with_unique_call_ids
+from alloy._engine.effects import CallModel, Elapsed, Emit, RunTools, Script, Sleep, parse_values
+from alloy._engine.fallbacks import Plan, with_fallback
 from alloy._engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
+from alloy._engine.routes import Route
 from alloy._typed.types.parsers import resolving
 from alloy.errors import (
     AlloyError,
@@ -25,8 +28,21 @@ from alloy.errors import (
     TurnLimitError,
     UnsupportedError,
 )
-from alloy.events import Notice, Reask, Retry, ToolFinished, ToolStarted, UsageReport
-from alloy.messages import OutputSchema, Reply, Request, ToolResult, ToolResults, Turn, Usage, User
+from alloy.events import (
+    CallFailed,
+    CallStarted,
+    FallbackTaken,
+    Final,
+    Notice,
+    Reask,
+    ReplyReceived,
+    RequestSent,
+    Retry,
+    ToolFinished,
+    ToolStarted,
+    UsageReport,
+)
+from alloy.messages import Reply, Request, ToolResult, ToolResults, Turn, Usage, User
 from alloy.result import Result
 
 __all__ = ["Question", "converse"]
@@ -36,26 +52,25 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T]):
-    """What is asked, and how the answer is read.
+    """What is asked along *route*, and how the answer is read.
 
-    *read* turns the answer's text into a value or raises an `AnswerError`; *check* says what is
-    wrong with a value, or `None`. *optional* means that no answer is one too. *output_apart* asks for
-    the typed answer in a last turn without tools. *downgrades* names what Alloy stands in for from the
-    start, and *learn* is told what it turns out to have to. *keep* is given all that was said when a
-    value came of it.
+    *plan* is how requests are put along that route. *name* is the caller's, for events and logs. *read*
+    converts the answer's text, which came along a route, into a value or raises an `AnswerError`; *check*
+    returns what is wrong with a value, or `None`. *optional* means that an empty answer is a value too.
+    *on_missing_feature* is called with a feature that the model there turned out to lack, *on_success*
+    with the whole transcript when there is a value.
     """
 
-    request: Request
-    model: str
+    route: Route
+    plan: Plan
     expected: str
-    read: Callable[[str], T]
+    read: Callable[[str, Route], T]
     check: Callable[[T], str | None] = lambda _: None
     optional: bool = False
-    output_apart: bool = False
     policy: Policy = field(default_factory=Policy)
-    downgrades: tuple[str, ...] = ()
-    learn: Callable[[str], None] = lambda _: None
-    keep: Callable[[tuple[Turn, ...]], None] = lambda _: None
+    name: str = "ask()"
+    on_missing_feature: Callable[[Route, str], None] = lambda _, __: None
+    on_success: Callable[[tuple[Turn, ...]], None] = lambda _: None
 
 
 _UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
@@ -65,43 +80,46 @@ _UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
 }
 
 
-class _Log:
-    """What has been said and spent so far, and how the next request is put."""
+class _State:
+    """What was sent and received so far, what it cost, and how the next request is put.
+
+    `messages` is the history; a failed try is cut off it again. `plan` changes when the model turns out to
+    lack a feature, when the typed answer is asked for in a last turn, and when a forced tool was called.
+    """
 
     def __init__(self, question: Question[Any]) -> None:
-        self.request = question.request
-        self.messages: list[Turn] = list(question.request.messages)
+        self.route, self.plan = question.route, question.plan
+        self.messages: list[Turn] = list(question.plan.request.messages)
         self.usage = Usage()
         self.turns = self.attempts = self.tool_turns = 0
         self.model = ""
         self.tool_calls: list[ToolResult] = []
-        self.paused = ""  # the text of turns that their provider interrupted
-        self.downgrades = list(question.downgrades)
-        self.awaited: OutputSchema | None = None
-        if question.output_apart:
-            self.set_output_apart()
+        self.paused = ""  # the text of turns that the provider interrupted
 
-    def set_output_apart(self) -> None:
-        """Ask with the tools alone; the typed answer has a last turn of its own."""
-        self.awaited, self.request = self.request.output, replace(self.request, output=None)
+    def request(self) -> Request:
+        """The next request."""
+        return replace(self.plan.request, messages=tuple(self.messages))
 
-    def ask_for_output(self) -> None:
-        """Begin that last turn."""
+    def change_request(self, **changes: Any) -> None:
+        """Put later requests with *changes*."""
+        self.plan = replace(self.plan, request=replace(self.plan.request, **changes))
+
+    def ask_for_awaited_output(self) -> None:
+        """Begin the last turn, without tools, in which the typed answer is asked for."""
         self.messages.append(User(TYPED_ANSWER))
-        without_tools = replace(self.request, tools=(), tool_choice=None, allowed_tools=None)
-        self.request, self.awaited = replace(without_tools, output=self.awaited), None
+        self.change_request(output=self.plan.awaited, tools=(), tool_choice=None, allowed_tools=None)
+        self.plan = replace(self.plan, awaited=None)
 
-    def hear(self, reply: Reply) -> Reply:
-        """Take *reply* down; give it back with the ids that its calls have from now on."""
-        reply = _told_apart(reply, self.messages)
+    def received(self, reply: Reply) -> Reply:
+        """Append *reply* to the history and return it with unique call ids."""
+        reply = with_unique_call_ids(reply, self.messages)
         self.messages.append(reply)
         self.usage += reply.usage
         self.turns += 1
         self.model = reply.model or self.model
         return reply
 
-    def result(self, question: Question[T], value: T, text: str) -> Result[T]:
-        provider, _, name = question.model.partition(":")
+    def result(self, value: T, text: str, seconds: float) -> Result[T]:
         return Result(
             value=value,
             text=text,
@@ -109,150 +127,139 @@ class _Log:
             turns=self.turns,
             attempts=self.attempts,
             tool_calls=tuple(self.tool_calls),
-            model=f"{provider}:{self.model or name}",
+            model=f"{self.route.backend.name}:{self.model or self.route.model}",
             transcript=tuple(self.messages),
-            downgrades=tuple(self.downgrades),
+            downgrades=self.plan.fallbacks,
+            seconds=seconds,
         )
 
 
 def converse(question: Question[T]) -> Script[Result[T]]:
     """Ask, run the tools that the model calls, and read its answer, asking again where that can help.
 
-    Raises `ProviderError`, `AnswerError` and `TurnLimitError`, with what was said and spent attached.
+    Raises `ProviderError`, `AnswerError` and `TurnLimitError`, with the transcript and the usage attached.
     """
-    log = _Log(question)
+    state = _State(question)
+    yield from _emit(question, CallStarted(question.name, question.route.name))
+    for feature in state.plan.fallbacks:
+        yield from Emit(FallbackTaken(feature, question.route.name))
     try:
-        result = yield from _converse(question, log)
-    except AlloyError as error:
-        error.usage, error.transcript, error.attempts = log.usage, tuple(log.messages), log.attempts
+        result = yield from _converse(question, state)
+    except Exception as error:
+        if isinstance(error, AlloyError):
+            error.usage, error.transcript = state.usage, tuple(state.messages)
+            error.attempts = state.attempts
+        if question.policy.emits:
+            yield from Emit(CallFailed(error, question.name, (yield from Elapsed())))
         raise
-    question.keep(result.transcript)
+    question.on_success(result.transcript)
+    yield from _emit(question, Final(result, question.name))
     return result
 
 
-def _converse(question: Question[T], log: _Log) -> Script[Result[T]]:
+def _converse(question: Question[T], state: _State) -> Script[Result[T]]:
     policy = question.policy
     reasks, finalize = policy.reask, policy.auto_finalize
     while True:
-        reply = yield from _ask(question, log)
+        reply = yield from _ask(question, state)
         if reply.calls or reply.finish == "pause":
-            yield from _go_on(question, reply, log)
+            yield from _continue_turn(question, reply, state)
             continue
-        if log.awaited is not None:
-            log.ask_for_output()
+        if state.plan.awaited is not None:
+            state.ask_for_awaited_output()
             continue
-        text, log.paused = log.paused + reply.text, ""
+        text, state.paused = state.paused + reply.text, ""
         try:
-            return log.result(question, (yield from _answer(question, text)), text)
+            value = yield from _answer(question, text, state.route)
+            return state.result(value, text, (yield from Elapsed()))
         except EmptyAnswerError:
             if not finalize:
                 raise
             finalize = False
-            yield from _tell(question, Reask(("the model gave no answer",)))
-            log.messages.append(User(FINALIZE))
-            if log.request.tools:
-                log.request = replace(log.request, tool_choice="none")
+            yield from Emit(Reask(("the model gave no answer",)))
+            state.messages.append(User(FINALIZE))
+            if state.plan.request.tools:
+                state.change_request(tool_choice="none")
         except (ParseError, PostconditionError) as error:
             if not reasks:
                 raise
             reasks -= 1
-            yield from _tell(question, Reask(error.problems))
-            log.messages.append(User(reask_text(error)))
+            yield from Emit(Reask(error.problems))
+            state.messages.append(User(reask_text(error)))
 
 
-def _go_on(question: Question[T], reply: Reply, log: _Log) -> Script[None]:
-    """Run the tools that *reply* calls; a turn that its provider only paused is sent back as it is."""
-    if log.tool_turns == question.policy.max_tool_turns:
-        raise _too_many(reply, log.tool_turns)
-    log.tool_turns += 1
-    if log.request.tool_choice not in (None, "auto", "none"):
-        log.request = replace(log.request, tool_choice=None)  # forced for ever, it would never answer
-    log.paused = "" if reply.calls else log.paused + reply.text
+def _continue_turn(question: Question[T], reply: Reply, state: _State) -> Script[None]:
+    """Run the tools that *reply* calls; a turn that the provider only paused is sent back as it is."""
+    if state.tool_turns == question.policy.max_tool_turns:
+        raise _too_many(reply, state.tool_turns)
+    state.tool_turns += 1
+    if state.plan.request.tool_choice not in (None, "auto", "none"):
+        # A model that is forced to call a tool in every turn would never answer.
+        state.change_request(tool_choice=None)
+    state.paused = "" if reply.calls else state.paused + reply.text
     if reply.calls:
         for call in reply.calls:
-            yield from _tell(question, ToolStarted(call))
-        results = yield from RunTools(reply.calls)
+            yield from _emit(question, ToolStarted(call))
+        results = yield from RunTools(state.route, reply.calls)
         for result in results:
-            yield from _tell(question, ToolFinished(result))
-        log.tool_calls += results
-        log.messages.append(ToolResults(tuple(results)))
+            yield from _emit(question, ToolFinished(result))
+        state.tool_calls += results
+        state.messages.append(ToolResults(tuple(results)))
 
 
-def _ask(question: Question[T], log: _Log) -> Script[Reply]:
-    """One reply that can be worked with, however many tries the policy allows for it."""
-    said, failures = len(log.messages), 0
+def _ask(question: Question[T], state: _State) -> Script[Reply]:
+    """One reply that can be used, with as many tries as the policy allows."""
+    known, failures = len(state.messages), 0
     while True:
         try:
-            log.attempts += 1
-            reply = yield from CallModel(replace(log.request, messages=tuple(log.messages)))
-            reply = log.hear(reply)
-            yield from _tell(question, UsageReport(reply.usage, log.usage))
+            reply = yield from _request(question, state)
             _check_finish(question, reply)
             return reply
         except UnsupportedError as error:
-            if not _stand_in(question, error, log):
-                raise
+            yield from _fall_back(question, error, state)
             continue
         except AlloyError as error:
             failures += 1
             if not question.policy.tries_again(error, failures):
                 raise
             wait = question.policy.wait(error, failures)
-            notice = Retry(error, wait)
-        # What the failed try said is not part of the conversation.
-        del log.messages[said:]
-        yield from _tell(question, notice)
+            retry = Retry(error, wait)
+        # The failed try is not part of the conversation.
+        del state.messages[known:]
+        yield from Emit(retry)
         yield from Sleep(wait)
 
 
-def _told_apart(reply: Reply, before: Sequence[Turn]) -> Reply:
-    """*reply* with an id for each call that no other has: by nothing else is a result paired with it.
+def _request(question: Question[T], state: _State) -> Script[Reply]:
+    state.attempts += 1
+    request = state.request()
+    yield from _emit(question, RequestSent(request, state.route.name, state.attempts))
+    reply = state.received((yield from CallModel(state.route, request)))
+    yield from _emit(question, ReplyReceived(reply, state.route.name, state.attempts))
+    yield from _emit(question, UsageReport(reply.usage, state.usage))
+    return reply
 
-    Some servers give none, or count from 0 in every turn. The echo stays as it came; codecs send it
-    with the ids in `Reply.calls`.
+
+def _emit(question: Question[T], event: Notice) -> Script[None]:
+    """Publish an event that happens in every call, if anybody listens: nobody does in most calls."""
+    if question.policy.emits:
+        yield from Emit(event)
+
+
+def _fall_back(question: Question[T], error: UnsupportedError, state: _State) -> Script[None]:
+    """Emulate the feature that the model turned out to lack, or raise *error*.
+
+    Each feature is emulated once, so this ends.
     """
-    if not reply.calls:
-        return reply
-    used = {"", *(call.id for turn in before if isinstance(turn, Reply) for call in turn.calls)}
-    taken = used | {call.id for call in reply.calls}
-    calls = []
-    for nth, call in enumerate(reply.calls):
-        if call.id in used:
-            fresh = f"call_{len(before)}_{nth}"
-            while fresh in taken:
-                fresh += "_"
-            taken.add(fresh)
-            call = replace(call, id=fresh)
-        used.add(call.id)
-        calls.append(call)
-    return replace(reply, calls=tuple(calls))
-
-
-def _tell(question: Question[T], notice: Notice) -> Script[None]:
-    """Only a streamed call has somebody who listens."""
-    if question.policy.spoken:
-        yield from Tell(notice)
-
-
-def _stand_in(question: Question[T], error: UnsupportedError, log: _Log) -> bool:
-    """Do for the model what it turned out not to do itself; once for each feature, so this ends."""
-    request, feature = log.request, error.feature
-    if feature in log.downgrades:
-        return False
-    if feature not in question.policy.stands_in:
-        error.add_note("strict_capabilities, tool_mode or output_mode forbids Alloy to stand in for that")
-        return False
-    if feature == "tools" and request.tools:
-        log.request = replace(request, tool_mode="react")
-    elif feature == "output" and request.output is not None:
-        log.request = replace(request, output_mode="prompted")
-    elif feature == "output_with_tools" and request.output is not None and request.tools:
-        log.set_output_apart()
-    else:
-        return False
-    log.downgrades.append(feature)
-    question.learn(feature)
-    return True
+    planned = with_fallback(state.plan, error.feature)
+    if planned is None:
+        raise error
+    if error.feature not in question.policy.fallbacks:
+        error.add_note("strict_capabilities, tool_mode or output_mode forbids the fallback for that")
+        raise error
+    state.plan = planned
+    question.on_missing_feature(state.route, error.feature)
+    yield from Emit(FallbackTaken(error.feature, state.route.name))
 
 
 def _check_finish(question: Question[T], reply: Reply) -> None:
@@ -262,10 +269,10 @@ def _check_finish(question: Question[T], reply: Reply) -> None:
         raise kind(question.expected, (problem + why,), reply.text)
 
 
-def _answer(question: Question[T], text: str) -> Script[T]:
+def _answer(question: Question[T], text: str, route: Route) -> Script[T]:
     if not text.strip() and not question.optional:
         raise EmptyAnswerError(question.expected, ("the model gave no answer",))
-    value = yield from resolving(partial(question.read, text), parse_values)
+    value = yield from resolving(partial(question.read, text, route), parse_values)
     problem = question.check(value)
     if problem is not None:
         raise PostconditionError(question.expected, (problem,), text)
@@ -276,5 +283,5 @@ def _too_many(reply: Reply, limit: int) -> TurnLimitError:
     names = ", ".join(call.name for call in reply.calls) or "another turn"
     return TurnLimitError(
         f"the model called tools in {limit} turns and then asked for {names}; "
-        "raise max_tool_turns, or say in the prompt when to stop"
+        "raise max_tool_turns, or tell the model in the prompt when to stop"
     )

@@ -1,4 +1,4 @@
-"""What is tried again, how long to wait before, and what the model is told when it is asked again."""
+"""What is tried again, how long to wait before, and what the model is sent when it is asked again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["FEATURES", "FINALIZE", "TYPED_ANSWER", "Policy", "reask_text"]
 
 FIRST_WAIT = 0.5  # seconds
 LONGEST_WAIT = 30.0
-# A provider that wants more patience than this gets none: the caller hears of it at once.
+# When a provider asks for a longer wait than this, the error goes to the caller at once.
 LONGEST_RETRY_AFTER = 60.0
 
 
@@ -21,10 +21,11 @@ FEATURES = frozenset({"tools", "output", "output_with_tools"})
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How stubborn a call is; the fields are those of `Config`.
+    """How persistent a call is; the fields are those of `Config`.
 
-    *spoken* means that replies reach the caller as they come, so that no answer can be taken back.
-    *stands_in* names the features that Alloy may stand in for when a model lacks them.
+    *streamed* means that replies reach the caller as they come, so that no text can be taken back.
+    *fallbacks* names the features that Alloy may emulate when a model lacks them. *emits* says whether
+    anybody listens to events; without listeners the frequent ones are not even created.
     """
 
     retry: int = 2
@@ -32,20 +33,21 @@ class Policy:
     reask: int = 1
     max_tool_turns: int = 10
     auto_finalize: bool = True
-    spoken: bool = False
-    stands_in: frozenset[str] = FEATURES
+    streamed: bool = False
+    fallbacks: frozenset[str] = FEATURES
+    emits: bool = False
 
     def tries_again(self, error: AlloyError, failures: int) -> bool:
         """Whether to ask again after *error*, the *failures*th of this request."""
         if failures > self.retry:
             return False
         if isinstance(error, ProviderError):
-            # What has been streamed has been said: a second try would say it twice.
+            # Streamed text has reached the caller: a second try would repeat it.
             if error.text or (error.retry_after or 0) > LONGEST_RETRY_AFTER:
                 return False
             if self.retry_on is None:
                 return error.transient
-        elif self.spoken:
+        elif self.streamed:
             return False
         return self.retry_on is not None and isinstance(error, self.retry_on)
 
@@ -53,7 +55,7 @@ class Policy:
         """Seconds to wait after the *failures*th failure: exponential, with full jitter.
 
         The jitter spreads clients that failed together (AWS Architecture Blog, "Exponential Backoff
-        and Jitter"). A provider's own word is a minimum.
+        and Jitter"). The wait that a provider asked for is a minimum.
         """
         backoff = random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - 1)))  # noqa: S311
         asked = error.retry_after if isinstance(error, ProviderError) else None

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from alloy.messages import Delta, Reply, TextDelta
 
-__all__ = ["Said", "mended"]
+__all__ = ["StreamedText", "with_whole_characters"]
 
 
-def _whole(text: str) -> str:
-    """*text* with its surrogate pairs as the characters that they stand for; half of one is U+FFFD."""
+def _joined(text: str) -> str:
+    """*text* with its surrogate pairs as the characters that they encode; half of one is U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -24,13 +24,13 @@ def _encodes(text: str) -> bool:
     return True
 
 
-def mended(reply: Reply) -> Reply:
+def with_whole_characters(reply: Reply) -> Reply:
     """*reply* with a text that every encoder takes."""
-    return reply if _encodes(reply.text) else replace(reply, text=_whole(reply.text))
+    return reply if _encodes(reply.text) else replace(reply, text=_joined(reply.text))
 
 
-class Said:
-    """What a stream has said to its reader: whole characters only.
+class StreamedText:
+    """The text that a stream's reader has received: whole characters only.
 
     The first half of a surrogate pair is kept until the second is there.
     """
@@ -40,21 +40,21 @@ class Said:
         self._half = ""
 
     @property
-    def text(self) -> str:
+    def value(self) -> str:
         """All text so far."""
         return "".join(self._pieces)
 
-    def hear(self, delta: Delta) -> Delta:
+    def add(self, delta: Delta) -> Delta:
         """*delta* as the reader gets it."""
         if not isinstance(delta, TextDelta):
             return delta
         if self._half or not _encodes(delta.text):
-            delta = TextDelta(self._mended(delta.text))
+            delta = TextDelta(self._repaired(delta.text))
         self._pieces.append(delta.text)
         return delta
 
-    def _mended(self, piece: str) -> str:
+    def _repaired(self, piece: str) -> str:
         text, self._half = self._half + piece, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
-        return _whole(text)
+        return _joined(text)

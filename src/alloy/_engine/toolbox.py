@@ -1,7 +1,7 @@
 """The tools of one call: what the model is shown of them, and what happens when it calls one.
 
-Whatever the model gets wrong goes back to it as the call's result: an unknown tool, bad arguments,
-a contract that does not hold.
+A model's mistake goes back to it as the call's result: an unknown tool, bad arguments, a contract that does
+not hold.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from alloy._engine.effects import parse_values
 from alloy._typed.answers.parse import dump
-from alloy._typed.schemas.dialects import Wire, to_wire
+from alloy._typed.schemas.dialects import to_wire
 from alloy._typed.types.parsers import gathered, resolving
 from alloy._typed.types.signature import ArgumentsError, Signature
 from alloy.errors import ToolError
@@ -41,19 +41,12 @@ class Runnable(Protocol):
 
 
 class Toolbox:
-    """Tools by name, in one backend's dialect; *errors* and *allowed* are settings."""
+    """Tools by name; *errors* and *allowed* are the settings `tool_errors` and `allowed_tools`."""
 
     def __init__(
-        self,
-        tools: Iterable[Runnable],
-        dialect: str,
-        errors: str = "return",
-        allowed: Collection[str] | None = None,
+        self, tools: Iterable[Runnable], errors: str = "return", allowed: Collection[str] | None = None
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
-        self._wires: dict[str, Wire] = {
-            name: to_wire(tool.signature.schema, dialect) for name, tool in self._tools.items()
-        }
         self._raises = errors == "raise"
         self._allowed = self._tools.keys() if allowed is None else allowed
 
@@ -64,9 +57,9 @@ class Toolbox:
 
     @property
     def schemas(self) -> tuple[ToolSchema, ...]:
-        """What the model is shown."""
+        """What the model is shown, in plain JSON Schema."""
         return tuple(
-            ToolSchema(name, tool.signature.description, self._wires[name].schema, self._wires[name].strict)
+            ToolSchema(name, tool.signature.description, tool.signature.schema)
             for name, tool in self._tools.items()
         )
 
@@ -75,19 +68,22 @@ class Toolbox:
         tool = self._tools.get(call.name)
         return tool is not None and tool.is_async
 
-    def run(self, call: ToolCall) -> ToolResult:
-        """Run a tool that is not async. Raises `ToolError` only under `tool_errors="raise"`."""
-        step = _Step(self, call)
+    def run(self, call: ToolCall, dialect: str) -> ToolResult:
+        """Run a tool that is not async; the arguments of *call* are in *dialect*.
+
+        Raises `ToolError` only under `tool_errors="raise"`.
+        """
+        step = _Step(self, call, dialect)
         try:
             return step.succeeded(_no_coroutine(step.begin()))
         except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result
             return step.failed(error)
 
-    async def run_async(self, call: ToolCall) -> ToolResult:
+    async def run_async(self, call: ToolCall, dialect: str) -> ToolResult:
         """As `run`, for an async tool."""
         import asyncio
 
-        step = _Step(self, call)
+        step = _Step(self, call, dialect)
         try:
             return step.succeeded(await step.begin_async())
         except Exception as error:  # noqa: BLE001 - as above
@@ -98,14 +94,14 @@ class Toolbox:
                 raise  # the whole call is being cancelled
             return step.failed(RuntimeError(f"the tool was cancelled: {error}"))
 
-    def find(self, call: ToolCall) -> tuple[Runnable, Wire]:
+    def find(self, call: ToolCall) -> Runnable:
         """The tool that *call* names. Raises `ToolError` with the names that may be called."""
         if call.name in self._tools and call.name in self._allowed:
-            return self._tools[call.name], self._wires[call.name]
-        # Not every provider can restrict a model to some of its tools, and no model need obey.
+            return self._tools[call.name]
+        # Not every provider can restrict a model to some of its tools, and not every model obeys.
         problem = "may not be called" if call.name in self._tools else "does not exist"
         names = ", ".join(name for name in self._tools if name in self._allowed) or "none"
-        raise ToolError(f"the tool {call.name!r} {problem}; there are: {names}", tool=call.name)
+        raise ToolError(f"the tool {call.name!r} {problem}; the tools are: {names}", tool=call.name)
 
     @property
     def raises(self) -> bool:
@@ -121,23 +117,28 @@ def _no_coroutine(value: Any) -> Any:
 
 
 class _Step:
-    """One call on its way through: what it was given, and when it began."""
+    """One call in progress: its arguments, and when it began."""
 
-    def __init__(self, box: Toolbox, call: ToolCall) -> None:
-        self.box, self.call = box, call
+    def __init__(self, box: Toolbox, call: ToolCall, dialect: str) -> None:
+        self.box, self.call, self.dialect = box, call, dialect
         self.arguments: dict[str, Any] = {}
         self.began = perf_counter()
 
     def begin(self) -> Any:
         """Call the tool."""
-        tool, wire = self.box.find(self.call)
-        self.arguments = tool.signature.read(self.call.arguments, wire)
+        tool = self.box.find(self.call)
+        self.arguments = self.read(tool)
         return tool(**self.arguments)
+
+    def read(self, tool: Runnable) -> dict[str, Any]:
+        """The arguments by name. Raises `ArgumentsError`."""
+        signature = tool.signature
+        return signature.read(self.call.arguments, to_wire(signature.schema, self.dialect))
 
     async def begin_async(self) -> Any:
         """Call an async tool and await it, and the async parsers of its arguments."""
-        tool, wire = self.box.find(self.call)
-        reading = resolving(partial(tool.signature.read, self.call.arguments, wire), parse_values)
+        tool = self.box.find(self.call)
+        reading = resolving(partial(self.read, tool), parse_values)
         outcomes = None
         try:
             while True:

@@ -305,14 +305,14 @@ def test_sampling_is_left_out_where_a_model_rejects_it(
     newest, older = (request.json.get("temperature") for request in server.requests)
     assert (newest, older) == (None, 0.5)
     assert [line for line in caplog.messages if "temperature" in line] == [
-        f"anthropic:{NEWEST} takes no temperature; it is left out"
+        f"anthropic:{NEWEST} does not support temperature; it is not sent"
     ]
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"seed": 1}, "takes no seed"),
+        ({"seed": 1}, "does not support seed"),
         ({"tool_choice": "required", "tools": [clock], "model": NEWEST}, "tool_choice='required'"),
     ],
     ids=["seed", "forced tool"],

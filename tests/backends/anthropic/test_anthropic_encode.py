@@ -29,7 +29,7 @@ MODEL = "claude-sonnet-4-6"
 NEWEST = "claude-opus-5-5"
 
 CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
-ADD = ToolSchema("add", "Add two numbers.", CLOSED, strict=True)
+ADD = ToolSchema("add", "Add two numbers.", CLOSED)
 LOOSE = ToolSchema("log", "", {"type": "object"})
 CALL = ToolCall("toolu_1", "add", '{"a": 1}')
 
@@ -55,7 +55,7 @@ def test_everything_that_was_set_is_said() -> None:
     body = encode(
         system="Be brief.",
         tools=(ADD, LOOSE),
-        output=OutputSchema("Answer", CLOSED, strict=True),
+        output=OutputSchema("Answer", CLOSED),
         temperature=0.0,
         top_p=0.5,
         max_tokens=9,
@@ -159,7 +159,7 @@ def test_extra_comes_last_and_merges_into_dicts() -> None:
     """A nested dict keeps its other keys; anything else is replaced, and the setting is not changed."""
     extra = {"output_config": {"effort": "max"}, "max_tokens": 3, "metadata": {"user_id": "u"}}
     before = copy.deepcopy(extra)
-    body = encode(output=OutputSchema("A", CLOSED, strict=True), extra=extra)
+    body = encode(output=OutputSchema("A", CLOSED), extra=extra)
 
     assert body["output_config"] == {"format": {"type": "json_schema", "schema": CLOSED}, "effort": "max"}
     assert (body["max_tokens"], body["metadata"]) == (3, {"user_id": "u"})
@@ -241,7 +241,7 @@ def sized(name: str, *, optional: int = 0, unions: int = 0) -> ToolSchema:
     required = list(properties)
     properties |= {f"o{index}": {"type": "string"} for index in range(optional)}
     schema = {**CLOSED, "properties": {"in": {**CLOSED, "properties": properties, "required": required}}}
-    return ToolSchema(name, "", {**schema, "required": ["in"]}, strict=True)
+    return ToolSchema(name, "", {**schema, "required": ["in"]})
 
 
 def strict_ones(body: dict[str, Any]) -> list[str]:
@@ -269,7 +269,7 @@ def test_beyond_the_limits_tools_are_ordinary_ones(tools: list[ToolSchema], stri
 
 def test_the_answers_schema_counts_too() -> None:
     """It cannot be anything but strict, so tools make room for it."""
-    output = OutputSchema("A", sized("a", unions=10).parameters, strict=True)
+    output = OutputSchema("A", sized("a", unions=10).parameters)
 
     assert strict_ones(encode(tools=(sized("b", unions=7), sized("c", unions=6)), output=output)) == ["c"]
 

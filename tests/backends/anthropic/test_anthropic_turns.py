@@ -17,7 +17,7 @@ CLAUDE = AnthropicBackend()
 MODEL = "claude-sonnet-4-6"
 
 CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
-ADD = ToolSchema("add", "Add two numbers.", CLOSED, strict=True)
+ADD = ToolSchema("add", "Add two numbers.", CLOSED)
 CALL = ToolCall("toolu_1", "add", '{"a": 1}')
 
 

@@ -37,6 +37,7 @@ from alloy.messages import (
 )
 
 FAKE = FakeBackend()
+CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 ADD = ToolCall("call_1_1", "add", '{"a": 1}')
 
 REPLIES = [
@@ -106,13 +107,13 @@ def test_encode_shows_all_that_is_asked_and_nothing_else():
         Reply(text="Well:", calls=(ADD,)),
         ToolResults((result, ToolResult(ADD, "1"))),
         system="Be brief.",
-        tools=(ToolSchema("add", "Adds.", {"type": "object"}, strict=True),),
+        tools=(ToolSchema("add", "Adds.", CLOSED),),
         output=OutputSchema("sum", {"type": "integer"}),
         temperature=0,
         tool_choice="none",
         extra={"seed": 7},
     )
-    body = FAKE.encode(asked)
+    body = FakeBackend("fake", "openai").encode(asked)
 
     assert json.loads(json.dumps(body)) == body
     assert body == {
@@ -134,7 +135,7 @@ def test_encode_shows_all_that_is_asked_and_nothing_else():
             },
             {"role": "tool", "call": "call_1_1", "name": "add", "content": "1"},
         ],
-        "tools": [{"name": "add", "description": "Adds.", "parameters": {"type": "object"}, "strict": True}],
+        "tools": [{"name": "add", "description": "Adds.", "parameters": CLOSED, "strict": True}],
         "tool_choice": "none",
         "output": {"name": "sum", "schema": {"type": "integer"}},
         "temperature": 0,

@@ -137,7 +137,7 @@ def test_text_without_a_label_is_the_answer(way: Any):
 def test_what_the_model_gets_wrong_goes_back_to_it(way: Any):
     """Unknown tools, bad JSON, missing input and broken contracts are observations like any other."""
     wrong = {
-        "Action: climate\nAction Input: {}": "the tool 'climate' does not exist; there are: weather, add",
+        "Action: climate\nAction Input: {}": "the tool 'climate' does not exist; the tools are: weather, add",
         'Action: add\nAction Input: {"a": }': "bad arguments: $: not JSON",
         "Action: weather": "$.city: required, but missing",
         "Action: weather\nAction Input: Atlantis": "there is no weather in Atlantis",

@@ -59,7 +59,12 @@ def test_the_server_is_found_by_ollamas_variables(
     (request,) = server.requests
     assert request.path == "/v1/chat/completions"
     assert request.headers["authorization"] == "Bearer none"
-    assert request.json["tools"][0]["function"]["parameters"] == TOOL.parameters
+    assert request.json["tools"][0]["function"]["parameters"] == {
+        "type": "object",
+        "properties": {"a": {"anyOf": [{"type": "integer"}]}},
+        "required": [],
+        "additionalProperties": False,
+    }
     assert reply.calls == (ToolCall("call_1", "add", '{"a": 1}'),)
 
 

@@ -46,6 +46,27 @@ SCHEMA = {
     "additionalProperties": False,
     "$defs": {"Person": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}},
 }
+# The same in Ollama's dialect.
+SENT = {
+    "type": "object",
+    "properties": {
+        "who": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}},
+            "required": ["name"],
+            "additionalProperties": False,
+        },
+        "where": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+        "how_many": {"type": "integer", "minimum": 1, "description": "how many. Default: 3."},
+    },
+    "required": ["where"],
+    "additionalProperties": False,
+}
 FIND = ToolSchema("find", "Find somebody.", SCHEMA)
 LOG = ToolSchema("log", "", {"type": "object", "properties": {}})
 CALL = ToolCall("call_1", "find", '{"where": {"city": "Köln"}}')
@@ -93,15 +114,14 @@ def test_settings_stand_where_the_api_wants_them() -> None:
 
 def test_a_tools_whole_schema_is_sent() -> None:
     """Nested properties, choices, references and defaults, which the SDK's own `chat` would strip."""
-    body = encode(tools=(FIND, LOG))
+    find, log = encode(tools=(FIND, LOG))["tools"]
 
-    assert body["tools"] == [
-        {
-            "type": "function",
-            "function": {"name": "find", "description": "Find somebody.", "parameters": SCHEMA},
-        },
-        {"type": "function", "function": {"name": "log", "description": "", "parameters": LOG.parameters}},
-    ]
+    assert find == {
+        "type": "function",
+        "function": {"name": "find", "description": "Find somebody.", "parameters": SENT},
+    }
+    assert (log["type"], log["function"]["name"], log["function"]["description"]) == ("function", "log", "")
+    assert log["function"]["parameters"]["properties"] == {}
 
 
 @pytest.mark.parametrize(
@@ -125,10 +145,11 @@ def test_the_model_reads_the_answers_schema_in_the_last_word_of_the_user() -> No
     output = OutputSchema("Answer", SCHEMA)
     body = encode(User("One"), Reply("Eins"), User("Two"), Reply("", (CALL,)), output=output)
 
-    assert body["format"] == SCHEMA
+    sent = OutputSchema("Answer", SENT)
+    assert body["format"] == SENT
     first, *_, last, _ = body["messages"]
     assert first == {"role": "user", "content": "One"}
-    assert last == {"role": "user", "content": f"Two\n\nGive your answer as {shape(output)}"}
+    assert last == {"role": "user", "content": f"Two\n\nGive your answer as {shape(sent)}"}
 
 
 @pytest.mark.parametrize(

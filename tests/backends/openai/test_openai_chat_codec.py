@@ -28,7 +28,7 @@ RESPONSES, CHAT = OpenAIBackend(), OpenAIChatBackend()
 BOTH = [RESPONSES, CHAT]
 
 CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
-ADD = ToolSchema("add", "Add two numbers.", CLOSED, strict=True)
+ADD = ToolSchema("add", "Add two numbers.", CLOSED)
 LOOSE = ToolSchema("log", "", {"type": "object"})
 CALL = ToolCall("call_1", "add", '{"a": 1}')
 

@@ -36,7 +36,7 @@ RESPONSES, CHAT = OpenAIBackend(), OpenAIChatBackend()
 BOTH = [RESPONSES, CHAT]
 
 CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
-ADD = ToolSchema("add", "Add two numbers.", CLOSED, strict=True)
+ADD = ToolSchema("add", "Add two numbers.", CLOSED)
 LOOSE = ToolSchema("log", "", {"type": "object"})
 CALL = ToolCall("call_1", "add", '{"a": 1}')
 
@@ -64,7 +64,7 @@ def test_everything_that_was_set_is_said_to_responses():
             (User("Hi"),),
             system="Be brief.",
             tools=(ADD, LOOSE),
-            output=OutputSchema("Answer", CLOSED, strict=True),
+            output=OutputSchema("Answer", CLOSED),
             temperature=0.0,
             max_tokens=9,
         )
@@ -101,7 +101,7 @@ def test_everything_that_was_set_is_said_to_chat():
             (User("Hi"),),
             system="Be brief.",
             tools=(ADD, LOOSE),
-            output=OutputSchema("Answer", CLOSED, strict=True),
+            output=OutputSchema("Answer", CLOSED),
             temperature=0.0,
             max_tokens=9,
         )

@@ -1,1 +1,1 @@
-"""How effects are performed: the only `await`, thread pool and sleep of the engine are here."""
+"""How effects are performed: the engine's only `await`, its only thread pools and its only sleep are here."""

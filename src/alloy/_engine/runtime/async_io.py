@@ -1,4 +1,4 @@
-"""Performing effects in the running event loop: the only `await` stands here and in the drivers."""
+"""Performing effects in the running event loop."""
 
 from __future__ import annotations
 
@@ -7,126 +7,162 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from contextvars import copy_context
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
-from alloy._engine.effects import CallModel, Effect, ParseValues, RunTools, Sleep, Tell
-from alloy._engine.prepare import Job
-from alloy._engine.runtime.deadline import Clock
-from alloy._engine.runtime.sync_io import explained, is_loaded, limited, load_backend
-from alloy._engine.surrogates import Said, mended
+from alloy._engine.effects import CallModel, Effect, Elapsed, ParseValues, RunTools, Sleep
+from alloy._engine.routes import Route
+from alloy._engine.runtime.call_io import CallIO, Exchange, is_loaded, load_backend
 from alloy._typed.types.parsers import gathered
+from alloy.backends.base import Backend
 from alloy.backends.fallback.choose import codec_for
-from alloy.messages import Delta, Reply, Request, ToolCall, ToolResult
+from alloy.events import Event
+from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult
 
-__all__ = ["AsyncIO"]
+__all__ = ["AsyncIO", "Done"]
 
 T = TypeVar("T")
 
-_OVER = object()  # no event, but the end of them
+_OVER = object()  # not an event, but the end of them
 
 
-class AsyncIO:
-    """Performs one call's effects; its clock starts when it is made."""
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an effect's events end with: its outcome, because an async generator cannot return one."""
 
-    def __init__(self, job: Job[Any]) -> None:
-        self.job = job
-        self.clock = Clock(job.timeout, job.deadline)
+    value: Any
+
+
+Parts = AsyncGenerator[Event | ToolCallDelta | Done, None]
+
+
+class AsyncIO(CallIO):
+    """Performs one call's effects in the running event loop."""
+
+    def observed(self, effect: Effect[Any]) -> Parts | None:
+        """*effect* as a generator of events with the outcome last; `None` when it has no events."""
+        match effect:
+            case CallModel(route, request) if self.streamed:
+                return self._stream(route, request)
+            case RunTools(route, calls):
+                return self._run_tools(route, calls)
+        return None
 
     async def perform(self, effect: Effect[Any]) -> Any:
-        """Do what *effect* asks for and give back what came of it."""
+        """Do what *effect* asks for and return the outcome."""
         match effect:
-            case CallModel(request):
-                return await self._send(request)
-            case RunTools(calls):
-                return await self._run_tools(calls)
+            case CallModel(route, request):
+                return await self._send(route, request)
+            case Elapsed():
+                return self.clock.elapsed()
             case Sleep(seconds):
                 self.clock.check(seconds)
                 return await asyncio.sleep(seconds)
             case ParseValues(calls):
                 return await self._in_time(lambda: gathered(calls))
-            case Tell():
-                return None
         raise TypeError(f"no driver performs {effect!r}")
 
-    async def stream_model(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
-        """Yield the reply's deltas, and the whole reply last."""
-        backend = codec_for(self.job.backend, request)
-        body, accumulator, said = backend.encode(request), backend.accumulator(), Said()
-        await self._load()
-        limit = self.clock.request_limit()
-        ends = None if limit is None else asyncio.get_running_loop().time() + limit
-        async with aclosing(backend.open_async(body, limited(self.job.endpoint, limit))) as events:
+    # --- model requests -----------------------------------------------------------------------------
+
+    async def _send(self, route: Route, request: Request) -> Reply:
+        backend = codec_for(route.backend, request)
+        body = backend.encode(request)
+        await self._load(route.backend)
+        exchange = Exchange(route, self.clock.request_limit())
+        async with self._in_exchange(exchange, _end_of(exchange)):
+            return exchange.finished(backend.decode(await backend.send_async(body, exchange.endpoint)))
+
+    async def _stream(self, route: Route, request: Request) -> Parts:
+        """Yield the reply's deltas, and the whole reply at last."""
+        backend = codec_for(route.backend, request)
+        body, accumulator = backend.encode(request), backend.accumulator()
+        await self._load(route.backend)
+        exchange = Exchange(route, self.clock.request_limit())
+        ends = _end_of(exchange)
+        async with aclosing(backend.open_async(body, exchange.endpoint)) as events:
             while True:
                 # A time limit round the whole loop would also cancel whoever reads this generator.
-                async with self._guarded(ends, said):
+                async with self._in_exchange(exchange, ends):
                     event = await anext(events, _OVER)
                     delta = None if event is _OVER else accumulator.feed(event)
                 if event is _OVER:
                     break
                 if delta is not None:
-                    yield said.hear(delta)
-            async with self._guarded(ends, said):
-                reply = mended(accumulator.reply())
-            yield reply
+                    yield self.shown(exchange.text.add(delta))
+            async with self._in_exchange(exchange, ends):
+                reply = exchange.finished(accumulator.reply())
+            yield Done(reply)
 
-    async def _load(self) -> None:
-        # In a thread: the loop's other tasks must not stand still while an SDK is imported.
-        if not is_loaded(self.job.backend):
-            await asyncio.to_thread(load_backend, self.job.backend)
-
-    async def _send(self, request: Request) -> Reply:
-        backend = codec_for(self.job.backend, request)
-        body = backend.encode(request)
-        await self._load()
-        limit = self.clock.request_limit()
-        ends = None if limit is None else asyncio.get_running_loop().time() + limit
-        async with self._guarded(ends, Said()):
-            raw = await backend.send_async(body, limited(self.job.endpoint, limit))
-            return mended(backend.decode(raw))
+    async def _load(self, backend: Backend) -> None:
+        # In a thread: the loop's other tasks must not wait while an SDK is imported.
+        if not is_loaded(backend):
+            await asyncio.to_thread(load_backend, backend)
 
     @asynccontextmanager
-    async def _guarded(self, ends: float | None, said: Said) -> AsyncIterator[None]:
-        """Stop at *ends* by the loop's clock, and raise what goes wrong in Alloy's terms."""
+    async def _in_exchange(self, exchange: Exchange, ends: float | None) -> AsyncIterator[None]:
+        """Stop at *ends* by the loop's clock, and raise errors as Alloy errors."""
         scope = asyncio.timeout_at(ends)
         try:
             async with scope:
                 yield
         except Exception as error:
             if scope.expired():
-                raise self.clock.overdue(self.job.backend.name, said.text) from error
-            if (problem := explained(self.job, self.clock, error, said)) is error:
+                name = exchange.route.backend.name
+                raise self.clock.timeout_error(name, exchange.text.value) from error
+            if (problem := self.explained(exchange, error)) is error:
                 raise
             raise problem from error
 
-    async def _run_tools(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
-        # A pool of its own: the loop's default one may be smaller than parallel_tools_max, and full.
-        pool = ThreadPoolExecutor(self.job.parallel_tools_max, "alloy-tool")
-        gate = asyncio.Semaphore(self.job.parallel_tools_max)
-        runs = [asyncio.create_task(self._run_tool(call, gate, pool)) for call in calls]
+    # --- tools --------------------------------------------------------------------------------------
+
+    async def _run_tools(self, route: Route, calls: Sequence[ToolCall]) -> Parts:
+        """Yield the end of each tool as it comes, and at last the results in the order of the calls."""
+        gate = asyncio.Semaphore(self.call.parallel_tools_max)
+        runs = [asyncio.create_task(self._run_tool(route, call, gate)) for call in calls]
+        waiting = set(runs)
         try:
-            return await self._in_time(lambda: asyncio.gather(*runs))
+            while waiting:
+                done, waiting = await asyncio.wait(
+                    waiting, timeout=self.clock.remaining(), return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    raise self.clock.deadline_error()
+                for run in sorted(done, key=runs.index):
+                    yield self.ended(run.result())
+            yield Done([run.result() for run in runs])
         finally:
             for run in runs:
                 run.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
-            pool.shutdown(wait=False, cancel_futures=True)
+            if "_pool" in vars(self):
+                self._pool.shutdown(wait=False, cancel_futures=True)
+                del self._pool
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        # A pool of the call's own: the loop's default one may be smaller than parallel_tools_max, and full.
+        return ThreadPoolExecutor(self.call.parallel_tools_max, "alloy-tool")
+
+    async def _run_tool(self, route: Route, call: ToolCall, gate: asyncio.Semaphore) -> ToolResult:
+        tools, dialect = self.call.tools, route.backend.dialect
+        async with gate:
+            if tools.is_async(call):
+                return await tools.run_async(call, dialect)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, copy_context().run, tools.run, call, dialect)
 
     async def _in_time(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What *work* gives. Raises `DeadlineError` when that is not in time, or when it is late already."""
+        """What *work* returns. Raises `DeadlineError` when the deadline passes first, or has passed."""
         scope = asyncio.timeout(self.clock.left())
         try:
             async with scope:
                 return await work()
         except TimeoutError:
             if scope.expired():
-                raise self.clock.late() from None
+                raise self.clock.deadline_error() from None
             raise
 
-    async def _run_tool(
-        self, call: ToolCall, gate: asyncio.Semaphore, pool: ThreadPoolExecutor
-    ) -> ToolResult:
-        async with gate:
-            if self.job.tools.is_async(call):
-                return await self.job.tools.run_async(call)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(pool, copy_context().run, self.job.tools.run, call)
+
+def _end_of(exchange: Exchange) -> float | None:
+    return None if exchange.limit is None else asyncio.get_running_loop().time() + exchange.limit

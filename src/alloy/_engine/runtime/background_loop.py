@@ -44,7 +44,7 @@ def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
         waiting.cancel()
         if not loop.answers():
             _forget(depth, loop)  # a tool blocks it, and the next call must not wait for that
-        raise clock.late() from None
+        raise clock.deadline_error() from None
     finally:
         waiting.cancel()
 

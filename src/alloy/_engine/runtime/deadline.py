@@ -14,7 +14,12 @@ class Clock:
 
     def __init__(self, timeout: float | None = None, deadline: float | None = None) -> None:
         self.timeout, self.deadline = timeout, deadline
-        self._end = None if deadline is None else monotonic() + deadline
+        self._began = monotonic()
+        self._end = None if deadline is None else self._began + deadline
+
+    def elapsed(self) -> float:
+        """Seconds since the call began."""
+        return monotonic() - self._began
 
     def left(self) -> float | None:
         """Seconds until the deadline; `None` without one. Raises `DeadlineError` when it has passed."""
@@ -22,8 +27,12 @@ class Clock:
             return None
         left = self._end - monotonic()
         if left <= 0:
-            raise self.late()
+            raise self.deadline_error()
         return left
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, 0 when it has passed; `None` without one."""
+        return None if self._end is None else max(0.0, self._end - monotonic())
 
     def request_limit(self) -> float | None:
         """Seconds that the next model request may take. Raises `DeadlineError` as `left`."""
@@ -40,16 +49,16 @@ class Clock:
         """Raise `DeadlineError` now when a wait of *seconds* would end after the deadline."""
         left = self.left()
         if left is not None and seconds >= left:
-            raise self.late()
+            raise self.deadline_error()
 
-    def overdue(self, provider: str, text: str = "") -> AlloyError:
+    def timeout_error(self, provider: str, text: str = "") -> AlloyError:
         """The error for a model request that used its limit up, with the *text* it had streamed."""
         if self.passed():
-            return self.late()
+            return self.deadline_error()
         return ProviderTimeoutError(
             f"no whole answer within timeout={self.timeout} seconds", provider=provider, text=text
         )
 
-    def late(self) -> DeadlineError:
+    def deadline_error(self) -> DeadlineError:
         """The error for a call that has used its deadline up."""
         return DeadlineError(f"the call took longer than deadline={self.deadline} seconds")

@@ -1,8 +1,7 @@
-"""The four drivers: each takes a conversation through, and has its effects performed.
+"""The two drivers: each takes a script to its end and has its effects performed, in sync or in async.
 
-They differ in colour and in whether replies are streamed; the conversation does not know which of
-them it has. Catching `Exception` and not `BaseException` lets Ctrl-C and a cancelled task pass by,
-and `closing` unwinds the script then.
+A plain call is a stream whose events nobody reads. Catching `Exception` and not `BaseException` lets Ctrl-C
+and a cancelled task pass, and `closing` ends the script then.
 """
 
 from __future__ import annotations
@@ -11,12 +10,11 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
 from typing import Any, TypeVar
 
-from alloy._engine.conversation import converse
-from alloy._engine.effects import CallModel, Talk, Tell
-from alloy._engine.prepare import Job
+from alloy._engine.effects import Emit, RunningScript
+from alloy._engine.prepare import PreparedCall
 from alloy._engine.runtime.sync_io import SyncIO
-from alloy.events import Notice
-from alloy.messages import Delta, Reply
+from alloy.events import Event
+from alloy.messages import ToolCallDelta
 from alloy.result import Result
 
 __all__ = ["run", "run_async", "stream", "stream_async"]
@@ -24,77 +22,87 @@ __all__ = ["run", "run_async", "stream", "stream_async"]
 T = TypeVar("T")
 
 
-def run(job: Job[T]) -> Result[T]:
-    """Put the question and wait for the result."""
-    io = SyncIO(job)
-    with closing(Talk(converse(job.question))) as talk:
-        while (effect := talk.pending) is not None:
-            try:
-                outcome = io.perform(effect)
-            except Exception as error:  # noqa: BLE001 - the script's to handle or to raise
-                talk.fail(error)
-            else:
-                talk.resume(outcome)
-        return talk.result
+def stream(
+    call: PreparedCall[T], *, streamed: bool = True
+) -> Generator[Event | ToolCallDelta, None, Result[T]]:
+    """Begin *call* when iterated; yield its events as they happen, and return the result.
 
-
-def stream(job: Job[T]) -> Generator[Delta | Notice, None, Result[T]]:
-    """Put the question once iterated; yield deltas and notices as they come, and return the result."""
-    io = SyncIO(job)
-    with closing(Talk(converse(job.question))) as talk:
-        while (effect := talk.pending) is not None:
-            try:
-                if isinstance(effect, CallModel):
-                    outcome: Any = yield from io.stream_model(effect.request)
-                elif isinstance(effect, Tell):
-                    outcome = yield effect.notice
+    *streamed* says whether replies are requested as streams, whose deltas are events too.
+    """
+    io = SyncIO(call, streamed=streamed)
+    with closing(RunningScript(call.script())) as script:
+        try:
+            while (effect := script.pending) is not None:
+                outcome: Any = None
+                try:
+                    if isinstance(effect, Emit):
+                        if io.emit(effect.event):
+                            yield effect.event
+                    elif (events := io.observed(effect)) is not None:
+                        outcome = yield from events
+                    else:
+                        outcome = io.perform(effect)
+                except Exception as error:  # noqa: BLE001 - the script's to handle or to raise
+                    script.fail(error)
                 else:
-                    outcome = io.perform(effect)
-            except Exception as error:  # noqa: BLE001 - as above
-                talk.fail(error)
-            else:
-                talk.resume(outcome)
-        return talk.result
+                    script.resume(outcome)
+        except BaseException as error:
+            io.ended_by(error)
+            raise
+        return script.result
 
 
-async def run_async(job: Job[T]) -> Result[T]:
+async def stream_async(
+    call: PreparedCall[T], *, streamed: bool = True
+) -> AsyncGenerator[Event | ToolCallDelta | Result[T], None]:
+    """As `stream`; the result comes last, because an async generator cannot return one."""
+    from alloy._engine.runtime.async_io import AsyncIO, Done
+
+    io = AsyncIO(call, streamed=streamed)
+    with closing(RunningScript(call.script())) as script:
+        try:
+            while (effect := script.pending) is not None:
+                outcome: Any = None
+                try:
+                    if isinstance(effect, Emit):
+                        if io.emit(effect.event):
+                            yield effect.event
+                    elif (parts := io.observed(effect)) is not None:
+                        async with aclosing(parts):
+                            async for part in parts:
+                                if isinstance(part, Done):
+                                    outcome = part.value
+                                else:
+                                    yield part
+                    else:
+                        outcome = await io.perform(effect)
+                except Exception as error:  # noqa: BLE001 - as above
+                    script.fail(error)
+                else:
+                    script.resume(outcome)
+        except BaseException as error:
+            io.ended_by(error)
+            raise
+        yield script.result
+
+
+def run(call: PreparedCall[T]) -> Result[T]:
+    """Take *call* to its result."""
+    events = stream(call, streamed=False)
+    try:
+        while True:
+            next(events)
+    except StopIteration as done:
+        result: Result[T] = done.value
+        return result
+    finally:
+        events.close()
+
+
+async def run_async(call: PreparedCall[T]) -> Result[T]:
     """As `run`, in the running event loop."""
-    from alloy._engine.runtime.async_io import AsyncIO
-
-    io = AsyncIO(job)
-    with closing(Talk(converse(job.question))) as talk:
-        while (effect := talk.pending) is not None:
-            try:
-                outcome = await io.perform(effect)
-            except Exception as error:  # noqa: BLE001 - as above
-                talk.fail(error)
-            else:
-                talk.resume(outcome)
-        return talk.result
-
-
-async def stream_async(job: Job[T]) -> AsyncGenerator[Delta | Notice | Result[T], None]:
-    """As `stream`; the result comes last, for an async generator cannot return one."""
-    from alloy._engine.runtime.async_io import AsyncIO
-
-    io = AsyncIO(job)
-    with closing(Talk(converse(job.question))) as talk:
-        while (effect := talk.pending) is not None:
-            outcome: Any = None
-            try:
-                if isinstance(effect, CallModel):
-                    async with aclosing(io.stream_model(effect.request)) as parts:
-                        async for part in parts:  # deltas first, the reply last
-                            if isinstance(part, Reply):
-                                outcome = part
-                            else:
-                                yield part
-                elif isinstance(effect, Tell):
-                    outcome = yield effect.notice
-                else:
-                    outcome = await io.perform(effect)
-            except Exception as error:  # noqa: BLE001 - as above
-                talk.fail(error)
-            else:
-                talk.resume(outcome)
-        yield talk.result
+    async with aclosing(stream_async(call, streamed=False)) as events:
+        async for event in events:
+            if isinstance(event, Result):
+                return event
+    raise AssertionError("a stream ends with its result")

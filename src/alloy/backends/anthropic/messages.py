@@ -20,6 +20,7 @@ from alloy.backends.anthropic.turns import called_tools, turns
 from alloy.backends.base import Capabilities, import_sdk
 from alloy.backends.http.bodies import merge
 from alloy.backends.http.exchange import Door, checked_key, checked_url
+from alloy.backends.schemas import in_dialect
 from alloy.errors import AlloyError, ConfigurationError, ProviderError, UnsupportedError
 from alloy.messages import Endpoint, Reply, Request, ToolSchema
 
@@ -140,6 +141,7 @@ class AnthropicBackend(Door):
         Raises `ConfigurationError` for a forced tool or no thinking where the model takes neither,
         and `UnsupportedError` for a shape of the answer that the provider's strict mode cannot hold.
         """
+        request = in_dialect(request, self.dialect)
         can = _capabilities(request.model)
         body: dict[str, Any] = {
             "model": request.model,

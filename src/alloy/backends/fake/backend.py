@@ -30,6 +30,7 @@ from typing import Any
 
 from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.fake.improvise import improvise
+from alloy.backends.schemas import in_dialect
 from alloy.errors import (
     AlloyError,
     BadReplyError,
@@ -105,6 +106,7 @@ class FakeBackend:
 
     def encode(self, request: Request) -> dict[str, Any]:
         """*request* as plain JSON data; what is not set is not there."""
+        request = in_dialect(request, self.dialect)
         settings = {
             "system": request.system,
             "messages": [part for message in request.messages for part in _message(message)],

@@ -10,6 +10,7 @@ from typing import Any
 
 from alloy._typed.schemas.notation import notation
 from alloy.backends.fallback.wrapper import Wrapper
+from alloy.backends.schemas import in_dialect
 from alloy.messages import OutputSchema, Request
 
 __all__ = ["PromptedBackend", "shape", "with_instructions"]
@@ -20,9 +21,9 @@ class PromptedBackend(Wrapper):
 
     def encode(self, request: Request) -> dict[str, Any]:
         """The body of *request*, with the answer's shape in its system prompt."""
-        told = request.system
-        if request.output is not None:
-            told = with_instructions(told, f"Give your answer as {shape(request.output)}")
+        told, output = request.system, in_dialect(request, self.dialect).output
+        if output is not None:
+            told = with_instructions(told, f"Give your answer as {shape(output)}")
         return self.inner.encode(replace(request, system=told, output=None, output_mode="native"))
 
 

@@ -25,6 +25,7 @@ from alloy.backends.fallback.prompted import with_instructions
 from alloy.backends.fallback.react_prompt import NAME, instructions, rewritten, written
 from alloy.backends.fallback.react_reader import NOTHING, AnswerFilter, Reading, read
 from alloy.backends.fallback.wrapper import Wrapper
+from alloy.backends.schemas import in_dialect
 from alloy.errors import ProviderError
 from alloy.messages import (
     Delta,
@@ -58,6 +59,7 @@ class ReActBackend(Wrapper):
 
     def __init__(self, inner: Backend, request: Request) -> None:
         super().__init__(inner)
+        request = in_dialect(request, inner.dialect)
         self._tools = {tool.name: tool for tool in request.tools}
         self._may_call = bool(request.tools) and request.tool_choice != "none"
         self._at_once = None if request.parallel_tools is not False else 1
@@ -69,7 +71,7 @@ class ReActBackend(Wrapper):
             replace(
                 request,
                 messages=tuple(rewritten(request.messages)),
-                system=with_instructions(request.system, instructions(request, may_call=self._may_call)),
+                system=with_instructions(request.system, self._instructions(request)),
                 stop=self._stop(request),
                 tools=(),
                 output=None,
@@ -80,6 +82,9 @@ class ReActBackend(Wrapper):
                 parallel_tools=None,
             )
         )
+
+    def _instructions(self, request: Request) -> str:
+        return instructions(in_dialect(request, self.dialect), may_call=self._may_call)
 
     def _stop(self, request: Request) -> tuple[str, ...] | None:
         can = self.inner.capabilities(request.model)

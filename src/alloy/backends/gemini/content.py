@@ -19,6 +19,7 @@ from alloy.backends.gemini.errors import NAME
 from alloy.backends.gemini.replies import ContentAccumulator, read_content
 from alloy.backends.http.bodies import merge
 from alloy.backends.http.transport import parse_json
+from alloy.backends.schemas import in_dialect
 from alloy.errors import ConfigurationError
 from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, ToolSchema, User
 from alloy.parts import Document, Image, Part
@@ -106,6 +107,7 @@ class GeminiBackend(GeminiDoor):
         Raises `ConfigurationError` for a `reasoning_effort` that Gemini has no word for. Caching is
         Gemini's own affair from 2.5 on, so `prompt_caching` has nothing to say.
         """
+        request = in_dialect(request, self.dialect)
         can = _capabilities(request.model)
         body: dict[str, Any] = {"model": request.model, "contents": list(_contents(request, can))}
         if request.system is not None and can.system:

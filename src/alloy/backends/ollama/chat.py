@@ -22,6 +22,7 @@ from alloy.backends.ollama.address import OllamaDoor, address, find_host, read_s
 from alloy.backends.ollama.errors import ADDRESS, explained_chat, said_error
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.errors import NO_KEY
+from alloy.backends.schemas import in_dialect
 from alloy.errors import AlloyError, BadReplyError
 from alloy.messages import (
     Delta,
@@ -89,6 +90,7 @@ class OllamaBackend(OllamaDoor):
 
     def encode(self, request: Request) -> dict[str, Any]:
         """The body of `POST /api/chat`."""
+        request = in_dialect(request, self.dialect)
         body: dict[str, Any] = {
             "model": request.model,
             "messages": _messages(request),

@@ -16,6 +16,7 @@ from alloy.backends.base import Capabilities
 from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIDoor, file_name, tool_choice
 from alloy.backends.openai.errors import generation_error
+from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError, ConfigurationError
 from alloy.messages import (
     Delta,
@@ -78,6 +79,7 @@ class OpenAIChatBackend(OpenAIDoor):
 
     def encode(self, request: Request) -> dict[str, Any]:
         """The body of `POST /chat/completions`."""
+        request = in_dialect(request, self.dialect)
         body: dict[str, Any] = {"model": request.model, "messages": _messages(request)}
         if tools := _allowed(request):
             body["tools"] = [_tool(tool) for tool in tools]

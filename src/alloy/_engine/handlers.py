@@ -1,0 +1,86 @@
+"""Handlers and listeners: what a scope adds to every call that is prepared inside it.
+
+Both are kept in context variables, so they reach the threads and tasks that Alloy starts, and nested calls.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from alloy._engine.effects import Handler
+from alloy.errors import ConfigurationError
+from alloy.events import Listener
+
+__all__ = ["current_handlers", "current_listeners", "handlers", "listen"]
+
+_handlers: ContextVar[tuple[Handler, ...]] = ContextVar("alloy_handlers", default=())
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("alloy_listeners", default=())
+
+
+@contextmanager
+def handlers(*several: Handler) -> Iterator[None]:
+    """Pass every effect of the calls in a `with` block through *several* handlers.
+
+    A handler is a generator function that gets an effect (see `alloy.effects`) and returns its outcome:
+    `outcome = yield from effect` has it performed. It works in plain, async and streamed calls alike. The
+    first handler is the outermost, and so is that of an outer block: it sees an effect first, and the
+    outcome last. What a handler raises ends the call, like any error of the effect. A stream keeps the
+    handlers of the block in which its call was prepared: where `stream()` was called, or where reading
+    begins for an `async def` command.
+
+    Raises `ConfigurationError` for what is not a generator function.
+    """
+    for handler in several:
+        if not _is_generator_function(handler):
+            raise ConfigurationError(
+                f"a handler is a generator function, which returns `(yield from effect)`; {handler!r} is not"
+            )
+    token = _handlers.set((*_handlers.get(), *several))
+    try:
+        yield
+    finally:
+        _handlers.reset(token)
+
+
+@contextmanager
+def listen(*listeners: Listener) -> Iterator[None]:
+    """Call *listeners* with every event (see `alloy.events`) of the calls in a `with` block.
+
+    They are called in the thread or task of the call, in the order of the events, and should return
+    quickly. An exception of a listener is logged and does not end the call. Blocks nest; the listener of
+    the setting `on_event` is called too.
+
+    Raises `ConfigurationError` for what cannot be called, and for an `async def` function.
+    """
+    for listener in listeners:
+        check_listener(listener)
+    token = _listeners.set((*_listeners.get(), *listeners))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
+def check_listener(listener: object) -> None:
+    """Raise `ConfigurationError` unless *listener* is a plain function or another callable object."""
+    if not callable(listener) or inspect.iscoroutinefunction(listener):
+        raise ConfigurationError(f"a listener is a plain function that takes an event, not {listener!r}")
+
+
+def current_handlers() -> tuple[Handler, ...]:
+    """The handlers of the scopes around the caller, the outermost first."""
+    return _handlers.get()
+
+
+def current_listeners() -> tuple[Listener, ...]:
+    """The listeners of the scopes around the caller, the outermost first."""
+    return _listeners.get()
+
+
+def _is_generator_function(handler: object) -> bool:
+    return inspect.isgeneratorfunction(handler) or inspect.isgeneratorfunction(
+        getattr(handler, "__call__", None)  # noqa: B004 - an object whose __call__ is a generator function
+    )

@@ -1,0 +1,160 @@
+"""A question fitted to a route: which settings it takes, and what has to be emulated there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from alloy._engine.fallbacks import TEXTS, Plan, missing_features, with_fallback
+from alloy._engine.routes import Route
+from alloy._typed.schemas.dialects import to_wire
+from alloy.backends.base import Capabilities, backend_names
+from alloy.errors import ConfigurationError
+from alloy.messages import OutputMode, OutputSchema, Request, ToolMode, ToolSchema, Turn, User
+
+__all__ = ["ABOUT_TOOLS", "SENT", "Draft", "plan"]
+
+log = logging.getLogger("alloy")
+
+# Settings that are sent in a request under their own names; a model may drop or refuse any of them.
+SENT = (
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "seed",
+    "stop",
+    "tool_choice",
+    "allowed_tools",
+    "parallel_tools",
+    "reasoning_effort",
+    "prompt_caching",
+)
+ABOUT_TOOLS = ("tool_choice", "allowed_tools", "parallel_tools")
+
+Fallbacks = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is asked, before it is known where: plain schemas, and the settings that are sent.
+
+    *extra* is by backend name. *tool_mode* and *output_mode* are what the caller wants from the start,
+    *fallbacks* the features that may be emulated.
+    """
+
+    messages: tuple[Turn, ...]
+    system: str | None = None
+    tools: tuple[ToolSchema, ...] = ()
+    output: OutputSchema | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tool_mode: ToolMode = "native"
+    output_mode: OutputMode = "native"
+    fallbacks: Fallbacks = frozenset(TEXTS)
+
+
+def plan(draft: Draft, route: Route) -> Plan:
+    """The requests of *draft* along *route*; nothing is sent.
+
+    Raises `ConfigurationError` for what the model there cannot take and Alloy may not emulate.
+    """
+    can = route.capabilities
+    _check_parts(draft.messages, can, route.name)
+    planned = Plan(
+        Request(
+            model=route.model,
+            messages=draft.messages,
+            system=draft.system,
+            tools=draft.tools,
+            output=draft.output,
+            tool_mode="react" if draft.tools and draft.tool_mode == "react" else "native",
+            output_mode="prompted" if draft.output and draft.output_mode == "prompted" else "native",
+            extra=_extra(draft.extra, route.backend.name),
+            **_sent(draft, can, route.name),
+        )
+    )
+    lacks = _table_gaps(can, draft.output, route) | missing_features(route.address)
+    return _emulated(planned, lacks, draft.fallbacks, route.name)
+
+
+def _emulated(planned: Plan, lacks: Fallbacks, allowed: Fallbacks, model: str) -> Plan:
+    for feature in TEXTS:  # in this order: a prompted answer needs no turn of its own
+        if feature in lacks:
+            planned = with_fallback(planned, feature) or planned
+    if forbidden := [feature for feature in planned.fallbacks if feature not in allowed]:
+        missing = " or ".join(TEXTS[feature][0] for feature in forbidden)
+        raise ConfigurationError(
+            f"{model} does not support {missing}, and strict_capabilities, tool_mode or output_mode forbids "
+            "the fallback: choose another model, or change that setting"
+        )
+    return planned
+
+
+def _table_gaps(can: Capabilities, output: OutputSchema | None, route: Route) -> Fallbacks:
+    has = {
+        "tools": can.tools,
+        "output": can.structured_output and (can.loose_output or _has_strict_form(output, route)),
+        "output_with_tools": can.output_with_tools,
+    }
+    return frozenset(feature for feature, there in has.items() if not there)
+
+
+def _has_strict_form(output: OutputSchema | None, route: Route) -> bool:
+    return output is None or to_wire(output.schema, route.backend.dialect).strict
+
+
+def _sent(draft: Draft, can: Capabilities, model: str) -> dict[str, Any]:
+    """The settings that go into the request, without those that the model drops."""
+    sent = dict(draft.settings)
+    _check_tool_names(sent, [tool.name for tool in draft.tools])
+    if not draft.tools:
+        sent = {name: value for name, value in sent.items() if name not in ABOUT_TOOLS}
+    for name in list(sent):
+        if name in can.refuses:
+            raise ConfigurationError(f"{model} does not support {name}: leave it out for this model")
+        if name in can.drops:
+            log.debug("%s does not support %s; it is not sent", model, name)
+            del sent[name]
+    return sent
+
+
+def _check_tool_names(settings: Mapping[str, Any], tools: list[str]) -> None:
+    named = {*settings.get("allowed_tools", ()), settings.get("tool_choice", "auto")}
+    if unknown := sorted(named - {"auto", "none", "required", *tools}):
+        raise ConfigurationError(
+            f"tool_choice or allowed_tools names {', '.join(unknown)}, but the tools are "
+            f"{', '.join(tools) or 'none'}"
+        )
+
+
+def _extra(extra: Mapping[str, Mapping[str, Any]], backend: str) -> Mapping[str, Any]:
+    others = extra.keys() - {backend}
+    if others and (unknown := sorted(others - set(backend_names()))):
+        raise ConfigurationError(
+            f"extra is a dict by backend name, and {', '.join(unknown)} is not a backend; "
+            f"the backends are {', '.join(backend_names())}"
+        )
+    return extra.get(backend, {})
+
+
+def _check_parts(turns: tuple[Turn, ...], can: Capabilities, model: str) -> None:
+    """Raise `ConfigurationError` for an image or a document that the model does not take."""
+    for turn in turns:
+        if not isinstance(turn, User) or isinstance(turn.content, str):
+            continue
+        for part in turn.parts:
+            if isinstance(part, str):
+                continue
+            if not (can.images if part.kind == "image" else can.documents):
+                raise ConfigurationError(f"{model} does not take {part.kind}s: choose another model")
+            by_url = can.urls and (part.kind == "image" or can.document_urls)
+            if part.url is not None and not by_url:
+                fix = f"read it and use {type(part).__name__}.from_bytes"
+                raise ConfigurationError(f"{model} does not take {part.kind}s by URL: {fix}")
+
+
+def replaced(planned: Plan, **changes: Any) -> Plan:
+    """*planned* with *changes* to its request."""
+    return replace(planned, request=replace(planned.request, **changes))

@@ -1,0 +1,139 @@
+"""What performing a call shares in sync and async: its clock, its listeners, and how errors are read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+from weakref import WeakSet
+
+from alloy._engine.logs import log_event
+from alloy._engine.prepare import PreparedCall
+from alloy._engine.routes import Route
+from alloy._engine.runtime.deadline import Clock
+from alloy._engine.surrogates import StreamedText, with_whole_characters
+from alloy.backends.base import Backend
+from alloy.errors import AlloyError, ProviderError, ProviderTimeoutError
+from alloy.events import CallFailed, Event, Notice, ToolFinished
+from alloy.messages import Delta, Endpoint, Reply, ToolCallDelta, ToolResult
+
+__all__ = ["CallIO", "Exchange", "is_loaded", "load_backend"]
+
+log = logging.getLogger("alloy")
+
+
+class Exchange:
+    """One model request: when it began, what it has streamed, and what the response's headers said."""
+
+    def __init__(self, route: Route, limit: float | None) -> None:
+        self.route, self.limit = route, limit
+        self.text = StreamedText()
+        self.status: int | None = None
+        self.request_id: str | None = None
+        self._began = perf_counter()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The route's endpoint, with the time limit of each phase, and this exchange to report to."""
+        return replace(self.route.endpoint, timeout=self.limit, report=self._report)
+
+    def _report(self, status: int, request_id: str | None) -> None:
+        self.status, self.request_id = status, request_id
+
+    def finished(self, reply: Reply) -> Reply:
+        """*reply* with whole characters only, and with what is known of the exchange."""
+        return replace(
+            with_whole_characters(reply),
+            status=self.status,
+            request_id=self.request_id,
+            seconds=perf_counter() - self._began,
+        )
+
+
+class CallIO:
+    """The state of one call while its effects are performed; its clock starts when it is made.
+
+    Subclasses perform the effects, in the caller's thread or in the running event loop.
+    """
+
+    def __init__(self, call: PreparedCall[Any], *, streamed: bool = False) -> None:
+        self.call, self.streamed = call, streamed
+        self.clock = Clock(call.timeout, call.deadline)
+        self._published: set[str] = set()  # the ids of calls whose ToolFinished is out
+
+    # --- events -------------------------------------------------------------------------------------
+
+    def emit(self, event: Notice) -> bool:
+        """Publish *event*, unless it is the end of a tool, which was published as it happened."""
+        if isinstance(event, ToolFinished) and event.result.call.id in self._published:
+            return False
+        self.publish(event)
+        return True
+
+    def publish(self, event: Event) -> None:
+        """Log *event* and call the listeners with it."""
+        log_event(event)
+        self._notify(event)
+
+    def shown(self, delta: Delta) -> Delta:
+        """*delta*, after the listeners were called with it."""
+        if self.call.listeners and not isinstance(delta, ToolCallDelta):
+            self._notify(delta)
+        return delta
+
+    def ended(self, result: ToolResult) -> ToolFinished:
+        """Publish that the tool with *result* has just ended."""
+        self._published.add(result.call.id)
+        event = ToolFinished(result)
+        self.publish(event)
+        return event
+
+    def ended_by(self, error: BaseException) -> None:
+        """Publish that *error* ended the call, when the script did not see it: Ctrl-C, a cancelled task."""
+        if not isinstance(error, Exception) and self.call.question.policy.emits:
+            self.publish(CallFailed(error, self.call.question.name, self.clock.elapsed()))
+
+    def _notify(self, event: Event) -> None:
+        for listener in self.call.listeners:
+            try:
+                listener(event)
+            except Exception:
+                log.exception("the listener %r failed; the call continues", listener)
+
+    # --- errors -------------------------------------------------------------------------------------
+
+    def explained(self, exchange: Exchange, error: Exception) -> Exception:
+        """*error* as an Alloy error, or itself when it comes from neither the SDK nor the transport."""
+        route = exchange.route
+        problem = error if isinstance(error, AlloyError) else route.backend.explain(error)
+        if problem is None:
+            return error
+        from alloy.backends.http.redaction import clean  # only errors need it
+
+        clean(problem, route.endpoint.api_key)
+        clean(error, route.endpoint.api_key)  # it becomes the cause, which tracebacks show
+        if isinstance(problem, ProviderTimeoutError) and self.clock.passed():
+            return self.clock.deadline_error()
+        if isinstance(problem, ProviderError) and exchange.text.value:
+            problem.text = exchange.text.value
+        return problem
+
+
+# --- loading SDKs -------------------------------------------------------------------------------------
+
+_loaded: WeakSet[Any] = WeakSet()
+
+
+def is_loaded(backend: Backend) -> bool:
+    """Whether *backend* has nothing to load any more."""
+    return backend in _loaded or not hasattr(backend, "load")
+
+
+def load_backend(backend: Backend) -> None:
+    """Import the backend's SDK, once, before a request's time limit begins: it takes up to seconds."""
+    if not is_loaded(backend):
+        load: Callable[[], None] = backend.load  # type: ignore[attr-defined]
+        load()
+        _loaded.add(backend)
