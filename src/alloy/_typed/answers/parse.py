@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from alloy._typed.json.extraction import AROUND, NO_JSON, NOTHING, find
 from alloy._typed.json.repair import CLOSING_QUOTES, Broken, Repairs, read_at
 from alloy._typed.json.text import TOO_DEEP, Unreadable, check_text, decode, is_json, repeats_a_key
-from alloy._typed.schemas.coercion import NAMES, alternatives
+from alloy._typed.schemas.coercion import NAMES
+from alloy._typed.schemas.refs import alternatives
 from alloy._typed.types.compile import WRAPPER, TypeSpec
 from alloy.errors import EmptyAnswerError, ParseError
 

@@ -9,12 +9,14 @@ validator to judge. A value that fits as it stands is never converted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from alloy._typed.json.text import Digits
+from alloy._typed.json.values import json_type, same
+from alloy._typed.schemas.refs import resolved
 
-__all__ = ["DECIMAL", "NAMES", "alternatives", "settle"]
+__all__ = ["DECIMAL", "NAMES", "settle"]
 
 # Marks in a schema that only this module reads; they are never sent.
 NAMES = "x-alloy-names"  # of an enum: its members' names -> their JSON values
@@ -38,7 +40,7 @@ class _Definitions(dict[str, Any]):
 
 
 def _settle(value: Any, node: Any, defs: _Definitions) -> Any:
-    node = _resolved(node, defs)
+    node = resolved(node, defs)
     if DECIMAL in node:
         return _decimal(value)
     branches = node.get("anyOf") or node.get("oneOf")
@@ -55,30 +57,6 @@ def _settle(value: Any, node: Any, defs: _Definitions) -> Any:
         first, rest = node.get("prefixItems", ()), node.get("items", {})
         return [_settle(v, first[i] if i < len(first) else rest, defs) for i, v in enumerate(value)]
     return _settle_scalar(value, node.get("type"))
-
-
-def _resolved(node: Any, defs: Mapping[str, Any]) -> Mapping[str, Any]:
-    while isinstance(node, Mapping) and "$ref" in node:
-        node = defs.get(node["$ref"].removeprefix("#/$defs/"), {})
-    return node if isinstance(node, Mapping) else {}
-
-
-def alternatives(node: Any, defs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """What a value of *node* may be: references followed, unions opened."""
-    todo, seen = [node], set[str]()
-    while todo:
-        node = todo.pop()
-        reference = node.get("$ref") if isinstance(node, Mapping) else None
-        if reference in seen:
-            continue
-        if reference is not None:
-            seen.add(reference)
-        node = _resolved(node, defs)
-        branches = node.get("anyOf") or node.get("oneOf")
-        if branches:
-            todo += branches
-        else:
-            yield node
 
 
 def _property(node: Mapping[str, Any], key: str) -> Any:
@@ -108,7 +86,7 @@ def _decimal(value: Any) -> Any:
 
 
 def _settle_choice(value: Any, node: Mapping[str, Any]) -> Any:
-    if any(_same(value, choice) for choice in _choices(node)):
+    if any(same(value, choice) for choice in _choices(node)):
         return int(value) if isinstance(value, float) and value.is_integer() else value
     if isinstance(value, str):
         return node.get(NAMES, {}).get(value, _in_another_case(value, node))
@@ -126,48 +104,27 @@ def _choices(node: Mapping[str, Any]) -> list[Any]:
     return list(node["enum"]) if "enum" in node else [node["const"]]
 
 
-def _same(value: Any, choice: Any) -> bool:
-    return isinstance(value, bool) == isinstance(choice, bool) and bool(value == choice)
-
-
 def _settle_union(value: Any, branches: list[Any], defs: _Definitions) -> Any:
     fitting = [branch for branch in branches if _fits(value, branch, defs)]
     results: list[Any] = []
     for branch in fitting or branches:
         settled = _settle(value, branch, defs)
-        if (fitting or _fits(settled, branch, defs)) and settled not in results:
+        if (fitting or _fits(settled, branch, defs)) and not any(same(settled, result) for result in results):
             results.append(settled)
     return results[0] if len(results) == 1 else value
 
 
 def _fits(value: Any, node: Any, defs: Mapping[str, Any]) -> bool:
-    node = _resolved(node, defs)
+    node = resolved(node, defs)
     if "anyOf" in node or "oneOf" in node:
         return any(_fits(value, branch, defs) for branch in node.get("anyOf") or node["oneOf"])
     if "enum" in node or "const" in node:
-        return any(_same(value, choice) for choice in _choices(node))
-    kind = node.get("type")
-    if kind == "object" and isinstance(value, dict):
+        return any(same(value, choice) for choice in _choices(node))
+    wanted, kind = node.get("type"), json_type(value)
+    if wanted == kind == "object":
         keys = node.get("properties", {})
         tags = {key: part for key, part in keys.items() if isinstance(part, Mapping) and "const" in part}
         return set(node.get("required", ())) <= value.keys() and all(
-            _same(value[key], part["const"]) for key, part in tags.items() if key in value
+            same(value[key], part["const"]) for key, part in tags.items() if key in value
         )
-    return kind is None or kind == _kind(value) or (kind == "number" and _kind(value) == "integer")
-
-
-def _kind(value: Any) -> str:
-    for kind, types in _KINDS:
-        if isinstance(value, types):
-            return kind
-    return "null"
-
-
-_KINDS: tuple[tuple[str, type], ...] = (
-    ("boolean", bool),
-    ("integer", int),
-    ("number", float),
-    ("string", str),
-    ("array", list),
-    ("object", dict),
-)
+    return wanted is None or wanted == kind or (wanted == "number" and kind == "integer")

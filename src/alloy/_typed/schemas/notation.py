@@ -21,6 +21,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from alloy._typed.schemas.refs import definition_name, reachable
+
 __all__ = ["notation"]
 
 WIDTH = 80  # an object that is longer gets a line for each property
@@ -92,7 +94,7 @@ def notation(schema: Mapping[str, Any]) -> str:
     if same is not None:
         root = {"$ref": f"#/$defs/{same}"}
     parts = [_line("", _type(root))]
-    parts += [_line(f"type {name} = ", _type(definitions[name])) for name in _used(root, definitions)]
+    parts += [_line(f"type {name} = ", _type(definitions[name])) for name in reachable(root, definitions)]
     return "\n\n".join(parts)
 
 
@@ -102,33 +104,6 @@ def _line(start: str, type_: _Type) -> str:
 
 def _comment(notes: Sequence[str]) -> str:
     return f" // {'; '.join(notes)}" if notes else ""
-
-
-def _used(root: Any, definitions: Mapping[str, Any]) -> list[str]:
-    """The names of the definitions that *root* needs, in the order in which they are met."""
-    used: dict[str, None] = {}
-    todo = [root]
-    while todo:
-        for name in _references(todo.pop(0)):
-            if name in definitions and name not in used:
-                used[name] = None
-                todo.append(definitions[name])
-    return list(used)
-
-
-def _references(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if isinstance(node.get("$ref"), str):
-            yield _definition_name(node["$ref"])
-        for part in node.values():
-            yield from _references(part)
-    elif isinstance(node, list):
-        for part in node:
-            yield from _references(part)
-
-
-def _definition_name(reference: str) -> str:
-    return reference.rpartition("/")[2]
 
 
 # --- types ----------------------------------------------------------------------------------------
@@ -152,7 +127,7 @@ def _expression(node: Mapping[str, Any]) -> tuple[str, bool]:
 def _conditions(node: Mapping[str, Any]) -> Iterator[_Type]:
     """All that a value must be at once: one thing in nearly every schema."""
     if "$ref" in node:
-        yield _Type(_definition_name(node["$ref"]))
+        yield _Type(definition_name(node["$ref"]))
     for members in filter(None, (node.get("anyOf"), node.get("oneOf"))):
         yield _union([_type(member).inline for member in members])
     for member in node.get("allOf", ()):

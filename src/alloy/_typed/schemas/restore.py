@@ -7,11 +7,13 @@ because the validator says better what is wrong with a value. None changes its i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from alloy._typed.json.text import Unreadable
+from alloy._typed.json.values import same
+from alloy._typed.schemas.refs import alternatives
 
 __all__ = [
     "Branch",
@@ -138,16 +140,16 @@ def positions_restorer(
 # --- unions ---------------------------------------------------------------------------------------
 
 
-def choice_restorer(branches: list[Branch], definition: Callable[[str], Mapping[str, Any]]) -> Restore:
+def choice_restorer(branches: list[Branch], definitions: Mapping[str, Any]) -> Restore:
     """For a union: restores by the one member that the value fits; by none when that is not clear."""
 
     def restore(value: Any) -> Any:
         if not isinstance(value, dict | list):
             return value
-        fitting = [branch for branch in branches if _fits(value, branch.schema, definition, exactly=True)]
+        fitting = [branch for branch in branches if _fits(value, branch.schema, definitions, exactly=True)]
         if not fitting:
             fitting = [
-                branch for branch in branches if _fits(value, branch.schema, definition, exactly=False)
+                branch for branch in branches if _fits(value, branch.schema, definitions, exactly=False)
             ]
         if len(fitting) != 1 or fitting[0].restore is None:
             return value
@@ -156,11 +158,9 @@ def choice_restorer(branches: list[Branch], definition: Callable[[str], Mapping[
     return restore
 
 
-def _fits(
-    value: Any, schema: Mapping[str, Any], definition: Callable[[str], Mapping[str, Any]], *, exactly: bool
-) -> bool:
+def _fits(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any], *, exactly: bool) -> bool:
     # Only the outside is compared: `overlapping` has seen to it that this tells the members apart.
-    for node in _alternatives(schema, definition):
+    for node in alternatives(schema, definitions):
         kind = node.get("type")
         if kind == "array" and isinstance(value, list):
             return True
@@ -175,23 +175,7 @@ def _fits(
 
 def _may_be(value: Any, schema: Mapping[str, Any]) -> bool:
     choices = schema.get("enum")
-    return choices is None or any(type(value) is type(choice) and value == choice for choice in choices)
-
-
-def _alternatives(
-    schema: Mapping[str, Any],
-    definition: Callable[[str], Mapping[str, Any]],
-    seen: frozenset[str] = frozenset(),
-) -> Iterator[Mapping[str, Any]]:
-    if "$ref" in schema:
-        name = schema["$ref"].removeprefix("#/$defs/")
-        if name not in seen:
-            yield from _alternatives(definition(name), definition, seen | {name})
-    elif "anyOf" in schema:
-        for branch in schema["anyOf"]:
-            yield from _alternatives(branch, definition, seen)
-    else:
-        yield schema
+    return choices is None or any(same(value, choice) for choice in choices)
 
 
 def overlapping(branches: list[Branch], definitions: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -200,8 +184,8 @@ def overlapping(branches: list[Branch], definitions: Mapping[str, Mapping[str, A
         for other in branches[index + 1 :]:
             if one.restore is None and other.restore is None:
                 continue
-            for a in _alternatives(one.schema, definitions.__getitem__):
-                for b in _alternatives(other.schema, definitions.__getitem__):
+            for a in alternatives(one.schema, definitions):
+                for b in alternatives(other.schema, definitions):
                     if _look_alike(a, b):
                         return True
     return False
@@ -221,4 +205,4 @@ def _look_alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 
 def _apart(ours: list[Any] | None, theirs: list[Any] | None) -> bool:
-    return ours is not None and theirs is not None and not any(choice in theirs for choice in ours)
+    return ours is not None and theirs is not None and not any(same(a, b) for a in ours for b in theirs)

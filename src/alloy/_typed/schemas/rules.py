@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from alloy._typed.schemas.refs import children, definition_name, nodes
 
 __all__ = [
     "IN_WORDS",
     "NoStrictForm",
     "StrictRules",
     "check_limits",
-    "definition_name",
-    "references_in",
     "sentence",
 ]
 
@@ -65,7 +65,7 @@ class StrictRules:
 def check_limits(schema: Mapping[str, Any], rules: StrictRules) -> None:
     """Raise `NoStrictForm` when *schema*, in strict form, has more of something than *rules* allow."""
     properties = characters = choices = optional = unions = 0
-    for node in _nodes(schema):
+    for node in nodes(schema, definitions=True):
         names = node.get("properties", {})
         values = node.get("enum", ())
         written = sum(len(str(value)) for value in values)
@@ -85,48 +85,12 @@ def check_limits(schema: Mapping[str, Any], rules: StrictRules) -> None:
         raise NoStrictForm("a schema that is nested too deeply")
 
 
-def _nodes(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield schema
-    for child in _children(schema):
-        yield from _nodes(child)
-    for definition in schema.get("$defs", {}).values():
-        yield from _nodes(definition)
-
-
-def _children(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield from node.get("properties", {}).values()
-    yield from node.get("anyOf", ())
-    if "items" in node:
-        yield node["items"]
-
-
 def _depth(node: Mapping[str, Any], definitions: Mapping[str, Any], inside: frozenset[str]) -> int:
     if "$ref" in node:
-        name = node["$ref"].removeprefix("#/$defs/")
+        name = definition_name(node["$ref"])
         return 0 if name in inside else _depth(definitions[name], definitions, inside | {name})
-    below = max((_depth(child, definitions, inside) for child in _children(node)), default=0)
+    below = max((_depth(child, definitions, inside) for child in children(node)), default=0)
     return below + (node.get("type") == "object")
-
-
-# --- what every form of a schema needs ----------------------------------------------------------------
-
-
-def references_in(node: Any) -> Iterator[str]:
-    """The names of the definitions that *node* refers to."""
-    if isinstance(node, list):
-        for item in node:
-            yield from references_in(item)
-    elif isinstance(node, Mapping):
-        for key, value in node.items():
-            if key == "$ref" and isinstance(value, str):
-                yield definition_name(value)
-            elif key not in ("$defs", "enum", "const", "default", "examples"):
-                yield from references_in(value)
-
-
-def definition_name(reference: str) -> str:
-    """What a `$ref` refers to."""
-    return reference.removeprefix("#/$defs/")
 
 
 def sentence(text: str) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alloy._typed.json.values import json_type
+from alloy._typed.schemas.refs import definition_name, reachable
 from alloy._typed.schemas.restore import (
     Branch,
     Restore,
@@ -29,8 +31,6 @@ from alloy._typed.schemas.rules import (
     NoStrictForm,
     StrictRules,
     check_limits,
-    definition_name,
-    references_in,
     sentence,
 )
 
@@ -58,6 +58,7 @@ class _Compiler:
         self._schema, self._rules = schema, rules
         self._definitions: Mapping[str, Any] = schema.get("$defs", {})
         self._forms: dict[str, _Form] = {}
+        self._sent: dict[str, Any] = {}  # the definitions' schemas, once all are made
         self._unions: list[list[Branch]] = []
         # Which definitions need restoring is known only when all are made, for they may be recursive:
         # assume none, and make them again until nothing new turns up.
@@ -66,39 +67,22 @@ class _Compiler:
     def root(self) -> _Form:
         while True:
             self._unions.clear()
-            used = self._references(self._schema)
+            used = reachable(self._schema, self._definitions)
             self._forms = {name: self._form(self._definitions[name]) for name in used}
             changed = {name for name, form in self._forms.items() if form.restore is not None}
             root = self._form({key: value for key, value in self._schema.items() if key != "$defs"})
             if changed <= self._changed:
                 break
             self._changed |= changed
-        definitions = {name: form.schema for name, form in self._forms.items()}
-        for branches in self._unions:
-            if overlapping(branches, definitions):
-                raise NoStrictForm("a union whose members look the same in strict form")
-        return self._with_definitions(_object_root(root), definitions)
+        self._sent |= {name: form.schema for name, form in self._forms.items()}
+        if any(overlapping(branches, self._sent) for branches in self._unions):
+            raise NoStrictForm("a union whose members look the same in strict form")
+        return self._with_definitions(_object_root(root))
 
-    def _references(self, schema: Any) -> list[str]:
-        found: dict[str, None] = {}
-        todo = [schema]
-        while todo:
-            for name in references_in(todo.pop()):
-                if name not in found:
-                    found[name] = None
-                    todo.append(self._definitions[name])
-        return list(found)
-
-    def _with_definitions(self, root: _Form, definitions: Mapping[str, Any]) -> _Form:
+    def _with_definitions(self, root: _Form) -> _Form:
         # A definition that was only ever inlined is not sent.
-        used: dict[str, Any] = {}
-        todo = [root.schema]
-        while todo:
-            for name in references_in(todo.pop()):
-                if name not in used:
-                    used[name] = definitions[name]
-                    todo.append(definitions[name])
-        if not self._rules.recursion and any(_reaches(used, name, name) for name in used):
+        used = {name: self._sent[name] for name in reachable(root.schema, self._sent)}
+        if not self._rules.recursion and any(name in reachable(part, used) for name, part in used.items()):
             raise NoStrictForm("a definition that refers to itself")
         return _Form({**root.schema, "$defs": used}, root.restore) if used else root
 
@@ -134,12 +118,18 @@ class _Compiler:
 
     def _reference(self, node: Mapping[str, Any]) -> _Form:
         name = definition_name(node["$ref"])
+        definition = self._definition(name)
         beside = {key: value for key, value in node.items() if key in ("description", "default")}
-        if (beside or self._rules.inline) and name not in self._references(self._definitions[name]):
+        if (beside or self._rules.inline) and name not in reachable(definition, self._definitions):
             # Nothing may stand beside a reference, so what is meant goes in its place.
-            return self._form({**self._definitions[name], **beside})
+            return self._form({**definition, **beside})
         restore = (lambda value: self._restored(name, value)) if name in self._changed else None
         return _Form({"$ref": node["$ref"]}, restore)
+
+    def _definition(self, name: str) -> Any:
+        if name not in self._definitions:
+            raise NoStrictForm("a reference that leads to no definition")
+        return self._definitions[name]
 
     def _restored(self, name: str, value: Any) -> Any:
         restore = self._forms[name].restore
@@ -152,12 +142,12 @@ class _Compiler:
         if all(form.restore is None for form in forms):
             return _Form(schema)
         self._unions.append(branches)
-        return _Form(schema, choice_restorer(branches, lambda name: self._forms[name].schema))
+        return _Form(schema, choice_restorer(branches, self._sent))
 
     def _choice(self, node: Mapping[str, Any]) -> dict[str, Any]:
         by_type: dict[str, list[Any]] = {}
         for value in node["enum"] if "enum" in node else [node["const"]]:
-            by_type.setdefault(_json_type(value), []).append(value)
+            by_type.setdefault(_scalar_type(value), []).append(value)
         schemas = [
             {"type": kind} if kind == "null" else {"type": kind, "enum": values}
             for kind, values in by_type.items()
@@ -223,7 +213,7 @@ class _Compiler:
     def _nullable(self, node: Any, seen: frozenset[str] = frozenset()) -> bool:
         if "$ref" in node:
             name = definition_name(node["$ref"])
-            return name not in seen and self._nullable(self._definitions[name], seen | {name})
+            return name not in seen and self._nullable(self._definition(name), seen | {name})
         branches = node.get("anyOf") or node.get("oneOf") or node.get("allOf") or ()
         kinds = node.get("type")
         return (
@@ -240,7 +230,7 @@ class _Compiler:
             raise NoStrictForm("an object with both named and free keys")
         names = node.get("propertyNames", {})
         if "$ref" in names:
-            names = self._definitions[definition_name(names["$ref"])]
+            names = self._definition(definition_name(names["$ref"]))
         pattern = {"pattern": next(iter(patterns))} if patterns else {}
         key = self._form({"type": "string", **pattern, **names})
         if key.schema.get("type") != "string":
@@ -332,16 +322,6 @@ def _without_null(node: dict[str, Any]) -> dict[str, Any]:
     return {**branches[0], **rest} if len(branches) == 1 else {**rest, "anyOf": branches}
 
 
-def _reaches(definitions: Mapping[str, Any], start: str, goal: str) -> bool:
-    found: set[str] = set()
-    todo = [start]
-    while todo:
-        new = set(references_in(definitions[todo.pop()])) - found
-        found |= new
-        todo += new
-    return goal in found
-
-
 def _merged_all_of(node: Mapping[str, Any]) -> dict[str, Any]:
     if len(node["allOf"]) != 1 or not isinstance(node["allOf"][0], Mapping):
         raise NoStrictForm("an intersection of schemas")
@@ -352,18 +332,8 @@ def _description(node: Mapping[str, Any]) -> dict[str, Any]:
     return {"description": node["description"]} if "description" in node else {}
 
 
-def _json_type(value: Any) -> str:
-    for kind, types in _JSON_TYPES:
-        if isinstance(value, types):
-            return kind
-    if value is None:
-        return "null"
-    raise NoStrictForm("a choice that is no scalar")
-
-
-_JSON_TYPES: tuple[tuple[str, type], ...] = (
-    ("boolean", bool),
-    ("integer", int),
-    ("number", float),
-    ("string", str),
-)
+def _scalar_type(value: Any) -> str:
+    kind = json_type(value)
+    if kind in ("array", "object"):
+        raise NoStrictForm("a choice that is not a scalar")
+    return kind

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alloy._typed.schemas.rules import IN_WORDS, references_in, sentence
+from alloy._typed.json.values import json_type
+from alloy._typed.schemas.refs import reachable
+from alloy._typed.schemas.rules import IN_WORDS, sentence
 
 __all__ = ["KnownRules", "known_form"]
 
@@ -88,7 +90,7 @@ def _inside(key: str, value: Any, rules: KnownRules) -> Any:
 def _choice(node: Mapping[str, Any], rules: KnownRules) -> dict[str, Any]:
     by_type: dict[str, list[Any]] = {}
     for value in node["enum"] if "enum" in node else [node["const"]]:
-        by_type.setdefault(_json_type(value), []).append(value)
+        by_type.setdefault(json_type(value), []).append(value)
     forms: list[dict[str, Any]] = []
     words: list[str] = []
     for kind, values in by_type.items():
@@ -97,11 +99,6 @@ def _choice(node: Mapping[str, Any], rules: KnownRules) -> dict[str, Any]:
         if not listed and kind != "null":
             words.append(f"one of {', '.join(json.dumps(value, ensure_ascii=False) for value in values)}")
     return _described(forms[0] if len(forms) == 1 else {"anyOf": forms}, node, words)
-
-
-def _json_type(value: Any) -> str:
-    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
-    return names.get(type(value), "null")
 
 
 def _described(kept: dict[str, Any], node: Mapping[str, Any], words: list[str]) -> dict[str, Any]:
@@ -118,15 +115,6 @@ def _described(kept: dict[str, Any], node: Mapping[str, Any], words: list[str]) 
 def _ending(form: dict[str, Any], name: str, forms: Mapping[str, Any]) -> dict[str, Any]:
     """*form*, the definition *name*, in which no property that leads back to it is required."""
     names = form.get("required", ())
-    kept = [key for key in names if not _leads(form.get("properties", {}).get(key), name, forms)]
+    properties = form.get("properties", {})
+    kept = [key for key in names if name not in reachable(properties.get(key), forms)]
     return {**form, "required": kept} if len(kept) < len(names) else form
-
-
-def _leads(node: Any, goal: str, forms: Mapping[str, Any]) -> bool:
-    found: set[str] = set()
-    todo: list[Any] = [node]
-    while todo:
-        new = set(references_in(todo.pop())) - found
-        found |= new
-        todo += [forms[name] for name in new]
-    return goal in found

@@ -9,7 +9,7 @@ a Literal, a Decimal takes a number's nearest float, NaN) is settled before.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from alloy._typed.json.text import Unreadable, decode, encode, repeats_a_key
 from alloy._typed.schemas.coercion import DECIMAL, NAMES, settle
+from alloy._typed.schemas.refs import mapped, nodes
 from alloy._typed.types.parsers import restart
 from alloy._typed.types.unions import validator_by_fit
 
@@ -115,23 +116,21 @@ def _with_inline_root(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _needs_care(node: Any) -> bool:
-    if isinstance(node, list):
-        return any(map(_needs_care, node))
-    if not isinstance(node, dict):
-        return False
-    choices = [*node.get("enum", ()), node.get("const")] if not isinstance(node.get("enum"), dict) else ()
-    if DECIMAL in node or any(isinstance(choice, int | float) for choice in choices):
-        return True
-    return any(map(_needs_care, node.values()))
+def _needs_care(schema: Any) -> bool:
+    return any(map(_is_lax, nodes(schema, definitions=True)))
 
 
-def _without_marks(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_without_marks(item) for item in node]
-    if isinstance(node, dict):
-        return {key: _without_marks(item) for key, item in node.items() if key not in (NAMES, DECIMAL)}
-    return node
+def _is_lax(node: Mapping[str, Any]) -> bool:
+    choices = [*node.get("enum", ()), node.get("const")]
+    return DECIMAL in node or any(isinstance(choice, int | float) for choice in choices)
+
+
+def _without_marks(schema: Any) -> Any:
+    copy = mapped(schema, _without_marks)
+    if isinstance(copy, dict):
+        copy.pop(NAMES, None)
+        copy.pop(DECIMAL, None)
+    return copy
 
 
 # --- problems -------------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ read by `anthropic_replies`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from alloy._typed.schemas.refs import nodes
 from alloy.backends.anthropic.errors import explain, generation_error
 from alloy.backends.anthropic.replies import MessagesAccumulator, read_message
 from alloy.backends.anthropic.turns import called_tools, turns
@@ -300,16 +301,7 @@ class _Strictness:
 def _weight(schema: Mapping[str, Any]) -> tuple[int, int]:
     """How many optional properties and how many unions *schema* has."""
     optional = unions = 0
-    for node in _nodes(schema):
+    for node in nodes(schema, definitions=True):
         optional += len(node.get("properties", {})) - len(node.get("required", ()))
         unions += "anyOf" in node
     return optional, unions
-
-
-def _nodes(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """The schemas inside *schema*, a definition once."""
-    if isinstance(schema, Mapping):
-        yield schema
-        below = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
-        for inner in [*below, *schema.get("anyOf", ()), schema.get("items")]:
-            yield from _nodes(inner)

@@ -19,7 +19,8 @@ from itertools import islice
 from typing import Any, Final
 
 from alloy._typed.json.text import Unreadable, decode
-from alloy._typed.schemas.coercion import alternatives
+from alloy._typed.json.values import json_type
+from alloy._typed.schemas.refs import alternatives
 from alloy.backends.base import Accumulator, Backend, CancelToken
 from alloy.backends.fallback.prompted import with_instructions
 from alloy.backends.fallback.react_prompt import NAME, instructions, rewritten, written
@@ -224,12 +225,11 @@ def _kinds(schema: Mapping[str, Any]) -> Iterable[str]:
     """The JSON types of *schema*'s values, the integers among the numbers."""
     if "const" in schema or "enum" in schema:
         values = schema["enum"] if "enum" in schema else [schema["const"]]
-        return {_JSON_TYPES.get(type(value), "number") for value in values}
-    kinds = schema.get("type", ANYTHING)
-    return {
-        "number" if kind == "integer" else kind for kind in ([kinds] if isinstance(kinds, str) else kinds)
-    }
+        kinds = {json_type(value) for value in values}
+    else:
+        wanted = schema.get("type", ANYTHING)
+        kinds = {wanted} if isinstance(wanted, str) else set(wanted)
+    return {"number" if kind == "integer" else kind for kind in kinds}
 
 
 ANYTHING = "anything"
-_JSON_TYPES = {str: "string", bool: "boolean", type(None): "null", list: "array", dict: "object"}

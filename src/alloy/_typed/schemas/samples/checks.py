@@ -12,11 +12,13 @@ from fractions import Fraction
 from math import isfinite
 from typing import Any
 
+from alloy._typed.json.values import same
+from alloy._typed.schemas.refs import pointed_at
 from alloy._typed.schemas.samples.formats import has_format
 from alloy._typed.schemas.samples.patterns import finder
 from alloy.errors import ConfigurationError
 
-__all__ = ["fits", "resolve_ref", "same"]
+__all__ = ["fits", "resolve_ref"]
 
 Schema = Mapping[str, Any] | bool
 
@@ -32,22 +34,10 @@ def fits(value: Any, schema: Schema, root: Mapping[str, Any]) -> bool:
 
 def resolve_ref(ref: str, root: Mapping[str, Any]) -> Any:
     """What a local `$ref` points to (RFC 6901). Raises `ConfigurationError` when there is nothing."""
-    found: Any = root
-    for step in ref.removeprefix("#").split("/")[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
-        if not isinstance(found, Mapping) or name not in found:
-            raise ConfigurationError(f"the schema refers to {ref!r}, and has nothing there")
-        found = found[name]
-    return found
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equality as JSON has it: `1` is `1.0`, but `true` is not `1`."""
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
-    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+    try:
+        return pointed_at(ref, root)
+    except KeyError:
+        raise ConfigurationError(f"the schema refers to {ref!r}, and has nothing there") from None
 
 
 def exact(number: float) -> Fraction:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from alloy._typed.schemas.refs import references
 from alloy._typed.schemas.samples.checks import resolve_ref
 
 __all__ = ["References"]
@@ -36,13 +37,13 @@ class References:
         So a value for *ref* can be made with references of a lower rank alone.
         """
         if self._ranks is None:
-            self._ranks = self._ranked(self._closure(set(_refs(self.root))))
+            self._ranks = self._ranked(self._closure(set(references(self.root))))
         return self._ranks.get(ref, ENDLESS)
 
     def _closure(self, refs: set[str]) -> frozenset[str]:
         found, ahead = set(refs), list(refs)
         while ahead:
-            new = set(_refs(self.target(ahead.pop()))) - found
+            new = set(references(self.target(ahead.pop()))) - found
             found |= new
             ahead += new
         return frozenset(found)
@@ -52,18 +53,6 @@ class References:
         while ended := [ref for ref in refs - ranks.keys() if _ends(self.target(ref), ranks)]:
             ranks.update(dict.fromkeys(ended, len(ranks)))
         return ranks
-
-
-def _refs(schema: Any) -> Iterator[str]:
-    if isinstance(schema, list):
-        for part in schema:
-            yield from _refs(part)
-    elif isinstance(schema, dict):
-        if isinstance(ref := schema.get("$ref"), str):
-            yield ref
-        for keyword, part in schema.items():
-            if keyword != "$defs":  # definitions are needed only where something refers to them
-                yield from _refs(part)
 
 
 def _ends(schema: Any, known: Mapping[str, float]) -> bool:

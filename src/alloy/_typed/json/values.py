@@ -1,0 +1,43 @@
+"""Decoded JSON values: their types, and whether two of them are equal."""
+
+from __future__ import annotations
+
+from alloy._typed.json.text import Digits
+from alloy.jsontypes import Json
+
+__all__ = ["json_type", "same"]
+
+_TYPES = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    Digits: "number",
+    type(None): "null",
+    list: "array",
+    dict: "object",
+}
+
+
+def json_type(value: Json) -> str:
+    """The JSON Schema type of *value*, by its Python type: 1 is an integer, and 1.0 is a number."""
+    return _TYPES.get(type(value)) or _type_of_subclass(value)
+
+
+def _type_of_subclass(value: Json) -> str:
+    for kind, name in _TYPES.items():
+        if kind is not int and isinstance(value, kind):
+            return name
+    return "integer" if isinstance(value, int) else "object"
+
+
+def same(left: Json, right: Json) -> bool:
+    """Equality as JSON Schema defines it: `1` is `1.0`, but `true` is not `1`, and keys have no order.
+
+    https://json-schema.org/draft/2020-12/json-schema-core#section-4.2.2
+    """
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
