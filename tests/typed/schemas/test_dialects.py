@@ -71,7 +71,9 @@ def test_what_has_no_strict_form_is_sent_plainly(annotation: Any) -> None:
 
 @pytest.mark.parametrize("dialect", sorted(DIALECTS))
 @pytest.mark.parametrize("required", [["a", "b"], []])
-@pytest.mark.parametrize("reference", ["#/$defs/Missing", "#/properties/b", "#", "https://example.com/schema"])
+@pytest.mark.parametrize(
+    "reference", ["#/$defs/Missing", "#/properties/b", "#", "https://example.com/schema"]
+)
 def test_a_reference_that_leads_to_no_definition(reference: str, required: list[str], dialect: str) -> None:
     """A schema that a user wrote by hand is sent as it is, and no error of Python escapes."""
     parts = {"a": {"$ref": reference}, "b": {"type": "object", "propertyNames": {"$ref": reference}}}
