@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __version__ = "0.4.0"
 
 _HOMES = {
+    "alloy._engine.handlers": ("handlers", "listen"),
+    "alloy._engine.usage": ("UsageTotal", "track_usage"),
     "alloy.asking": ("ask",),
     "alloy.backends.base": ("register_backend",),
     "alloy.conversations": ("Conversation",),

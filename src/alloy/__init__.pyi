@@ -1,5 +1,7 @@
 """The public face as type checkers and editors see it; the runtime face is lazy and has the same names."""
 
+from alloy._engine.handlers import handlers, listen
+from alloy._engine.usage import UsageTotal, track_usage
 from alloy._typed.types.parsers import register_parser
 from alloy.asking import ask
 from alloy.backends.base import register_backend
@@ -81,15 +83,19 @@ __all__ = [
     "TurnLimitError",
     "UnsupportedError",
     "Usage",
+    "UsageTotal",
     "__version__",
     "ask",
     "command",
     "configure",
     "ensure",
+    "handlers",
+    "listen",
     "parse",
     "register_backend",
     "register_parser",
     "require",
     "tool",
+    "track_usage",
     "use_config",
 ]

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from alloy.conversations import Conversation
 from alloy.errors import AlloyError
+from alloy.events import Listener
 
 __all__ = ["AskOptions", "CommandOptions", "Settings"]
 
@@ -43,6 +44,7 @@ class _Settings(TypedDict, total=False):
     tool_mode: Literal["auto", "native", "react"]
     output_mode: Literal["auto", "native", "prompted"]
     strict_capabilities: bool
+    on_event: Listener | Sequence[Listener] | None
     base_url: str | None
     api_key: str | None
     extra: Mapping[str, Mapping[str, Any]]

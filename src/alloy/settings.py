@@ -8,6 +8,7 @@ add its row here and its type to `alloy.options`; one that is sent also needs a 
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from alloy.errors import AlloyError, FilteredError, ProviderError, RefusalError, TruncatedError
+from alloy.events import Listener
 from alloy.jsontypes import JsonObject
 
 __all__ = ["ABOUT_TOOLS", "ALIASES", "SENT", "SETTINGS", "VARIABLES", "Config", "Setting"]
@@ -154,6 +156,17 @@ def _read_json(text: str) -> Any:
 
 
 BY_BACKEND = Kind(_check_by_backend, _read_json)
+
+
+def check_listeners(value: Any) -> tuple[Listener, ...]:
+    """One listener or several, as a tuple. Raises `ValueError` with a description of what is accepted."""
+    listeners = tuple(value) if isinstance(value, tuple | list) else (value,)
+    if not all(callable(each) and not inspect.iscoroutinefunction(each) for each in listeners):
+        raise ValueError("a plain function that takes an event, or a list of them")
+    return listeners
+
+
+LISTENERS = Kind(check_listeners)
 
 # --- the rows -------------------------------------------------------------------------------------
 
@@ -338,6 +351,10 @@ class Config:
         "Whether a feature that the model does not support is an error instead of being emulated.",
         default=False,
         variables=("ALLOY_STRICT_CAPABILITIES",),
+    )
+    on_event: tuple[Listener, ...] | None = _setting(
+        LISTENERS,
+        "A function that is called with each event of a call (see `alloy.events`), or a list of them.",
     )
     base_url: str | None = _setting(
         TEXT,

@@ -71,6 +71,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "tool_mode": ("react", "prompted"),
     "output_mode": ("prompted", "react"),
     "strict_capabilities": (True, "yes"),
+    "on_event": ((print,), "print"),
     "base_url": ("http://localhost:1/v1", b"http://localhost:1/v1"),
     "api_key": ("sk-secret", 12345),
     "extra": ({"openai": {"service_tier": "flex"}}, {"openai": 1}),

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from alloy._engine.effects import Handler
 from alloy.errors import ConfigurationError
 from alloy.events import Listener
+from alloy.settings import check_listeners
 
 __all__ = ["current_handlers", "current_listeners", "handlers", "listen"]
 
@@ -55,19 +56,15 @@ def listen(*listeners: Listener) -> Iterator[None]:
 
     Raises `ConfigurationError` for what cannot be called, and for an `async def` function.
     """
-    for listener in listeners:
-        check_listener(listener)
-    token = _listeners.set((*_listeners.get(), *listeners))
+    try:
+        checked = check_listeners(listeners)
+    except ValueError as error:
+        raise ConfigurationError(f"listen() takes {error}, not {listeners!r}") from None
+    token = _listeners.set((*_listeners.get(), *checked))
     try:
         yield
     finally:
         _listeners.reset(token)
-
-
-def check_listener(listener: object) -> None:
-    """Raise `ConfigurationError` unless *listener* is a plain function or another callable object."""
-    if not callable(listener) or inspect.iscoroutinefunction(listener):
-        raise ConfigurationError(f"a listener is a plain function that takes an event, not {listener!r}")
 
 
 def current_handlers() -> tuple[Handler, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from alloy._engine.fallbacks import TEXTS, Plan, missing_features, with_fallback
@@ -13,25 +13,11 @@ from alloy._typed.schemas.dialects import to_wire
 from alloy.backends.base import Capabilities, backend_names
 from alloy.errors import ConfigurationError
 from alloy.messages import OutputMode, OutputSchema, Request, ToolMode, ToolSchema, Turn, User
+from alloy.settings import ABOUT_TOOLS
 
-__all__ = ["ABOUT_TOOLS", "SENT", "Draft", "plan"]
+__all__ = ["Draft", "plan"]
 
 log = logging.getLogger("alloy")
-
-# Settings that are sent in a request under their own names; a model may drop or refuse any of them.
-SENT = (
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "seed",
-    "stop",
-    "tool_choice",
-    "allowed_tools",
-    "parallel_tools",
-    "reasoning_effort",
-    "prompt_caching",
-)
-ABOUT_TOOLS = ("tool_choice", "allowed_tools", "parallel_tools")
 
 Fallbacks = frozenset[str]
 
@@ -153,8 +139,3 @@ def _check_parts(turns: tuple[Turn, ...], can: Capabilities, model: str) -> None
             if part.url is not None and not by_url:
                 fix = f"read it and use {type(part).__name__}.from_bytes"
                 raise ConfigurationError(f"{model} does not take {part.kind}s by URL: {fix}")
-
-
-def replaced(planned: Plan, **changes: Any) -> Plan:
-    """*planned* with *changes* to its request."""
-    return replace(planned, request=replace(planned.request, **changes))

@@ -12,7 +12,7 @@ from alloy._engine.effects import Handler, Script, handled
 from alloy._engine.fallbacks import remember_missing_feature
 from alloy._engine.handlers import current_handlers, current_listeners
 from alloy._engine.logs import wants_events
-from alloy._engine.planning import SENT, Draft, plan
+from alloy._engine.planning import Draft, plan
 from alloy._engine.policy import FEATURES, Policy
 from alloy._engine.routes import Route
 from alloy._engine.toolbox import Runnable, Toolbox
@@ -21,10 +21,10 @@ from alloy._typed.answers.partial import Shape
 from alloy._typed.schemas.dialects import Wire, to_wire
 from alloy._typed.types.compile import TypeSpec, compile_type
 from alloy.backends.base import resolve
-from alloy.config import Config
 from alloy.events import Listener
 from alloy.messages import Endpoint, OutputSchema, Turn
 from alloy.result import Result
+from alloy.settings import SENT, Config
 
 __all__ = ["PreparedCall", "prepare"]
 
@@ -50,7 +50,7 @@ class PreparedCall(Generic[T]):
     def script(self) -> Script[Result[T]]:
         """The conversation, started nowhere yet, with every handler around it."""
         script = converse(self.question)
-        for handler in reversed(self.handlers):
+        for handler in self.handlers:  # the outermost first: it gets an effect before the others
             script = handled(script, handler)
         return script
 
@@ -87,7 +87,8 @@ def prepare(
     toolbox = Toolbox(tools, settings.tool_errors, settings.allowed_tools)
     spec = compile_type(output, parser=parser)
     schema = _output_schema(spec)
-    policy = _policy(settings, streamed=streamed)
+    listeners = (*current_listeners(), *(settings.on_event or ()))
+    policy = _policy(settings, streamed=streamed, observed=bool(listeners))
     question = Question(
         route=route,
         plan=plan(_draft(turns, settings, toolbox, schema, policy), route),
@@ -108,7 +109,7 @@ def prepare(
         deadline=settings.deadline,
         parallel_tools_max=settings.parallel_tools_max,
         handlers=current_handlers(),
-        listeners=current_listeners(),
+        listeners=listeners,
     )
 
 
@@ -142,7 +143,7 @@ def _read(spec: TypeSpec[T], text: str, route: Route) -> T:
     return read(spec, text, wire=_wire(spec, route))
 
 
-def _policy(settings: Config, *, streamed: bool) -> Policy:
+def _policy(settings: Config, *, streamed: bool, observed: bool) -> Policy:
     fallbacks = frozenset[str]() if settings.strict_capabilities else FEATURES
     if settings.tool_mode == "native":
         fallbacks -= {"tools"}
@@ -156,7 +157,7 @@ def _policy(settings: Config, *, streamed: bool) -> Policy:
         auto_finalize=settings.auto_finalize_missing_output,
         streamed=streamed,
         fallbacks=fallbacks,
-        emits=streamed or bool(current_listeners() or current_handlers()) or wants_events(),
+        emits=streamed or observed or bool(current_handlers()) or wants_events(),
     )
 
 

@@ -1,0 +1,366 @@
+"""Events: each one reaches every listener, in plain, async and streamed calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pytest
+from kit.ways import every_way
+
+import alloy
+from alloy import ConfigurationError, ParseError, RateLimitError, ask, command, configure, tool, use_config
+from alloy.events import (
+    CallFailed,
+    CallStarted,
+    FallbackTaken,
+    Final,
+    Reask,
+    ReplyReceived,
+    RequestSent,
+    Retry,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    UsageReport,
+)
+from alloy.messages import Reply, ToolCallDelta
+from alloy.testing import call, calls, replies
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+@command(output=int, tools=[add])
+def total() -> str:
+    """Ask for a sum."""
+    return "1 + 2?"
+
+
+def kinds(events: list[Any]) -> list[type[Any]]:
+    """The kinds of *events*, without the deltas that only streams have."""
+    return [type(event) for event in events if not isinstance(event, TextDelta)]
+
+
+BUSY = RateLimitError("slow down", provider="fake", retry_after=0.001)
+
+
+@every_way
+def test_each_event_reaches_a_listener_in_every_way_of_calling(way: Any):
+    """In the order in which things happen, with what they are about."""
+    seen: list[Any] = []
+    with alloy.listen(seen.append), replies(BUSY, call("add", a=1, b=2), "three", "3"):
+        result = way(total)[0]
+
+    assert kinds(seen) == [
+        *(CallStarted, RequestSent, Retry, RequestSent, ReplyReceived, UsageReport),
+        *(ToolStarted, ToolFinished, RequestSent, ReplyReceived, UsageReport),
+        *(Reask, RequestSent, ReplyReceived, UsageReport, Final),
+    ]
+    assert seen[0] == CallStarted("total()", "fake:fake")
+    assert [event.attempt for event in seen if isinstance(event, RequestSent)] == [1, 2, 3, 4]
+    assert seen[-1].result is result
+    assert (seen[-1].command, result.seconds > 0) == ("total()", True)
+
+
+@every_way
+@pytest.mark.parametrize("where", ["listen", "use_config", "option", "command"])
+def test_a_listener_may_be_installed_anywhere(way: Any, where: str):
+    """As a scope, and as a setting in each of its layers."""
+    seen: list[Any] = []
+    asked = total.with_options(on_event=seen.append) if where == "option" else total
+    if where == "command":
+
+        @command(output=int, on_event=[seen.append])
+        def asked() -> str:
+            return "1 + 2?"
+
+    with replies("3"):
+        if where == "listen":
+            with alloy.listen(seen.append):
+                way(asked)
+        elif where == "use_config":
+            with use_config(on_event=seen.append):
+                way(asked)
+        else:
+            way(asked)
+    assert kinds(seen) == [CallStarted, RequestSent, ReplyReceived, UsageReport, Final]
+
+
+def test_listeners_of_scopes_and_the_setting_add_up():
+    """The outer scope first; the setting itself follows the precedence of settings."""
+    heard: list[str] = []
+
+    def named(name: str) -> Any:
+        return lambda event: heard.append(name) if isinstance(event, CallStarted) else None
+
+    configure(on_event=named("process"))
+    try:
+        with alloy.listen(named("outer")), alloy.listen(named("inner")), replies("3", "3"):
+            total()
+            total.with_options(on_event=named("option"))()
+    finally:
+        configure(on_event=None)
+    assert heard == ["outer", "inner", "process", "outer", "inner", "option"]
+
+
+def test_a_listener_of_a_stream_gets_the_deltas_too():
+    """The same events as the reader of the stream, except that a call's beginning is not an event."""
+    seen: list[Any] = []
+    with replies(call("add", a=1, b=2), "3"), total.with_options(on_event=seen.append).stream() as stream:
+        read = list(stream.events())
+    assert seen == read
+    assert any(isinstance(event, TextDelta) for event in seen)
+    assert not any(isinstance(event, ToolCallDelta) for event in seen)
+
+
+@every_way
+def test_the_end_of_a_tool_is_published_when_it_ends(way: Any):
+    """Not when the whole round does (the slow tool waits for the event of the quick one)."""
+    told = threading.Event()
+    order: list[str] = []
+
+    @tool
+    def quick() -> str:
+        """Be quick."""
+        return "q"
+
+    @tool
+    def slow() -> str:
+        """Wait until the other tool's end was published."""
+        assert told.wait(60), "the end of the quick tool was not published"
+        return "s"
+
+    def note(event: Any) -> None:
+        if isinstance(event, ToolFinished):
+            order.append(event.result.name)
+            told.set()
+
+    asked = total.with_options(tools=[slow, quick], output=str, on_event=note)
+    with replies(calls(call("slow"), call("quick")), "done"):
+        result = way(asked)[0]
+    assert order == ["quick", "slow"]
+    assert [each.name for each in result.tool_calls] == ["slow", "quick"]
+
+
+@every_way
+def test_async_tools_are_published_when_they_end_too(way: Any):
+    """They run side by side in one loop."""
+    told = threading.Event()
+    order: list[str] = []
+
+    @tool
+    async def quick() -> str:
+        """Be quick."""
+        return "q"
+
+    @tool
+    async def slow() -> str:
+        """Wait until the other tool's end was published."""
+        while not told.is_set():
+            await asyncio.sleep(0.001)
+        return "s"
+
+    def note(event: Any) -> None:
+        if isinstance(event, ToolFinished):
+            order.append(event.result.name)
+            told.set()
+
+    asked = total.with_options(tools=[slow, quick], output=str, on_event=note, deadline=60)
+    with replies(calls(call("slow"), call("quick")), "done"):
+        way(asked)
+    assert order == ["quick", "slow"]
+
+
+@every_way
+def test_a_failed_call_ends_with_its_error(way: Any):
+    """The very error that the caller gets."""
+    seen: list[Any] = []
+    with alloy.listen(seen.append), replies("x", "y"), pytest.raises(ParseError) as caught:
+        way(total)
+    assert (type(seen[-1]), seen[-1].command) == (CallFailed, "total()")
+    assert seen[-1].error is caught.value
+
+
+@every_way
+def test_a_bug_in_a_tool_that_ends_the_call_is_published(way: Any):
+    """Under `tool_errors="raise"`."""
+    seen: list[Any] = []
+
+    @tool
+    def broken() -> str:
+        """Fail."""
+        raise ZeroDivisionError("oops")
+
+    asked = total.with_options(tools=[broken], tool_errors="raise", on_event=seen.append)
+    with replies(call("broken")), pytest.raises(alloy.ToolError):
+        way(asked)
+    assert isinstance(seen[-1], CallFailed)
+
+
+def test_a_stream_that_is_left_early_ends_with_a_failed_call():
+    """So that whatever began at CallStarted can be ended."""
+    seen: list[Any] = []
+    with replies("a long story"), ask.stream("go", on_event=seen.append) as stream:
+        next(stream)
+    assert isinstance(seen[-1], CallFailed)
+    assert isinstance(seen[-1].error, GeneratorExit)
+
+
+def test_a_cancelled_task_ends_with_a_failed_call():
+    """As above, in async."""
+    seen: list[Any] = []
+    started = asyncio.Event()
+
+    @tool
+    async def slow() -> str:
+        """Wait."""
+        started.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    async def main() -> None:
+        with replies(call("slow")):
+            task = asyncio.create_task(ask.async_("go", tools=[slow], on_event=seen.append))
+            await started.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(main())
+    assert isinstance(seen[-1], CallFailed)
+    assert isinstance(seen[-1].error, asyncio.CancelledError)
+
+
+@every_way
+def test_a_listener_that_fails_does_not_end_the_call(way: Any, caplog: pytest.LogCaptureFixture):
+    """Its exception is logged; the other listeners get the event."""
+    seen: list[Any] = []
+
+    def broken(event: Any) -> None:
+        raise ZeroDivisionError("oops")
+
+    with alloy.listen(broken, seen.append), replies("3"):
+        assert way(total)[0].value == 3
+    assert isinstance(seen[-1], Final)
+    assert "listener" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def _async_listener(event: Any) -> None:
+    """Not a listener."""
+
+
+@pytest.mark.parametrize("wrong", ["print", 5, None, _async_listener])
+def test_what_is_not_a_listener_is_refused(wrong: Any):
+    """By the scope and by the setting."""
+    with pytest.raises(ConfigurationError, match="plain function"), alloy.listen(wrong):
+        pytest.fail("the block ran")
+    if wrong is not None:
+        with pytest.raises(ConfigurationError, match="on_event must be a plain function"):
+            ask("x", on_event=wrong)
+
+
+@every_way
+def test_a_fallback_is_an_event(way: Any):
+    """When the provider's refusal shows it, and in later calls, which use it from the start."""
+    refusal = alloy.UnsupportedError("no tools", feature="tools", provider="fake")
+    seen: list[Any] = []
+    asked = total.with_options(model="fake:without-tools", on_event=seen.append)
+    from alloy._engine.fallbacks import forget
+
+    try:
+        with replies(refusal, "Final Answer: 3", "Final Answer: 4"):
+            way(asked)
+            first, seen[:] = list(seen), []
+            way(asked)
+    finally:
+        forget()
+    taken = FallbackTaken("tools", "fake:fake")
+    assert kinds(first)[:4] == [CallStarted, RequestSent, FallbackTaken, RequestSent]
+    assert kinds(seen)[:3] == [CallStarted, FallbackTaken, RequestSent]
+    assert {event.feature for event in (*first, *seen) if isinstance(event, FallbackTaken)} == {taken.feature}
+
+
+# --- the log, which is a listener ---------------------------------------------------------------------
+
+
+@every_way
+def test_info_is_one_line_for_each_call(way: Any, caplog: pytest.LogCaptureFixture):
+    """What asked, which model answered, how long it took, and what it cost."""
+    with caplog.at_level(logging.INFO, "alloy"), replies(call("add", a=1, b=2), "3", "x", "y"):
+        way(total)
+        with pytest.raises(ParseError):
+            way(total)
+    first, second = [record.getMessage() for record in caplog.records]
+    assert first.startswith("total(): fake:fake answered in ")
+    assert "2 requests" in first
+    assert "tokens" in first
+    assert second.startswith("total() failed after ")
+    assert second.endswith("ParseError")
+
+
+@every_way
+def test_debug_is_a_line_for_each_request(way: Any, caplog: pytest.LogCaptureFixture):
+    """Model, status, duration, tokens and request id."""
+    with caplog.at_level(logging.DEBUG, "alloy"), replies(call("add", a=1, b=2), "3"):
+        way(total)
+    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.DEBUG]
+    assert [line.partition(":")[0] for line in lines] == [
+        "request 1 to fake",
+        "reply 1 from fake",
+        "request 2 to fake",
+        "reply 2 from fake",
+    ]
+    assert "status" in lines[1]
+    assert "request id" in lines[1]
+
+
+@every_way
+def test_retries_and_fallbacks_are_warnings(way: Any, caplog: pytest.LogCaptureFixture):
+    """Without any listener; a fallback is logged once for each model."""
+    weak = total.with_options(tool_mode="auto", model="fake:logged")
+    refusal = alloy.UnsupportedError("no tools", feature="tools", provider="fake")
+    from alloy._engine import logs
+    from alloy._engine.fallbacks import forget
+
+    logs._logged.clear()
+    try:
+        with replies(BUSY, refusal, "Final Answer: 3", "Final Answer: 4"):
+            way(weak)
+            way(weak)
+    finally:
+        forget()
+    texts = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [text.split()[0] for text in texts] == ["a", "fake:logged"]
+    assert "RateLimitError" in texts[0]
+    assert "does not support tool calls" in texts[1]
+
+
+SECRETS = ("PROMPT-CONTENT", "ANSWER-CONTENT", "TOOL-CONTENT", "ERROR-CONTENT")
+
+
+@every_way
+def test_no_content_is_logged(way: Any, caplog: pytest.LogCaptureFixture):
+    """Not the prompt, not an answer, not a tool's arguments or result, not the text of an error."""
+
+    @tool
+    def note(text: str) -> str:
+        """Note."""
+        return "TOOL-CONTENT"
+
+    @command(output=int, tools=[note])
+    def asked() -> str:
+        return "PROMPT-CONTENT"
+
+    busy = RateLimitError("ERROR-CONTENT", provider="fake", retry_after=0.001)
+    script = (busy, call("note", text="TOOL-CONTENT"), Reply("ANSWER-CONTENT"), "ANSWER-CONTENT")
+    with caplog.at_level(logging.DEBUG, "alloy"), replies(*script), pytest.raises(ParseError):
+        way(asked)
+    assert len(caplog.records) > 5
+    assert not [text for text in SECRETS if text in caplog.text]
