@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from alloy import AlloyError, ConfigurationError, Result, command, configure, require, tool
-from alloy.backends.base import resolve
+from alloy.backends.registry import resolve
 from alloy.testing import call, replies
 
 # --- the program that the tour shows ----------------------------------------------------------------

@@ -17,7 +17,7 @@ _HOMES = {
     "alloy._engine.handlers": ("handlers", "listen"),
     "alloy._engine.usage": ("UsageTotal", "track_usage"),
     "alloy.asking": ("ask",),
-    "alloy.backends.base": ("register_backend",),
+    "alloy.backends.registry": ("register_backend",),
     "alloy.conversations": ("Conversation",),
     "alloy.commands": ("AsyncCommand", "Command", "command"),
     "alloy.config": ("Config", "configure", "use_config"),

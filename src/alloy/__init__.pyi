@@ -4,7 +4,7 @@ from alloy._engine.handlers import handlers, listen
 from alloy._engine.usage import UsageTotal, track_usage
 from alloy._typed.types.parsers import register_parser
 from alloy.asking import ask
-from alloy.backends.base import register_backend
+from alloy.backends.registry import register_backend
 from alloy.commands import AsyncCommand, Command, command
 from alloy.config import Config, configure, use_config
 from alloy.contracts import ensure, require

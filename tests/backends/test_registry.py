@@ -1,5 +1,6 @@
 """How a model's name finds its backend, how backends get there, and what they share."""
 
+import asyncio
 import importlib
 import sys
 import threading
@@ -24,28 +25,18 @@ from alloy import (
     ask,
     register_backend,
 )
-from alloy.backends import base
-from alloy.backends.base import (
-    Backend,
-    CancelToken,
-    backend_names,
-    import_sdk,
-    resolve,
-    retry_after,
-    status_error,
-)
+from alloy.backends.base import Backend, CancelToken, import_sdk, load_backend
 from alloy.backends.fake.backend import FakeBackend
+from alloy.backends.http.errors import retry_after, status_error
+from alloy.backends.openai.errors import generation_error
+from alloy.backends.registry import backend_names, registrations_undone, resolve
 
 
 @pytest.fixture(autouse=True)
 def registry() -> Iterator[None]:
     """What a test registers ends with it: a process has no other way back."""
-    tables = (base._registered, base._loaded, base._prefixes)
-    before = [dict(table) for table in tables]
-    yield
-    for table, old in zip(tables, before, strict=True):
-        table.clear()
-        table.update(old)
+    with registrations_undone():
+        yield
 
 
 # --- routing --------------------------------------------------------------------------------------
@@ -167,6 +158,80 @@ def test_prefixes_lead_to_the_backend_and_the_longest_wins():
     assert resolve("acme-large-2")[0].name == "long"
     assert resolve("gpt-acme-1")[0].name == "long"
     assert resolve("gpt-5")[0].name == "openai"
+
+
+class Claiming(FakeBackend):
+    """A backend that has prefixes of its own."""
+
+    prefixes = ("acme-",)
+
+
+def test_a_backend_may_have_prefixes_of_its_own():
+    """The argument of `register_backend` overrides them."""
+    register_backend("acme", Claiming("acme"))
+    assert resolve("acme-1")[0].name == "acme"
+    register_backend("acme", Claiming("acme"), prefixes=("emca-",))
+    assert resolve("emca-1")[0].name == "acme"
+    with pytest.raises(ConfigurationError, match="no backend is known"):
+        resolve("acme-1")
+
+
+def test_a_later_registration_replaces_the_prefixes_too():
+    """An earlier one under the same name leaves nothing behind."""
+    register_backend("one", FakeBackend("first"), prefixes=("acme-", "both-"))
+    register_backend("one", FakeBackend("second"), prefixes=("both-",))
+    assert resolve("both-1")[0].name == "second"
+    with pytest.raises(ConfigurationError, match="no backend is known"):
+        resolve("acme-1")
+
+
+def test_of_equal_prefixes_the_last_registered_one_counts():
+    """Also against a built-in backend."""
+    register_backend("one", FakeBackend("one"), prefixes=("acme-", "gpt-"))
+    register_backend("two", FakeBackend("two"), prefixes=("acme-",))
+    assert (resolve("acme-1")[0].name, resolve("gpt-5")[0].name) == ("two", "one")
+    register_backend("one", FakeBackend("one again"), prefixes=("acme-",))
+    assert (resolve("acme-1")[0].name, resolve("gpt-5")[0].name) == ("one again", "openai")
+
+
+class Counting(FakeBackend):
+    """A backend that counts how often it is loaded, and is equal to every other."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.loads = 0
+
+    def load(self) -> None:
+        self.loads += 1
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Counting)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_each_instance_is_loaded_once():
+    """Also the second one of a name, and one that is equal to another."""
+    first, second, other = Counting("one"), Counting("one"), Counting("other")
+    for backend in (first, second, first):
+        register_backend("one", backend)
+        ask("x", model="one:m")
+        asyncio.run(ask.async_("x", model="one:m"))
+    register_backend("other", other)
+    ask("x", model="other:m")
+    assert [backend.loads for backend in (first, second, other)] == [1, 1, 1]
+
+
+def test_an_instance_that_is_gone_is_not_taken_for_another():
+    """A new object may get the id of an old one."""
+    loads = []
+    for _ in range(50):
+        backend = Counting("brief")
+        load_backend(backend)
+        load_backend(backend)
+        loads.append(backend.loads)
+        del backend
+    assert loads == [1] * 50
 
 
 def test_a_later_registration_replaces_the_earlier():
@@ -317,7 +382,8 @@ def test_no_status_is_unmapped(status: int):
 
 def test_a_spent_quota_is_not_waited_for():
     """It has the status of haste, but time does not heal it."""
-    assert status_error("p", 429, "no", code="insufficient_quota").transient is False
+    error = {"code": "insufficient_quota", "message": "no"}
+    assert generation_error("openai", error).transient is False
 
 
 @pytest.mark.parametrize(

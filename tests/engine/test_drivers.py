@@ -14,6 +14,7 @@ from alloy._engine.prepare import PreparedCall, prepare
 from alloy._engine.runtime import background_loop
 from alloy._engine.runtime.drivers import run, run_async, stream, stream_async
 from alloy.backends.base import CancelToken, Capabilities
+from alloy.backends.registry import register_backend, registrations_undone
 from alloy.config import Config
 from alloy.errors import AlloyError, BadReplyError, DeadlineError, ProviderTimeoutError, RateLimitError
 from alloy.messages import Delta, Endpoint, Reply, Request, TextDelta, ToolCall
@@ -130,19 +131,17 @@ def _hang(cancel: CancelToken) -> None:
 
 
 @pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[PreparedCall[Any], Tape]]:
+def play() -> Iterator[Callable[..., tuple[PreparedCall[Any], Tape]]]:
     """Make a job whose backend plays the given steps."""
-    from alloy.backends import base
 
     def make(*steps: Step, tools: tuple[Any, ...] = (), **settings: Any) -> tuple[PreparedCall[Any], Tape]:
         tape = Tape(*steps)
-        base.register_backend("tape", tape)
+        register_backend("tape", tape)
         config = Config(model="tape:m", **settings)
         return prepare("go", output=str, settings=config, tools=tools), tape
 
-    monkeypatch.setattr(base, "_registered", dict(base._registered))
-    monkeypatch.setattr(base, "_loaded", dict(base._loaded))
-    return make
+    with registrations_undone():
+        yield make
 
 
 def read_all(job: PreparedCall[Any]) -> tuple[Result[Any], str]:

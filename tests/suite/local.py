@@ -8,7 +8,7 @@ from typing import Any
 
 from kit.wire import Answer, ollama
 
-from alloy.backends.base import status_error
+from alloy.backends.http.errors import status_error
 from alloy.errors import ProviderError, UnsupportedError
 from alloy.messages import Reply, ToolCall, Usage
 from suite.providers import OpenAIChat, Provider, join

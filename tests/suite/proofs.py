@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from alloy.backends.base import resolve
+from alloy.backends.registry import resolve
 from suite.stage import PROVIDERS
 from suite.table import EXAMPLES, ROWS, WAYS, claims
 

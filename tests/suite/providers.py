@@ -9,7 +9,8 @@ from typing import Any
 from kit.talking import KEY
 from kit.wire import Answer, anthropic, gemini, openai
 
-from alloy.backends.base import Capabilities, resolve
+from alloy.backends.base import Capabilities
+from alloy.backends.registry import resolve
 from suite.saying import Fail, Heard, Result, Say, Told
 
 

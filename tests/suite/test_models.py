@@ -10,7 +10,8 @@ import pytest
 from kit.ways import every_way, run
 
 from alloy import ConfigurationError, Document, Image
-from alloy.backends.base import Capabilities, resolve
+from alloy.backends.base import Capabilities
+from alloy.backends.registry import resolve
 from alloy.errors import UnsupportedError
 from suite.saying import Fail, Say
 from suite.stage import PROVIDERS, Stage, Way

@@ -65,7 +65,7 @@ def asking(output: Any = str, **options: Any) -> Any:
 
 def test_the_public_names():
     """What the docs name is what is there."""
-    assert alloy.testing.__all__ == ["Seen", "call", "calls", "replies"]
+    assert alloy.testing.__all__ == ["FakeBackend", "Seen", "call", "calls", "replies"]
 
 
 @pytest.mark.parametrize(

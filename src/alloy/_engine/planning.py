@@ -10,7 +10,8 @@ from typing import Any
 from alloy._engine.fallbacks import TEXTS, Plan, missing_features, with_fallback
 from alloy._engine.routes import Route
 from alloy._typed.schemas.dialects import to_wire
-from alloy.backends.base import Capabilities, backend_names
+from alloy.backends.base import Capabilities
+from alloy.backends.registry import backend_names
 from alloy.errors import ConfigurationError
 from alloy.messages import OutputMode, OutputSchema, Request, ToolMode, ToolSchema, Turn, User
 from alloy.settings import ABOUT_TOOLS

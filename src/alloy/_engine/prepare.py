@@ -20,7 +20,7 @@ from alloy._typed.answers.parse import read
 from alloy._typed.answers.partial import Shape
 from alloy._typed.schemas.dialects import Wire, to_wire
 from alloy._typed.types.compile import TypeSpec, compile_type
-from alloy.backends.base import resolve
+from alloy.backends.registry import resolve
 from alloy.events import Listener
 from alloy.messages import Endpoint, OutputSchema, Turn
 from alloy.result import Result

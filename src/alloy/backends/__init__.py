@@ -1,1 +1,24 @@
-"""The providers, a package each. `base` says what a backend is; nothing is imported before it is needed."""
+"""The providers, a package each, and what a backend of another package is built from.
+
+`Backend` is the protocol, `BaseBackend` its optional parts with their defaults. Nothing is imported before
+it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from alloy.backends.base import Accumulator, Backend, BaseBackend, CancelToken, Capabilities
+
+__all__ = ["Accumulator", "Backend", "BaseBackend", "CancelToken", "Capabilities"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'alloy.backends' has no attribute {name!r}")
+    from alloy.backends import base
+
+    return getattr(base, name)

@@ -8,6 +8,7 @@ def test_invoice_is_read_in_euros():
     assert seen.requests[0]["messages"][0]["content"].startswith("Extract")
 """
 
+from alloy.backends.fake.backend import FakeBackend
 from alloy.testing.scripts import Seen, call, calls, replies
 
-__all__ = ["Seen", "call", "calls", "replies"]
+__all__ = ["FakeBackend", "Seen", "call", "calls", "replies"]

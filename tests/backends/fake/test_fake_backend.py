@@ -9,8 +9,9 @@ from typing import Any, Literal
 import pytest
 
 from alloy import command, tool, use_config
-from alloy.backends.base import Backend, CancelToken, Capabilities, resolve
+from alloy.backends.base import Backend, CancelToken, Capabilities
 from alloy.backends.fake.backend import FakeBackend, responder
+from alloy.backends.registry import resolve
 from alloy.errors import (
     AlloyError,
     BadReplyError,

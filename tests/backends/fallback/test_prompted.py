@@ -19,10 +19,10 @@ from alloy import (
     use_config,
 )
 from alloy._engine import fallbacks
-from alloy.backends import base
 from alloy.backends.base import Capabilities
 from alloy.backends.fake.backend import FakeBackend
 from alloy.backends.fallback.prompted import PromptedBackend
+from alloy.backends.registry import registrations_undone
 from alloy.messages import Reply, Request, User
 from alloy.testing import call, replies
 
@@ -49,11 +49,10 @@ def asking(output: Any = Invoice, **options: Any) -> Any:
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def registry() -> Iterator[None]:
     """What a test registers and what Alloy learns in it is forgotten behind it."""
-    for table in ("_registered", "_loaded", "_prefixes"):
-        monkeypatch.setattr(base, table, dict(getattr(base, table)))
-    yield
+    with registrations_undone():
+        yield
     fallbacks.forget()
 
 

@@ -25,13 +25,13 @@ from alloy import (
     use_config,
 )
 from alloy._engine import fallbacks
-from alloy.backends import base
 from alloy.backends.base import Capabilities
 from alloy.backends.fake.backend import FakeBackend
 from alloy.backends.fallback.choose import codec_for
 from alloy.backends.fallback.react import ReActBackend
 from alloy.backends.fallback.react_prompt import rewritten
 from alloy.backends.openai.chat import OpenAIChatBackend
+from alloy.backends.registry import registrations_undone
 from alloy.messages import (
     Echo,
     OutputSchema,
@@ -83,11 +83,10 @@ def said(request: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def registry() -> Iterator[None]:
     """What a test registers and what Alloy learns in it is forgotten behind it."""
-    for table in ("_registered", "_loaded", "_prefixes"):
-        monkeypatch.setattr(base, table, dict(getattr(base, table)))
-    yield
+    with registrations_undone():
+        yield
     fallbacks.forget()
 
 
@@ -297,8 +296,8 @@ def test_request_shows_what_would_be_sent():
 def test_native_calls_do_not_even_load_it():
     """Whoever needs no stand-in does not pay for one."""
     code = (
-        "import sys, alloy; alloy.ask('hi', backend='fake', model='m');"
-        "sys.exit(any(m.startswith(('alloy.backends.re', 'alloy.backends.pr')) for m in sys.modules))"
+        "import sys, alloy; alloy.ask('hi', backend='fake', model='m'); fallback = 'alloy.backends.fallback.';"
+        "sys.exit(any(m.startswith((fallback + 're', fallback + 'pr')) for m in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     request = Request("m", (User("hi"),))

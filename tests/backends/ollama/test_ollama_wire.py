@@ -13,8 +13,8 @@ from kit.wire import ollama as says
 
 import alloy
 from alloy import Image, ask, command, tool
-from alloy.backends.base import register_backend
 from alloy.backends.ollama.chat import OllamaBackend
+from alloy.backends.registry import register_backend
 from alloy.errors import ConfigurationError, TruncatedError
 from alloy.messages import Endpoint, Request, ToolSchema, User
 

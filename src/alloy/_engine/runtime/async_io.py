@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from alloy._engine.effects import CallModel, Effect, Elapsed, ParseValues, RunTools, Sleep
 from alloy._engine.routes import Route
-from alloy._engine.runtime.call_io import CallIO, Exchange, is_loaded, load_backend
+from alloy._engine.runtime.call_io import CallIO, Exchange
 from alloy._typed.types.parsers import gathered
-from alloy.backends.base import Backend
+from alloy.backends.base import Backend, is_loaded, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event
 from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
-from weakref import WeakSet
 
 from alloy._engine.logs import log_event
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.deadline import Clock
 from alloy._engine.surrogates import StreamedText, with_whole_characters
-from alloy.backends.base import Backend
+from alloy.backends.base import secrets_of
 from alloy.errors import AlloyError, ProviderError, ProviderTimeoutError
 from alloy.events import CallFailed, Event, Notice, ToolFinished
 from alloy.messages import Delta, Endpoint, Reply, ToolCallDelta, ToolResult
 
-__all__ = ["CallIO", "Exchange", "is_loaded", "load_backend"]
+__all__ = ["CallIO", "Exchange"]
 
 log = logging.getLogger("alloy")
 
@@ -112,28 +110,11 @@ class CallIO:
             return error
         from alloy.backends.http.redaction import clean  # only errors need it
 
-        clean(problem, route.endpoint.api_key)
-        clean(error, route.endpoint.api_key)  # it becomes the cause, which tracebacks show
+        secrets = secrets_of(route.backend, route.endpoint)
+        clean(problem, secrets)
+        clean(error, secrets)  # it becomes the cause, which tracebacks show
         if isinstance(problem, ProviderTimeoutError) and self.clock.passed():
             return self.clock.deadline_error()
         if isinstance(problem, ProviderError) and exchange.text.value:
             problem.text = exchange.text.value
         return problem
-
-
-# --- loading SDKs -------------------------------------------------------------------------------------
-
-_loaded: WeakSet[Any] = WeakSet()
-
-
-def is_loaded(backend: Backend) -> bool:
-    """Whether *backend* has nothing to load any more."""
-    return backend in _loaded or not hasattr(backend, "load")
-
-
-def load_backend(backend: Backend) -> None:
-    """Import the backend's SDK, once, before a request's time limit begins: it takes up to seconds."""
-    if not is_loaded(backend):
-        load: Callable[[], None] = backend.load  # type: ignore[attr-defined]
-        load()
-        _loaded.add(backend)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from alloy._engine.effects import CallModel, Effect, Elapsed, ParseValues, RunTools, Sleep
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
-from alloy._engine.runtime.call_io import CallIO, Exchange, load_backend
+from alloy._engine.runtime.call_io import CallIO, Exchange
 from alloy._typed.types.parsers import gathered
-from alloy.backends.base import CancelToken
+from alloy.backends.base import CancelToken, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event, ToolFinished
 from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult

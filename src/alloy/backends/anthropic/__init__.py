@@ -1,1 +1,3 @@
 """Anthropic: the Messages API."""
+
+PREFIXES = {"anthropic": ("claude-",)}

@@ -9,7 +9,7 @@ import re
 import sys
 from typing import Any, NamedTuple
 
-from alloy.backends.base import status_error
+from alloy.backends.http.errors import status_error
 from alloy.backends.http.redaction import redacted, scrub
 from alloy.backends.http.transport import redirect_error, request_id, transport_error
 from alloy.errors import (

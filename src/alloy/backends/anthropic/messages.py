@@ -127,6 +127,7 @@ class AnthropicBackend(Door):
 
     name = NAME
     dialect = "anthropic"
+    key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
     module = "anthropic"
     path = "/v1/messages"
     last_event = "message_stop"

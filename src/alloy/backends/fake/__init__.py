@@ -1,1 +1,3 @@
 """The offline backend, and the values that it makes up."""
+
+PREFIXES = {"fake": ("fake",)}

@@ -1,1 +1,3 @@
 """Google Gemini: `generate_content`."""
+
+PREFIXES = {"gemini": ("gemini-",)}

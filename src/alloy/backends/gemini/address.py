@@ -20,7 +20,7 @@ from math import ceil
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from alloy.backends.base import CancelToken, import_sdk
+from alloy.backends.base import BaseBackend, CancelToken, import_sdk
 from alloy.backends.gemini.errors import KEYS, NAME, explain, generation_error, response_error
 from alloy.backends.gemini.replies import parted
 from alloy.backends.http.clients import CLIENTS
@@ -256,10 +256,11 @@ def _on_cloud() -> bool:
 # --- the door -----------------------------------------------------------------------------------------
 
 
-class GeminiDoor:
+class GeminiDoor(BaseBackend):
     """The I/O of the backend."""
 
     name = NAME
+    key_variables = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 
     def load(self) -> None:
         """Import the SDK. Raises `ConfigurationError` with the install line when it is not there."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from alloy.backends.base import status_error
+from alloy.backends.http.errors import status_error
 from alloy.backends.http.redaction import redacted, scrub
 from alloy.backends.http.transport import (
     bad_reply,

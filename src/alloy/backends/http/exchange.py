@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from alloy.backends.base import CancelToken, import_sdk
+from alloy.backends.base import BaseBackend, CancelToken, import_sdk
 from alloy.backends.http.clients import CLIENTS, Maker
 from alloy.backends.http.redaction import scrub
 from alloy.backends.http.transport import (
@@ -35,7 +35,7 @@ from alloy.messages import Endpoint
 __all__ = ["Door", "checked_key", "checked_url"]
 
 
-class Door(ABC):
+class Door(BaseBackend, ABC):
     """The four calls of a backend. What a backend adds is what stands first."""
 
     name: str

@@ -6,9 +6,8 @@ by codecs, which know no key.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 __all__ = ["clean", "redacted", "scrub"]
@@ -16,15 +15,6 @@ __all__ = ["clean", "redacted", "scrub"]
 KEY_MIN = 8  # shorter ones are placeholders such as "ollama", and words that messages need
 
 _KEY_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
-_KEY_VARIABLES = (
-    "OPENAI_API_KEY",
-    "AZURE_OPENAI_API_KEY",
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "GOOGLE_API_KEY",
-    "GEMINI_API_KEY",
-    "OLLAMA_API_KEY",
-)
 _KEY = re.compile(r"\bsk-[\w*.…-]{4,}")  # whole, or with its middle masked, as OpenAI's own 401 shows it
 
 
@@ -39,16 +29,15 @@ def scrub(value: Any, request: Any) -> Any:
     return _mapped(value, lambda text: redacted(text, request))
 
 
-def clean(error: BaseException, key: str | None) -> None:
-    """Take *key*, those of the environment and what looks like one out of *error* and of its causes."""
-    keys = [key or "", *(os.environ.get(name, "").strip() for name in _KEY_VARIABLES)]
+def clean(error: BaseException, secrets: Sequence[str]) -> None:
+    """Remove *secrets*, and everything that looks like a key, from *error* and from its causes."""
     for each in _causes(error):
-        each.args = tuple(_mapped(part, lambda text: _without(text, keys)) for part in each.args)
+        each.args = tuple(_mapped(part, lambda text: _without(text, secrets)) for part in each.args)
         for name, value in each.__dict__.items():
-            each.__dict__[name] = _mapped(value, lambda text: _without(text, keys))
+            each.__dict__[name] = _mapped(value, lambda text: _without(text, secrets))
 
 
-def _without(text: str, keys: list[str]) -> str:
+def _without(text: str, keys: Sequence[str]) -> str:
     for key in sorted(keys, key=len, reverse=True):  # a key may begin with another
         if len(key) >= KEY_MIN:
             text = text.replace(key, "[key]")

@@ -24,7 +24,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from alloy.backends.base import CancelToken, import_sdk
+from alloy.backends.base import BaseBackend, CancelToken, import_sdk
 from alloy.backends.http.clients import CLIENTS, CLIENTS_MAX
 from alloy.backends.http.exchange import checked_key
 from alloy.backends.http.single_flight import Once
@@ -155,10 +155,11 @@ OLLAMA = _Maker()
 # --- the door -----------------------------------------------------------------------------------------
 
 
-class OllamaDoor:
+class OllamaDoor(BaseBackend):
     """The I/O of the native API. What a server said its models can do is remembered for the process."""
 
     name = "ollama"
+    key_variables = ("OLLAMA_API_KEY",)
 
     def __init__(self) -> None:
         self._abilities: dict[tuple[str, str], frozenset[str] | None] = {}

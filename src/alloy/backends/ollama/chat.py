@@ -324,6 +324,7 @@ class OllamaChatBackend(OpenAIChatBackend):
     """
 
     name = "ollama-chat"
+    key_variables = ("OLLAMA_API_KEY",)
     dialect = "ollama"
     variable = ADDRESS
 

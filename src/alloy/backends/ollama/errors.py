@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from alloy.backends.base import status_error
+from alloy.backends.http.errors import status_error
 from alloy.backends.http.redaction import redacted
 from alloy.backends.http.transport import parse_json, redirect_error
 from alloy.errors import ProviderConnectionError, ProviderError, UnsupportedError

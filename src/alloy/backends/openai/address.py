@@ -106,6 +106,7 @@ class OpenAIDoor(Door):
 
     module = "openai"
     maker = _Maker()
+    key_variables: tuple[str, ...] = ("OPENAI_API_KEY",)
     keyless = False  # whether a server of one's own may go without a key
     variable = "OPENAI_BASE_URL"  # the environment's name for `base_url`
     other_route = ""  # what to do when a server has nothing at the path

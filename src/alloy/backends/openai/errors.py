@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from alloy.backends.base import import_sdk, status_error
+from alloy.backends.base import import_sdk
+from alloy.backends.http.errors import status_error
 from alloy.backends.http.redaction import redacted, scrub
 from alloy.backends.http.transport import redirect_error, transport_error
 from alloy.errors import (
@@ -86,7 +87,7 @@ def generation_error(provider: str, error: Any, *, request_id: str | None = None
     status = said.status or _GENERATION_STATUS.get(code)
     if status is None:
         status = 400 if code.startswith(("invalid_", "image_")) else 500
-    found = status_error(provider, status, said.message, code=said.code, request_id=request_id)
+    found = _status_error(provider, status, said.message, code=said.code, request_id=request_id)
     if said.status is not None:
         return found
     # The class is right and the status is not: nobody said one.
@@ -138,9 +139,16 @@ def _explain_status(provider: str, error: Any, other_route: str) -> ProviderErro
         message += "; check `model`" if about_model else "; check `base_url`, which usually ends in /v1"
     elif status in _STATUS_ADVICE:
         message += f"; {_STATUS_ADVICE[status]}"
-    return status_error(
+    return _status_error(
         provider, status, message, code=said.code, request_id=error.request_id, headers=response.headers
     )
+
+
+def _status_error(provider: str, status: int, message: str, **details: Any) -> ProviderError:
+    found = status_error(provider, status, message, **details)
+    if found.code == "insufficient_quota":
+        found.transient = False  # the status of too many requests, but no wait will fill the quota
+    return found
 
 
 def _said(body: Any) -> _Said:

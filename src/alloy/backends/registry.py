@@ -1,0 +1,204 @@
+"""How a backend is found: by `name:model`, by a well-known model name, or by the setting `backend`.
+
+Built-in backends and those of other packages register by an entry point in the group
+`alloy.backends`, and programs by `register_backend`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from alloy.backends.base import Backend
+from alloy.errors import ConfigurationError
+
+__all__ = ["backend_names", "register_backend", "registrations_undone", "resolve"]
+
+log = logging.getLogger("alloy")
+
+GROUP = "alloy.backends"
+
+
+class _Registration(NamedTuple):
+    source: Backend | Callable[[], Backend]
+    prefixes: tuple[str, ...]
+
+
+_registered: dict[str, _Registration] = {}
+_backends: dict[str, Backend] = {}  # those in use, by name
+_installed: dict[str, tuple[str, ...]] | None = None  # prefixes of entry points, by name; read when needed
+_routes: dict[str, str] | None = None  # prefixes of model names with names of backends; read when needed
+_lock = threading.RLock()
+
+
+def register_backend(
+    name: str, backend: Backend | Callable[[], Backend], *, prefixes: tuple[str, ...] = ()
+) -> None:
+    """Make `name:model` reach *backend*, an instance or a function that makes one on first use.
+
+    Model names that start with one of *prefixes*, or of the backend's own `prefixes`, reach it without
+    `name:`. A later registration of the same name replaces the earlier one with its prefixes; one that
+    replaces an installed backend, such as a built-in one, keeps the prefixes of that backend unless it
+    has some. Packages register without code, by an entry point `name = "package.module:backend"` in the
+    group `alloy.backends`. Raises `ConfigurationError` for a name with a colon.
+    """
+    global _routes
+    if not name or ":" in name:
+        raise ConfigurationError(f"the name of a backend must be a word without a colon, not {name!r}")
+    with _lock:
+        _registered.pop(name, None)  # so that the new one is the last
+        _registered[name] = _Registration(backend, tuple(prefixes) or _own_prefixes(backend))
+        _backends.pop(name, None)
+        _routes = None
+
+
+def backend_names() -> list[str]:
+    """The names of all backends that can be reached, sorted."""
+    with _lock:
+        return sorted({*_registered, *(point.name for point in _entry_points())})
+
+
+def resolve(model: str | None, backend: str | None = None) -> tuple[Backend, str]:
+    """The backend for *model* and the name by which the provider knows the model.
+
+    *backend* overrides the provider in the name. Raises `ConfigurationError` when no backend fits.
+    """
+    if backend is not None:
+        prefix, _, rest = (model or "").partition(":")
+        return _backend(backend, model), rest if rest and prefix == backend else model or backend
+    if not model:
+        raise ConfigurationError(
+            'no model: say which with @command(model="gpt-5.6"), configure(model=…) or ALLOY_MODEL, '
+            "or run offline with ALLOY_BACKEND=fake"
+        )
+    # The part before a colon is a provider only if a backend has that name: Ollama's models have colons, too.
+    prefix, colon, rest = model.partition(":")
+    if colon and rest and (prefix in _backends or prefix in backend_names()):
+        return _backend(prefix, model), rest
+    routes = _known_routes()
+    if found := [start for start in routes if model.startswith(start)]:
+        return _backend(routes[max(found, key=len)], model), model
+    raise ConfigurationError(
+        f"no backend is known for the model {model!r}: write provider:model, "
+        f"where provider is one of {', '.join(backend_names())}"
+    )
+
+
+@contextmanager
+def registrations_undone() -> Iterator[None]:
+    """Undo at the end of the block what was registered in it, for tests."""
+    global _routes
+    with _lock:
+        before = dict(_registered), dict(_backends)
+    try:
+        yield
+    finally:
+        with _lock:
+            _registered.clear()
+            _backends.clear()
+            _registered.update(before[0])
+            _backends.update(before[1])
+            _routes = None
+
+
+# --- backends -----------------------------------------------------------------------------------------
+
+
+def _backend(name: str, model: str | None) -> Backend:
+    if (found := _backends.get(name)) is not None:
+        return found
+    with _lock:
+        if (found := _backends.get(name)) is not None:  # another thread was faster
+            return found
+        _backends[name] = made = _made(name, _source(name, model))
+        return made
+
+
+def _source(name: str, model: str | None) -> Any:
+    if name in _registered:
+        return _registered[name].source
+    for point in _entry_points():
+        if point.name == name:
+            return _loaded(point)
+    wanted = f" (for the model {model!r})" if model else ""
+    raise ConfigurationError(f"no backend {name!r}{wanted}; there are {', '.join(backend_names())}")
+
+
+def _made(name: str, source: Any) -> Backend:
+    # A class that has its name and dialect in its body looks like an instance of the protocol.
+    is_instance = isinstance(source, Backend) and not isinstance(source, type)
+    backend = source if is_instance else source()
+    if not isinstance(backend, Backend):
+        raise ConfigurationError(f"the backend {name!r} is a {type(backend).__name__}, not a Backend")
+    return backend
+
+
+def _loaded(point: Any) -> Any:
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        package = f" of {point.dist.name}" if point.dist else ""
+        raise ConfigurationError(
+            f"the backend {point.name!r}{package} ({point.value}) cannot be loaded: {error}"
+        ) from error
+
+
+def _entry_points() -> Any:
+    from importlib.metadata import entry_points  # 15 ms that only the first model call pays
+
+    return entry_points(group=GROUP)
+
+
+# --- prefixes of model names --------------------------------------------------------------------------
+
+
+def _known_routes() -> dict[str, str]:
+    """Every prefix with the backend that it leads to; the last registered one, if several claim it."""
+    global _routes
+    if (found := _routes) is not None:
+        return found
+    with _lock:
+        by_name = dict(_installed_prefixes())
+        for name, registration in _registered.items():
+            if registration.prefixes or name not in by_name:
+                by_name.pop(name, None)
+                by_name[name] = registration.prefixes
+        _routes = {prefix: name for name, prefixes in by_name.items() for prefix in prefixes}
+        return _routes
+
+
+def _installed_prefixes() -> dict[str, tuple[str, ...]]:
+    global _installed
+    if _installed is None:  # of equal names the first counts, as in _source
+        _installed = {point.name: _listed_prefixes(point) for point in reversed(list(_entry_points()))}
+    return _installed
+
+
+def _listed_prefixes(point: Any) -> tuple[str, ...]:
+    """What the package of an entry point lists, so that a backend is not imported for its prefixes only."""
+    package, _, _ = point.module.rpartition(".")
+    try:
+        listed = getattr(import_module(package), "PREFIXES", None) if package else None
+        return tuple(listed.get(point.name, ())) if listed is not None else _own_prefixes(_loaded(point))
+    except Exception as error:  # noqa: BLE001 - one broken package must not break the models of the others
+        log.warning("the backend %r is ignored for model names without a provider: %s", point.name, error)
+        return ()
+
+
+def _own_prefixes(source: Any) -> tuple[str, ...]:
+    return tuple(getattr(source, "prefixes", ()))
+
+
+def _after_fork() -> None:
+    # A lock held by another thread at the moment of the fork would stay locked in the child.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
