@@ -296,8 +296,8 @@ def test_request_shows_what_would_be_sent():
 def test_native_calls_do_not_even_load_it():
     """Whoever needs no stand-in does not pay for one."""
     code = (
-        "import sys, alloy; alloy.ask('hi', backend='fake', model='m'); fallback = 'alloy.backends.fallback.';"
-        "sys.exit(any(m.startswith((fallback + 're', fallback + 'pr')) for m in sys.modules))"
+        "import sys, alloy; alloy.ask('hi', backend='fake', model='m'); package = 'alloy.backends.fallback.';"
+        "sys.exit(any(m.startswith((package + 're', package + 'pr')) for m in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     request = Request("m", (User("hi"),))

@@ -212,7 +212,8 @@ def _in_child(work: Any) -> Any:
 
 
 SCRIPT = """
-import atexit, sys
+import atexit, logging, sys
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # a slow machine is not a leak
 clients = []
 atexit.register(lambda: print([client.is_closed() for client in clients]))  # first in, last out
 from kit.talking import talk
