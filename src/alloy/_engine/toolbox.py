@@ -9,19 +9,18 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Collection, Iterable
-from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
-from alloy._engine.effects import parse_values
+from alloy._engine.effects import Script, parse_values
 from alloy._typed.answers.parse import dump
 from alloy._typed.schemas.dialects import to_wire
-from alloy._typed.types.parsers import gathered, resolving
+from alloy._typed.types.parsers import resolving
 from alloy._typed.types.signature import ArgumentsError, Signature
 from alloy.errors import ToolError
 from alloy.messages import ToolCall, ToolResult, ToolSchema
 
-__all__ = ["Runnable", "Toolbox"]
+__all__ = ["Runnable", "ToolRun", "Toolbox"]
 
 log = logging.getLogger("alloy")
 
@@ -68,32 +67,6 @@ class Toolbox:
         tool = self._tools.get(call.name)
         return tool is not None and tool.is_async
 
-    def run(self, call: ToolCall, dialect: str) -> ToolResult:
-        """Run a tool that is not async; the arguments of *call* are in *dialect*.
-
-        Raises `ToolError` only under `tool_errors="raise"`.
-        """
-        step = _Step(self, call, dialect)
-        try:
-            return step.succeeded(_no_coroutine(step.begin()))
-        except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result
-            return step.failed(error)
-
-    async def run_async(self, call: ToolCall, dialect: str) -> ToolResult:
-        """As `run`, for an async tool."""
-        import asyncio
-
-        step = _Step(self, call, dialect)
-        try:
-            return step.succeeded(await step.begin_async())
-        except Exception as error:  # noqa: BLE001 - as above
-            return step.failed(error)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # the whole call is being cancelled
-            return step.failed(RuntimeError(f"the tool was cancelled: {error}"))
-
     def find(self, call: ToolCall) -> Runnable:
         """The tool that *call* names. Raises `ToolError` with the names that may be called."""
         if call.name in self._tools and call.name in self._allowed:
@@ -109,59 +82,55 @@ class Toolbox:
         return self._raises
 
 
-def _no_coroutine(value: Any) -> Any:
-    if inspect.iscoroutine(value):
-        value.close()
-        raise TypeError("the tool is not `async def` but returned a coroutine: make its wrapper async")
-    return value
+class ToolRun:
+    """One call of a tool, while it runs: its arguments, when it began, and what becomes of its end.
 
+    The runtime reads the arguments (`arguments_read`), calls the tool (`begin`), awaits it if it is async,
+    and then makes the result (`succeeded`, `failed`).
+    """
 
-class _Step:
-    """One call in progress: its arguments, and when it began."""
+    def __init__(self, tools: Toolbox, call: ToolCall, dialect: str) -> None:
+        self._tools, self._call, self._dialect = tools, call, dialect
+        self._arguments: dict[str, Any] = {}
+        self._began = perf_counter()
 
-    def __init__(self, box: Toolbox, call: ToolCall, dialect: str) -> None:
-        self.box, self.call, self.dialect = box, call, dialect
-        self.arguments: dict[str, Any] = {}
-        self.began = perf_counter()
+    def arguments_read(self) -> Script[None]:
+        """Read the arguments; async parsers of them are awaited by whoever runs this.
+
+        Raises `ArgumentsError`, and `ToolError` for an unknown tool.
+        """
+        self._arguments = yield from resolving(self._read, parse_values)
 
     def begin(self) -> Any:
-        """Call the tool."""
-        tool = self.box.find(self.call)
-        self.arguments = self.read(tool)
-        return tool(**self.arguments)
-
-    def read(self, tool: Runnable) -> dict[str, Any]:
-        """The arguments by name. Raises `ArgumentsError`."""
-        signature = tool.signature
-        return signature.read(self.call.arguments, to_wire(signature.schema, self.dialect))
-
-    async def begin_async(self) -> Any:
-        """Call an async tool and await it, and the async parsers of its arguments."""
-        tool = self.box.find(self.call)
-        reading = resolving(partial(self.read, tool), parse_values)
-        outcomes = None
-        try:
-            while True:
-                outcomes = await gathered(reading.send(outcomes).calls)
-        except StopIteration as done:
-            self.arguments = done.value
-        return await tool(**self.arguments)
+        """Call the tool with the arguments that were read; an async tool returns an awaitable."""
+        return self._tools.find(self._call)(**self._arguments)
 
     def succeeded(self, value: Any) -> ToolResult:
+        """The result when the tool returned *value*. Raises `TypeError` for a coroutine."""
+        if inspect.iscoroutine(value):
+            value.close()
+            raise TypeError("the tool is not `async def` but returned a coroutine: make its wrapper async")
         return self._result(dump(value), value, None)
 
     def failed(self, error: Exception) -> ToolResult:
+        """The result when *error* was raised. Raises `ToolError` under `tool_errors="raise"`."""
         if isinstance(error, ArgumentsError):
             problem = "bad arguments: " + "; ".join(error.problems)
         elif isinstance(error, ToolError):
             problem = str(error)
-        elif self.box.raises:
-            raise ToolError(f"the tool {self.call.name!r} failed: {error!r}", tool=self.call.name) from error
+        elif self._tools.raises:
+            raise ToolError(
+                f"the tool {self._call.name!r} failed: {error!r}", tool=self._call.name
+            ) from error
         else:
-            log.warning("the tool %r failed; the model is told", self.call.name, exc_info=error)
+            log.warning("the tool %r failed; the model gets the error", self._call.name, exc_info=error)
             problem = f"{type(error).__name__}: {error}"
         return self._result(f"Error: {problem}", None, problem)
 
+    def _read(self) -> dict[str, Any]:
+        signature = self._tools.find(self._call).signature
+        return signature.read(self._call.arguments, to_wire(signature.schema, self._dialect))
+
     def _result(self, content: str, value: Any, error: str | None) -> ToolResult:
-        took = perf_counter() - self.began
-        return ToolResult(self.call, content, value, self.arguments, error, took)
+        seconds = perf_counter() - self._began
+        return ToolResult(self._call, content, value, self._arguments, error, seconds)

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 from alloy._engine.effects import CallModel, Effect, Elapsed, ParseValues, RunTools, Sleep
 from alloy._engine.routes import Route
 from alloy._engine.runtime.call_io import CallIO, Exchange
-from alloy._typed.types.parsers import gathered
+from alloy._engine.runtime.tool_runs import run_async_tool, run_tool
+from alloy._engine.toolbox import ToolRun
+from alloy._typed.types.parsers import Call, Outcome, gathered
 from alloy.backends.base import Backend, is_loaded, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event
@@ -145,12 +147,17 @@ class AsyncIO(CallIO):
         return ThreadPoolExecutor(self.call.parallel_tools_max, "alloy-tool")
 
     async def _run_tool(self, route: Route, call: ToolCall, gate: asyncio.Semaphore) -> ToolResult:
-        tools, dialect = self.call.tools, route.backend.dialect
+        run = ToolRun(self.call.tools, call, route.backend.dialect)
         async with gate:
-            if tools.is_async(call):
-                return await tools.run_async(call, dialect)
+            if self.call.tools.is_async(call):
+                return await run_async_tool(run)
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, copy_context().run, tools.run, call, dialect)
+
+            def gather(calls: Sequence[Call]) -> Sequence[Outcome]:
+                # What async parsers hold open belongs to this loop.
+                return asyncio.run_coroutine_threadsafe(gathered(calls), loop).result()
+
+            return await loop.run_in_executor(self._pool, copy_context().run, run_tool, run, gather)
 
     async def _in_time(self, work: Callable[[], Awaitable[T]]) -> T:
         """What *work* returns. Raises `DeadlineError` when the deadline passes first, or has passed."""

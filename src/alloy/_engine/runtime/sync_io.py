@@ -12,7 +12,9 @@ from alloy._engine.effects import CallModel, Effect, Elapsed, ParseValues, RunTo
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.call_io import CallIO, Exchange
-from alloy._typed.types.parsers import gathered
+from alloy._engine.runtime.tool_runs import run_async_tool, run_tool
+from alloy._engine.toolbox import ToolRun
+from alloy._typed.types.parsers import Call, Outcome, gathered
 from alloy.backends.base import CancelToken, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event, ToolFinished
@@ -50,9 +52,7 @@ class SyncIO(CallIO):
                 self.clock.check(seconds)
                 return time.sleep(seconds)
             case ParseValues(calls):
-                from alloy._engine.runtime import background_loop
-
-                return background_loop.run(gathered(calls), self.clock)
+                return self._gather(calls)
         raise TypeError(f"no driver performs {effect!r}")
 
     # --- model requests -----------------------------------------------------------------------------
@@ -129,12 +129,17 @@ class SyncIO(CallIO):
         wait([run for run, call in zip(runs, calls, strict=True) if self.call.tools.is_async(call)], LEAVING)
 
     def _run_tool(self, route: Route, call: ToolCall) -> ToolResult:
-        tools, dialect = self.call.tools, route.backend.dialect
-        if not tools.is_async(call):
-            return tools.run(call, dialect)
+        run = ToolRun(self.call.tools, call, route.backend.dialect)
+        if not self.call.tools.is_async(call):
+            return run_tool(run, self._gather)
         from alloy._engine.runtime import background_loop
 
-        return background_loop.run(tools.run_async(call, dialect), self.clock)
+        return background_loop.run(run_async_tool(run), self.clock)
+
+    def _gather(self, calls: Sequence[Call]) -> Sequence[Outcome]:
+        from alloy._engine.runtime import background_loop
+
+        return background_loop.run(gathered(calls), self.clock)
 
 
 def first_body(call: PreparedCall[Any]) -> dict[str, Any]:
