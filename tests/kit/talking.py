@@ -11,6 +11,7 @@ from typing import Any
 from alloy.backends.base import Backend, CancelToken
 from alloy.errors import AlloyError
 from alloy.messages import Endpoint, Reply, Request, User
+from kit.patience import PATIENCE
 from kit.wire import WireServer
 
 KEY = "sk-test-1234567890"
@@ -21,7 +22,7 @@ STREAMED = ["open", "open_async"]
 
 def at(server: WireServer, **settings: Any) -> Endpoint:
     """The endpoint of *server*, with a key and a timeout unless *settings* say otherwise."""
-    return Endpoint(**{"base_url": f"{server.url}/v1", "api_key": KEY, "timeout": 20.0, **settings})
+    return Endpoint(**{"base_url": f"{server.url}/v1", "api_key": KEY, "timeout": PATIENCE, **settings})
 
 
 def body(backend: Backend, prompt: str = "Hello", **settings: Any) -> dict[str, Any]:
@@ -88,7 +89,7 @@ class Running:
 
     def result(self) -> Any:
         """Wait for the end of the work."""
-        self._thread.join(20)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "the call is still waiting"
         value, error = self._outcome
         if error is not None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from kit.patience import limits
 from kit.talking import KEY, MODES, STREAMED
-from kit.wire import Answer, Gate, WireServer, each_byte
+from kit.wire import Answer, Gate, WireServer, dripping
 from kit.wire import anthropic as says
 from kit.wire import openai as openai_says
 
@@ -369,24 +369,13 @@ def test_what_was_heard_is_not_said_twice(server: WireServer, mode: str) -> None
     assert len(server.requests) == 1
 
 
-class Drip(Gate):
-    """A gate that opens by itself, after a moment."""
-
-    @property
-    def is_open(self) -> bool:
-        threading.Event().wait(0.02)
-        return True
-
-
 @every_mode
 def test_a_body_that_drips_is_a_timeout(server: WireServer, mode: str) -> None:
     """Each byte is in time and the whole is not: the user's `timeout` bounds that too."""
-    dripping = each_byte(good(mode, text="x" * 20))
-    dripping.framing = "chunked"
-    dripping.body = [part for step in dripping.body for part in (step, Drip())]
-    server.script(dripping)
-    with pytest.raises(ProviderTimeoutError):
-        asked(mode, server, timeout=0.3)
+    server.always = lambda _: dripping(good(mode))
+    for limit in limits(lambda: server.requests):
+        with pytest.raises(ProviderTimeoutError):
+            asked(mode, server, timeout=limit)
 
 
 def test_leaving_a_stream_early_hangs_up(server: WireServer) -> None:

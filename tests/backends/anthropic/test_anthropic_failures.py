@@ -6,6 +6,7 @@ import traceback
 from typing import Any
 
 import pytest
+from kit.patience import limits
 from kit.talking import KEY, MODES, STREAMED, WHOLE, talk
 from kit.talking import at as at_server
 from kit.wire import Answer, Cut, Gate, WireServer, json_answer, sse
@@ -332,9 +333,10 @@ def test_a_server_that_stalls_is_a_timeout(server: WireServer, mode: str, place:
     answer.before = gate if place == "before" else None
     answer.body = answer.body if place == "before" else [answer.body[0][:9], gate]
     answer.framing = "chunked"
-    server.script(answer)
-    with pytest.raises(ProviderTimeoutError, match="timeout"):
-        ask(server, mode, timeout=0.2)
+    server.always = lambda _: answer
+    for limit in limits(lambda: server.requests):
+        with pytest.raises(ProviderTimeoutError, match="timeout"):
+            ask(server, mode, timeout=limit)
 
 
 @every_mode

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from kit.patience import limits
 from kit.talking import KEY
-from kit.wire import Answer, Gate, WireServer, json_answer, sse
+from kit.wire import Answer, Gate, WireServer, dripping, json_answer, sse
 from kit.wire import gemini as says
 
 from alloy import (
@@ -292,32 +292,13 @@ def test_haste_is_retried(server: WireServer, mode: str) -> None:
 @pytest.mark.parametrize("setting", ["timeout", "deadline"])
 def test_a_body_that_drips_is_bounded(server: WireServer, mode: str, setting: str) -> None:
     """No single wait is too long, but all together are."""
-    stop = threading.Event()
-    said = answer(mode, text="word " * 40)
-    whole = b"".join(step for step in said.body if isinstance(step, bytes))
-    said.framing = "chunked"
-    said.body = Dripping(whole, stop)
-    server.script(said)
+    server.always = lambda _: dripping(answer(mode, text="word " * 40))
     kind = ProviderTimeoutError if setting == "timeout" else DeadlineError
-    try:
+    for limit in limits(lambda: server.requests):
         with pytest.raises(kind):
-            run(mode, server, **{setting: 0.4})
-    finally:
-        stop.set()
-    server.connections[0].wait_closed()
-
-
-class Dripping(list[Any]):
-    """A body that goes on, byte by byte, for as long as the test is patient."""
-
-    def __init__(self, content: bytes, stop: threading.Event) -> None:
-        super().__init__(bytes([byte]) for byte in content)
-        self._stop = stop
-
-    def __iter__(self) -> Any:
-        for step in super().__iter__():
-            self._stop.wait(0.05)
-            yield step
+            run(mode, server, **{setting: limit})
+    for connection in server.connections:
+        connection.wait_closed()
 
 
 @pytest.mark.parametrize("mode", ["stream", "stream_async"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import Any
 
 import pytest
+from kit.patience import limits
 from kit.talking import MODES, STREAMED, WHOLE, talk
-from kit.wire import Answer, Cut, Gate, WireServer, each_byte, json_answer
+from kit.wire import Answer, Cut, Gate, WireServer, dripping, json_answer
 from kit.wire import ollama as says
 
 from alloy import ask
@@ -338,30 +338,20 @@ def test_a_server_that_stalls_is_a_timeout(server: WireServer, mode: str, place:
     answer.before = gate if place == "before" else None
     answer.body = answer.body if place == "before" else [answer.body[0][:9], gate]
     answer.framing = "chunked"
-    server.script(answer)
-    with pytest.raises(ProviderTimeoutError, match="timeout"):
-        talk(BACKEND, mode, at(server, timeout=0.2), BODY)
+    server.always = lambda _: answer
+    for limit in limits(lambda: server.requests):
+        with pytest.raises(ProviderTimeoutError, match="timeout"):
+            talk(BACKEND, mode, at(server, timeout=limit), BODY)
 
 
 @every_mode
 def test_a_body_that_drips_is_a_timeout(server: WireServer, mode: str) -> None:
     """Each byte is in time and the whole is not: the user's `timeout` bounds that too."""
-    dripping = each_byte(good(mode, text="x" * 20))
-    dripping.framing = "chunked"
-    dripping.body = [part for step in dripping.body for part in (step, Drip())]
-    server.script(dripping)
-    options: dict[str, Any] = {"model": "ollama:m", "base_url": server.url, "timeout": 0.3, "retry": 0}
-    with pytest.raises(ProviderTimeoutError):
-        asked(mode, **options)
-
-
-class Drip(Gate):
-    """A gate that opens by itself, after a moment."""
-
-    @property
-    def is_open(self) -> bool:
-        threading.Event().wait(0.02)
-        return True
+    server.always = lambda _: dripping(good(mode))
+    options: dict[str, Any] = {"model": "ollama:m", "base_url": server.url, "retry": 0}
+    for limit in limits(lambda: server.requests):
+        with pytest.raises(ProviderTimeoutError):
+            asked(mode, **options, timeout=limit)
 
 
 def asked(mode: str, **options: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from kit.patience import limits
 from kit.talking import MODES, STREAMED, WHOLE, at, talk
 from kit.wire import Answer, Cut, Gate, WireServer, json_answer, sse
 from kit.wire import openai as says
@@ -311,9 +312,10 @@ def test_a_server_that_stalls_is_a_timeout(
     answer.before = gate if place == "before" else None
     answer.body = answer.body if place == "before" else [answer.body[0][:9], gate]
     answer.framing = "chunked"
-    server.script(answer)
-    with pytest.raises(ProviderTimeoutError, match="timeout"):
-        talk(backend, mode, at(server, timeout=0.2))
+    server.always = lambda _: answer
+    for limit in limits(lambda: server.requests):
+        with pytest.raises(ProviderTimeoutError, match="timeout"):
+            talk(backend, mode, at(server, timeout=limit))
 
 
 @both
