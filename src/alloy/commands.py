@@ -9,13 +9,14 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from alloy.config import check_settings, current
-from alloy.contracts import Contracts, signature_of, split
+from alloy.contracts import Contracts, split
 from alloy.conversations import Conversation
 from alloy.errors import CommandError, ConfigurationError
+from alloy.functions import ClassMember, adopt, bind, copy_of, evaluated, method_of, reduced, signature_of
 from alloy.prompts import check_returns_prompt, read_prompt
 from alloy.result import Result
 from alloy.streams import AsyncStream, Stream
-from alloy.tools import ClassMember, Tool, adopt, as_tool, as_tools, by_reference
+from alloy.tools import Tool, as_tool, as_tools
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
@@ -62,7 +63,7 @@ class _Base(Generic[P, T_co]):
 
     def _with_options(self, options: dict[str, Any]) -> Any:
         own, settings = split_options(options, f"{self.__name__}.with_options()")
-        changed = self._copy()
+        changed = copy_of(self)
         if "output" in own:
             changed._output, changed._resolved = own["output"], False
         changed._tools = own.get("tools", self._tools)
@@ -73,22 +74,16 @@ class _Base(Generic[P, T_co]):
         return changed
 
     def _bound_to(self, instance: object) -> Any:
-        if instance is None or isinstance(self._function, MethodType):
+        if (method := method_of(self._function, instance)) is None:
             return self
-        bound = self._copy()
-        bound._function = bound.__wrapped__ = MethodType(self._function, instance)
-        bound.__alloy_contracts__ = self.__alloy_contracts__.of(bound._function)
-        bound._origin = _bind, (self, instance)
+        bound = copy_of(self)
+        bound._function = bound.__wrapped__ = method
+        bound.__alloy_contracts__ = self.__alloy_contracts__.of(method)
+        bound._origin = bind, (self, instance)
         return bound
 
-    def _copy(self) -> Any:
-        # Not copy.copy: what pickles by its name is not copied by that.
-        copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__)
-        return copied
-
     def __alloy_with__(self, change: Callable[[Contracts], Contracts]) -> Any:
-        changed = self._copy()
+        changed = copy_of(self)
         changed.__alloy_contracts__ = change(self.__alloy_contracts__)
         changed._origin = None
         return changed
@@ -105,7 +100,7 @@ class _Base(Generic[P, T_co]):
         return f"<command {self.__name__}{signature_of(self._function)}>"
 
     def __reduce__(self) -> Any:
-        parts = {
+        arguments = {
             "function": self._function,
             "output": self._output,
             "tools": self._tools,
@@ -114,7 +109,7 @@ class _Base(Generic[P, T_co]):
             "parser": self._parser,
             "contracts": self.__alloy_contracts__ or None,  # without a clause there is nothing to carry
         }
-        return by_reference(self) or self._origin or (_rebuild, (type(self), parts))
+        return reduced(self, self._origin, arguments)
 
     def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments | None:
         """The arguments for the contracts, when there are any. Raises `CommandError` by `@require`."""
@@ -377,15 +372,8 @@ def _evaluated(output: Any, function: Callable[..., Any]) -> Any:
     """*output* with what it names as text (`list["Node"]`) in place, by the names that *function* sees."""
     if output is None or isinstance(output, type):
         return output
-    from alloy._typed.types.annotations import hints_of, namespace_of
-
-    def holder() -> None:
-        """Has *output* for an annotation."""
-
-    holder.__annotations__ = {"output": output}
-    plain = inspect.unwrap(getattr(function, "__func__", function))
     try:
-        return hints_of(holder, {**getattr(plain, "__globals__", {}), **namespace_of(plain, None)})["output"]
+        return evaluated(output, function)
     except (NameError, TypeError, SyntaxError) as error:
         raise ConfigurationError(f"output={output!r} does not resolve: {error}") from error
 
@@ -403,13 +391,5 @@ def _check_has_class(function: Any, args: Any, kwargs: Any) -> None:
         )
 
 
-def _bind(unbound: _Base[..., Any], instance: object) -> Any:
-    return unbound._bound_to(instance)
-
-
 def _with_options(base: _Base[..., Any], options: dict[str, Any]) -> Any:
     return base._with_options(options)
-
-
-def _rebuild(kind: type[_Base[..., Any]], parts: dict[str, Any]) -> _Base[..., Any]:
-    return kind(parts.pop("function"), **parts)

@@ -8,7 +8,6 @@ result. A predicate with one parameter that is no argument's name gets `inspect.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
@@ -16,8 +15,9 @@ from types import MethodType
 from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from alloy.errors import ConfigurationError, ToolError
+from alloy.functions import is_async, signature_of
 
-__all__ = ["Contracts", "ensure", "is_async", "require", "signature_of", "split"]
+__all__ = ["ensure", "require"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -189,22 +189,6 @@ def split(function: Callable[..., Any]) -> tuple[Callable[..., Any], Contracts]:
     """A function without its guard, and the contracts that stood on it."""
     contracts = _contracts(function)
     return contracts.function, contracts
-
-
-def is_async(function: Any) -> bool:
-    """Whether calling *function* gives a coroutine."""
-    return inspect.iscoroutinefunction(function) or (
-        callable(function) and inspect.iscoroutinefunction(type(function).__call__)
-    )
-
-
-def signature_of(function: Callable[..., Any]) -> inspect.Signature:
-    """As `inspect.signature`; names in annotations may still be missing."""
-    if sys.version_info >= (3, 14):
-        from annotationlib import Format
-
-        return inspect.signature(function, annotation_format=Format.FORWARDREF)
-    return inspect.signature(function)
 
 
 def _contracts(target: Any) -> Contracts:

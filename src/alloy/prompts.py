@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from types import NoneType
 from typing import Any
 
 from alloy.errors import CommandError, ConfigurationError
+from alloy.functions import return_annotation
 from alloy.messages import Reply, Turn, User
 from alloy.parts import Document, Image, Message, Part, Prompt
 
@@ -71,50 +73,24 @@ def check_returns_prompt(function: Callable[..., Any], where: str) -> None:
     """Raise `ConfigurationError` unless *function* is annotated to return a `str` or a list of parts."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigurationError(f"{where} yields; its body must return the prompt as one str")
-    annotation = _return_annotation(function)
+    annotation = return_annotation(function)
     if annotation is inspect.Signature.empty:
         raise ConfigurationError(
             f"{where} has no return annotation: write `-> str`, for its body returns the prompt; "
             "the answer's type goes into @command(output=…)"
         )
     if not _is_text(annotation) and not _is_list_of_parts(annotation):
-        shown = annotation.__name__ if isinstance(annotation, type) else annotation
+        shown = _type_name(annotation)
         raise ConfigurationError(
             f"{where} is annotated `-> {shown}`, but its body returns the prompt: write `-> str` (or a list "
             f"of parts, such as `-> list[str | Image]`) and @command(output={shown})"
         )
 
 
-def _return_annotation(function: Callable[..., Any]) -> Any:
-    try:
-        annotations = getattr(function, "__annotations__", {})
-    except NameError:  # Python 3.14 evaluates them here, and one of them names what is not there yet
-        from typing_extensions import Format, get_annotations
-
-        annotations = get_annotations(function, format=Format.FORWARDREF)
-    annotation = annotations.get("return", inspect.Signature.empty)
-    if isinstance(annotation, str) and annotation != "str":
-        return _evaluated(annotation, function)
-    return annotation
-
-
-def _evaluated(annotation: str, function: Callable[..., Any]) -> Any:
-    """A postponed annotation's value; its text when it names what is not there."""
-    names = dict(getattr(function, "__globals__", {}))
-    if (code := getattr(function, "__code__", None)) is not None:
-        cells = zip(code.co_freevars, getattr(function, "__closure__", None) or (), strict=False)
-        names.update({name: cell.cell_contents for name, cell in cells if _filled(cell)})
-    try:
-        return eval(annotation, names)  # noqa: S307 - the module's own annotation, as typing evaluates it
-    except (NameError, AttributeError, TypeError, SyntaxError):
-        return annotation
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not cell
-    except ValueError:  # an empty cell
-        return False
+def _type_name(annotation: Any) -> Any:
+    if annotation is NoneType:
+        return "None"
+    return annotation.__name__ if isinstance(annotation, type) else annotation
 
 
 def _is_text(annotation: Any) -> bool:

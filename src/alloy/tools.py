@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from alloy.contracts import Contracts, is_async, signature_of, split
+from alloy.contracts import Contracts, split
 from alloy.errors import ConfigurationError
+from alloy.functions import ClassMember, adopt, bind, is_async, method_of, name_of, reduced, signature_of
 
 if TYPE_CHECKING:
     from alloy._typed.types.signature import Signature
 
-__all__ = ["ClassMember", "Tool", "adopt", "as_tool", "as_tools", "by_reference", "tool"]
+__all__ = ["Tool", "tool"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -48,7 +47,7 @@ class Tool(Generic[P, R_co]):
         """Wrap *function*. *like* is the function whose signature and docstring the tool has."""
         adopt(self, like or function)
         self._function, self._like = function, like or function
-        self.name = _name(self._like) if name is None else name
+        self.name = name_of(self._like) if name is None else name
         self.is_async = is_async(function)
         self._description = description
         self._compiled: tuple[int, Signature] | None = None
@@ -79,14 +78,13 @@ class Tool(Generic[P, R_co]):
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
     def __get__(self, instance: object, owner: type | None = None, /) -> Any:
         """The tool of *instance*, as a method is."""
-        if instance is None or isinstance(self._function, MethodType):
+        if (method := method_of(self._function, instance)) is None:
             return self
-        method = MethodType(self._function, instance)
         like = MethodType(self._like, instance)
         contracts = self.__alloy_contracts__.of(like)
-        bound = Tool(method, name=self.name, description=self._description, contracts=contracts, like=like)
-        bound._origin = _bind, (self, instance)
-        return bound
+        made = Tool(method, name=self.name, description=self._description, contracts=contracts, like=like)
+        made._origin = bind, (self, instance)
+        return made
 
     @property
     def signature(self) -> Signature:
@@ -123,10 +121,14 @@ class Tool(Generic[P, R_co]):
         return f"<tool {self.name}{signature_of(self._like)}>"
 
     def __reduce__(self) -> Any:
-        contracts = self.__alloy_contracts__ or None  # without a clause there is nothing to carry
-        like = None if self._like is self._function else self._like
-        parts = self._function, self.name, self._description, contracts, like
-        return by_reference(self) or self._origin or (_rebuild, parts)
+        arguments = {
+            "function": self._function,
+            "name": self.name,
+            "description": self._description,
+            "contracts": self.__alloy_contracts__ or None,  # without a clause there is nothing to carry
+            "like": None if self._like is self._function else self._like,
+        }
+        return reduced(self, self._origin, arguments)
 
 
 class ToolDecorator(Protocol):
@@ -169,17 +171,6 @@ def tool(function: Any = None, /, *, name: str | None = None, description: str |
     return decorate if function is None else decorate(function)
 
 
-class ClassMember(classmethod):  # type: ignore[type-arg]  # the class is not subscriptable when run
-    """A `classmethod` that asks the tool or command in it to bind itself.
-
-    Up to Python 3.12 `classmethod` did so too; from 3.13 on it binds whatever it holds as it does a
-    function, and what is more than a function loses the class.
-    """
-
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self.__func__.__get__(type(instance) if owner is None else owner)
-
-
 def as_tool(candidate: Any) -> Tool[..., Any]:
     """What stands in `tools=` as a `Tool`: a tool, a command, or a plain function."""
     if isinstance(candidate, MethodType) and not inspect.isfunction(candidate.__func__):
@@ -208,51 +199,6 @@ def as_tools(candidates: Any, where: str) -> tuple[Tool[..., Any], ...]:
             f"{where}: more than one tool is named {', '.join(twice)}; rename one with @tool(name=…)"
         )
     return tools
-
-
-def adopt(wrapper: Any, function: Callable[..., Any]) -> None:
-    """As `functools.update_wrapper`, but an attribute of *function* never hides one of *wrapper*'s class."""
-    update_wrapper(wrapper, function)
-    for name in list(wrapper.__dict__):
-        if not name.startswith("__") and hasattr(type(wrapper), name):
-            del wrapper.__dict__[name]
-
-
-def by_reference(target: Any) -> str | tuple[Callable[..., Any], Any] | None:
-    """How pickle finds *target* again: by its name, as functions; `None` if it is not there."""
-    home: Any = sys.modules.get(target.__module__)
-    name: str = getattr(target, "__qualname__", "")
-    *path, last = name.split(".")
-    for part in path:
-        home = getattr(home, part, None)
-    if getattr(home, last, None) is target:
-        return name
-    # What a class holds as its classmethod is only there unbound when nobody asks the class for it.
-    return (_held, (home, last)) if _held(home, last) is target else None
-
-
-def _held(home: Any, name: str) -> Any:
-    return getattr(inspect.getattr_static(home, name, None), "__func__", None)
-
-
-def _bind(unbound: Tool[..., Any], instance: object) -> Tool[..., Any]:
-    return unbound.__get__(instance)
-
-
-def _rebuild(
-    function: Callable[..., Any],
-    name: str,
-    description: str | None,
-    contracts: Contracts | None,
-    like: Callable[..., Any] | None,
-) -> Tool[..., Any]:
-    return Tool(function, name=name, description=description, contracts=contracts, like=like)
-
-
-def _name(function: Any) -> str:
-    while isinstance(function, partial):
-        function = function.func
-    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _check_bound(tool: Tool[..., Any], where: str) -> None:

@@ -1,4 +1,4 @@
-"""Annotations as Python holds them: their names, their parts, and the hints of a function."""
+"""Annotations as Python holds them: their names, and their parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import threading
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Union, cast
 
@@ -23,10 +23,8 @@ __all__ = [
     "alias_value",
     "field_hints",
     "has_fields",
-    "hints_of",
     "is_alias",
     "is_qualifier",
-    "namespace_of",
     "parts",
     "type_name",
 ]
@@ -171,36 +169,6 @@ def has_fields(subject: type) -> bool:
         or typing_extensions.is_typeddict(subject)
         or (issubclass(subject, tuple) and hasattr(subject, "_fields"))
         or hasattr(subject, "model_fields")
-    )
-
-
-# --- functions ------------------------------------------------------------------------------------
-
-
-def namespace_of(fn: Callable[..., Any], namespace: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The names that *fn*'s postponed annotations may use besides its module's: its closure, *namespace*."""
-    code, cells = getattr(fn, "__code__", None), getattr(fn, "__closure__", None) or ()
-    names: dict[str, Any] = {}
-    for name, cell in zip(code.co_freevars if code else (), cells, strict=False):
-        try:
-            names[name] = cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-    return {**(namespace or {}), **names}
-
-
-def hints_of(fn: Callable[..., Any], namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The resolved annotations of *fn*'s parameters, `Annotated` kept.
-
-    Raises `NameError` for a name that is not known. What *fn* returns is not asked for: that is
-    often a name which only type checkers know.
-    """
-    found = typing_extensions.get_annotations(fn, format=typing_extensions.Format.FORWARDREF)
-    parameters = types.SimpleNamespace(
-        __annotations__={name: hint for name, hint in found.items() if name != "return"}
-    )
-    return typing_extensions.get_type_hints(
-        parameters, getattr(fn, "__globals__", {}), dict(namespace), include_extras=True
     )
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Generic, TypeVar
 
-from alloy._typed.types.annotations import namespace_of, parts, type_name
+from alloy._typed.types.annotations import parts, type_name
 from alloy._typed.types.parsers import Hook, generation, output_hook
 from alloy.errors import ConfigurationError
+from alloy.functions import namespace_of
 
 if TYPE_CHECKING:
     from alloy._typed.types.validation import Validator
@@ -88,7 +89,7 @@ def _parsed(annotation: Any, hook: Hook, namespace: Mapping[str, Any] | None) ->
     expected = type_name(annotation)
     if hook.wire is str:
         return TypeSpec(annotation, expected, None, "text", wrapped=False, hook=hook)
-    made = _compile(Annotated[Any, hook], {**(namespace or {}), **namespace_of(hook.parse, None)})
+    made = _compile(Annotated[Any, hook], {**(namespace or {}), **namespace_of(hook.parse)})
     return replace(made, annotation=annotation, expected=expected, name=_identifier(expected))
 
 

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
 
 from alloy.errors import AlloyError, AnswerError, ConfigurationError, ParseError
+from alloy.functions import hints_of, is_async, namespace_of
 
 __all__ = [
     "Hook",
@@ -58,7 +59,7 @@ class Hook:
     def read(self, value: Any) -> Any:
         """What *parse* makes of *value*. Raises `PydanticCustomError` with what it has to object."""
         try:
-            if _is_async(self.parse):
+            if is_async(self.parse):
                 return _awaited(self, value)
             return self.parse(value)
         except Exception as error:
@@ -93,12 +94,6 @@ def _problem(error: Exception) -> Exception:
     if not isinstance(error, ValueError | AssertionError):
         said = f"{type(error).__name__}: {error}"
     return PydanticCustomError("parser", "{said}", {"said": said})
-
-
-def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - it is asked what it is, not whether it is there
-    )
 
 
 # --- the register ---------------------------------------------------------------------------------
@@ -190,14 +185,12 @@ def output_hook(output: Any, parse: Callable[[Any], Any]) -> Hook:
 
     A parameter without a type gets the answer's text. Raises `ConfigurationError`.
     """
-    from alloy._typed.types.annotations import hints_of, namespace_of
-
     if not callable(parse):
         raise ConfigurationError(f"parser must be a function, not {parse!r}")
     function = parse if inspect.isroutine(parse) or isinstance(parse, type) else type(parse).__call__
     try:
         named = list(inspect.signature(parse).parameters)[:1]
-        hints = {} if isinstance(function, type) else hints_of(function, namespace_of(function, None))
+        hints = {} if isinstance(function, type) else hints_of(function, namespace_of(function))
     except (NameError, TypeError, ValueError):  # written in C, or with names that are not known
         named, hints = [], {}
     return Hook(hints.get(named[0], str) if named else str, parse, output)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from alloy._typed.json.text import Unreadable
-from alloy._typed.types.annotations import hints_of, namespace_of
 from alloy._typed.types.docstrings import read_docstring
 from alloy.errors import ConfigurationError
+from alloy.functions import hints_of, namespace_of, plain_function, signature_of
 
 if TYPE_CHECKING:
     from alloy._typed.schemas.dialects import Wire
@@ -99,33 +96,12 @@ def _check_parameter(parameter: inspect.Parameter, name: str) -> None:
 
 def _parameters(fn: Callable[..., Any], name: str) -> list[inspect.Parameter]:
     try:
-        if sys.version_info >= (3, 14):
-            from annotationlib import Format
-
-            # Names that only later code defines must not fail here.
-            found = inspect.signature(fn, annotation_format=Format.FORWARDREF)
-        else:
-            found = inspect.signature(fn)
+        found = signature_of(fn)
     except (TypeError, ValueError) as error:  # some functions written in C
         raise ConfigurationError(
             f"the tool {name!r} does not tell its parameters ({error}): wrap it in a function with type hints"
         ) from error
     return list(found.parameters.values())
-
-
-def _function_of(fn: Any) -> Callable[..., Any]:
-    """The plain function behind *fn*: its annotations belong to that one's module."""
-    while True:
-        if isinstance(fn, MethodType):
-            fn = fn.__func__
-        elif isinstance(fn, partial):
-            fn = fn.func
-        elif hasattr(fn, "__wrapped__"):
-            fn = fn.__wrapped__
-        elif not inspect.isroutine(fn) and not isinstance(fn, type):
-            fn = type(fn).__call__
-        else:
-            return fn
 
 
 def compile_signature(
@@ -145,7 +121,7 @@ def compile_signature(
     parameters = _parameters(fn, name)[1 if bound else 0 :]
     for parameter in parameters:
         _check_parameter(parameter, name)
-    function = _function_of(fn)
+    function = plain_function(fn)
     names = namespace_of(function, namespace)
     hints = _hints(function, name, names)
     documented = read_docstring(inspect.getdoc(inspect.unwrap(fn)))

@@ -1,0 +1,213 @@
+"""What a Python function says of itself, and what it takes to be like one: bound, copied, pickled.
+
+Nothing here knows Alloy: the arguments are plain functions, or objects that wrap one and have its
+name, as commands and tools do.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial, update_wrapper
+from types import MethodType, SimpleNamespace
+from typing import Any, TypeVar, get_type_hints
+
+__all__ = [
+    "ClassMember",
+    "adopt",
+    "bind",
+    "copy_of",
+    "evaluated",
+    "hints_of",
+    "is_async",
+    "method_of",
+    "name_of",
+    "namespace_of",
+    "plain_function",
+    "reduced",
+    "resolved",
+    "return_annotation",
+    "signature_of",
+]
+
+T = TypeVar("T")
+
+# --- what a function says -------------------------------------------------------------------------
+
+
+def name_of(function: Any) -> str:
+    """The name of *function*; for an object without a name, that of its class."""
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def is_async(function: Any) -> bool:
+    """Whether a call of *function* returns a coroutine."""
+    return inspect.iscoroutinefunction(function) or (
+        callable(function) and inspect.iscoroutinefunction(type(function).__call__)
+    )
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """As `inspect.signature`; annotations may name what is not defined yet."""
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
+
+        return inspect.signature(function, annotation_format=Format.FORWARDREF)
+    return inspect.signature(function)
+
+
+def plain_function(function: Any) -> Callable[..., Any]:
+    """The function inside methods, partials, wrappers and callable objects: annotations use its names."""
+    while True:
+        if isinstance(function, MethodType):
+            function = function.__func__
+        elif isinstance(function, partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif not inspect.isroutine(function) and not isinstance(function, type):
+            function = type(function).__call__
+        else:
+            found: Callable[..., Any] = function
+            return found
+
+
+# --- annotations that are text --------------------------------------------------------------------
+
+
+def namespace_of(function: Callable[..., Any], namespace: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The names, besides those of its module, that annotations of *function* may use.
+
+    They are the variables of its closure and *namespace*.
+    """
+    code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None) or ()
+    names: dict[str, Any] = {}
+    for name, cell in zip(code.co_freevars if code else (), cells, strict=False):
+        try:
+            names[name] = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    return {**(namespace or {}), **names}
+
+
+def hints_of(function: Callable[..., Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """The resolved annotations of the parameters of *function*, `Annotated` kept.
+
+    Raises `NameError` for a name that is neither in *names* nor in the function's module. The return
+    annotation is left out: it is often a name that only type checkers know.
+    """
+    found = _annotations(function)
+    found.pop("return", None)
+    return _type_hints(found, getattr(function, "__globals__", {}), names)
+
+
+def evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
+    """*annotation* with the names that it holds as text resolved as those of *function* are.
+
+    Raises `NameError`, `TypeError`, `SyntaxError` or `AttributeError` for text that does not resolve.
+    """
+    plain = plain_function(function)
+    names = {**getattr(plain, "__globals__", {}), **namespace_of(plain)}
+    return _type_hints({"it": annotation}, names, {})["it"]
+
+
+def resolved(annotation: Any, function: Callable[..., Any]) -> Any:
+    """As `evaluated`; *annotation* itself when it does not resolve."""
+    try:
+        return evaluated(annotation, function)
+    except (NameError, TypeError, SyntaxError, AttributeError):
+        return annotation
+
+
+def return_annotation(function: Callable[..., Any]) -> Any:
+    """What *function* is annotated to return, resolved if it can be; `Signature.empty` for nothing."""
+    annotation = _annotations(function).get("return", inspect.Signature.empty)
+    return resolved(annotation, function) if isinstance(annotation, str) else annotation
+
+
+def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format, get_annotations
+
+        return get_annotations(function, format=Format.FORWARDREF)
+    return dict(getattr(function, "__annotations__", None) or {})
+
+
+def _type_hints(
+    annotations: dict[str, Any], module: dict[str, Any], names: Mapping[str, Any]
+) -> dict[str, Any]:
+    holder = SimpleNamespace(__annotations__=annotations)
+    return get_type_hints(holder, module, dict(names), include_extras=True)
+
+
+# --- being like a function ------------------------------------------------------------------------
+
+
+def adopt(wrapper: Any, function: Callable[..., Any]) -> None:
+    """As `functools.update_wrapper`, but an attribute of *function* never hides one of *wrapper*'s class."""
+    update_wrapper(wrapper, function)
+    for name in list(wrapper.__dict__):
+        if not name.startswith("__") and hasattr(type(wrapper), name):
+            del wrapper.__dict__[name]
+
+
+class ClassMember(classmethod):  # type: ignore[type-arg]  # the class is not subscriptable when run
+    """A `classmethod` that lets the object in it bind itself.
+
+    Up to Python 3.12 `classmethod` did so too; from 3.13 on it binds every object as it binds a function,
+    and an object that is more than a function loses the class.
+    """
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self.__func__.__get__(type(instance) if owner is None else owner)
+
+
+def method_of(function: Callable[..., Any], instance: object) -> MethodType | None:
+    """*function* bound to *instance*; `None` when it stays as it is: it is bound, or there is no instance."""
+    if instance is None or isinstance(function, MethodType):
+        return None
+    return MethodType(function, instance)
+
+
+def copy_of(wrapper: T) -> T:
+    """A shallow copy. `copy.copy` returns the same object when it pickles by its name."""
+    copy = object.__new__(type(wrapper))
+    copy.__dict__.update(wrapper.__dict__)
+    return copy
+
+
+def reduced(wrapper: Any, origin: Any, arguments: dict[str, Any]) -> Any:
+    """The value of *wrapper*'s `__reduce__`: its name where it has one, as for functions.
+
+    Otherwise *origin*, the call that it came from, or else the *arguments* of its class.
+    """
+    return _by_reference(wrapper) or origin or (rebuilt, (type(wrapper), arguments))
+
+
+def rebuilt(kind: Callable[..., T], arguments: dict[str, Any]) -> T:
+    """An object of the class *kind*; for pickle."""
+    return kind(**arguments)
+
+
+def bind(unbound: Any, instance: object) -> Any:
+    """*unbound* as a method of *instance*; for pickle."""
+    return unbound.__get__(instance)
+
+
+def _by_reference(target: Any) -> str | tuple[Callable[..., Any], Any] | None:
+    home: Any = sys.modules.get(target.__module__)
+    name: str = getattr(target, "__qualname__", "")
+    *path, last = name.split(".")
+    for part in path:
+        home = getattr(home, part, None)
+    if getattr(home, last, None) is target:
+        return name
+    # A command in a class method is there unbound only for those who do not ask the class for it.
+    return (_held, (home, last)) if _held(home, last) is target else None
+
+
+def _held(home: Any, name: str) -> Any:
+    return getattr(inspect.getattr_static(home, name, None), "__func__", None)
