@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from alloy.errors import CommandError, ConfigurationError
+from alloy.media import Media
 from alloy.messages import Echo, Reply, ToolCall, ToolResult, ToolResults, Turn, User
-from alloy.parts import Document, Image, Part
+from alloy.parts import Document, Image
 
 __all__ = ["Conversation"]
 
@@ -113,7 +114,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _dump_part(part: Part) -> str | dict[str, Any]:
+def _dump_part(part: str | Media) -> str | dict[str, Any]:
     if isinstance(part, str):
         return part
     data = part.base64 if part.data is not None else None
@@ -126,7 +127,7 @@ def _dump_part(part: Part) -> str | dict[str, Any]:
     }
 
 
-def _load_part(data: str | dict[str, Any]) -> Part:
+def _load_part(data: str | dict[str, Any]) -> str | Media:
     if isinstance(data, str):
         return data
     from base64 import b64decode

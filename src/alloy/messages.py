@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from alloy.parts import Part
+from alloy.media import Media
 
 __all__ = [
     "Delta",
@@ -107,7 +107,7 @@ class ToolResult:
 class User:
     """What the user, or Alloy in the user's name, says to the model: text, or parts in their order."""
 
-    content: str | tuple[Part, ...]
+    content: str | tuple[str | Media, ...]
 
     @property
     def text(self) -> str:
@@ -117,7 +117,7 @@ class User:
         return "\n".join(part for part in self.content if isinstance(part, str))
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[str | Media, ...]:
         """All of it as parts."""
         return (self.content,) if isinstance(self.content, str) else self.content
 

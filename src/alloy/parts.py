@@ -1,4 +1,4 @@
-"""What a prompt may hold beside text: images, documents, and what was said before.
+"""What a prompt may hold besides text: images, documents, and earlier messages.
 
 A prompt function returns a `str`, or a list of `str`, `Image`, `Document` and `Message`.
 """
@@ -6,11 +6,12 @@ A prompt function returns a `str`, or a list of `str`, `Image`, `Document` and `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
 from typing import ClassVar, Literal, Self
 
 from alloy.errors import CommandError
+from alloy.media import Media
 
 __all__ = ["Document", "Image", "Message", "Part", "Prompt"]
 
@@ -25,15 +26,9 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Media:
-    """Bytes with their media type, or the address of them."""
+class _FromFile(Media):
+    """Media that is read from files, bytes and URLs. *accepted* are the media types of the class."""
 
-    data: bytes | None = field(default=None, repr=False)
-    url: str | None = None
-    media_type: str = ""
-    name: str = ""
-
-    kind: ClassVar[str] = "file"
     accepted: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -46,16 +41,15 @@ class _Media:
 
     @classmethod
     def from_bytes(cls, data: bytes, media_type: str | None = None, *, name: str = "") -> Self:
-        """*data*, whose first bytes tell its media type unless it is given.
+        """*data*; its first bytes tell the media type unless *media_type* is given.
 
-        Raises `CommandError` when they do not, or when it is no such file.
+        Raises `CommandError` for a media type that the class does not accept, or that is not recognised.
         """
-        found = media_type or _sniffed(data, name)
+        found = media_type or _detected(data, name)
         if found not in cls.accepted:
-            kinds = ", ".join(cls.accepted)
             raise CommandError(
-                f"{cls.kind} {name or 'data'!r} is {found or 'of no known type'}, not one of {kinds}: "
-                "convert it, or say media_type=… if the type is not recognised"
+                f"the {cls.kind} {name or 'data'!r} is {found or 'of an unknown type'}, not one of "
+                f"{', '.join(cls.accepted)}: convert it, or pass media_type=… if its type is not recognised"
             )
         return cls(data=bytes(data), media_type=found, name=name)
 
@@ -63,26 +57,12 @@ class _Media:
     def from_url(cls, url: str) -> Self:
         """What is at *url*, which the provider fetches. Raises `CommandError` unless it is http(s)."""
         if not url.startswith(("http://", "https://")):
-            raise CommandError(f"{cls.__name__}.from_url takes an http(s) address, not {url[:80]!r}")
+            raise CommandError(f"{cls.__name__}.from_url() takes an http(s) URL, not {url[:80]!r}")
         return cls(url=url)
-
-    @property
-    def base64(self) -> str:
-        """The data in base64. Raises `ValueError` when there is only an address."""
-        from base64 import b64encode
-
-        if self.data is None:
-            raise ValueError(f"this {self.kind} is an address, not data")
-        return b64encode(self.data).decode("ascii")
-
-    @property
-    def data_url(self) -> str:
-        """The address, or the data as a `data:` URL (RFC 2397)."""
-        return self.url or f"data:{self.media_type};base64,{self.base64}"
 
 
 @dataclass(frozen=True, slots=True)
-class Image(_Media):
+class Image(_FromFile):
     """A picture: PNG, JPEG, GIF or WebP. Made by `from_path`, `from_bytes` or `from_url`."""
 
     kind: ClassVar[str] = "image"
@@ -90,7 +70,7 @@ class Image(_Media):
 
 
 @dataclass(frozen=True, slots=True)
-class Document(_Media):
+class Document(_FromFile):
     """A PDF or a plain text file. Made by `from_path`, `from_bytes` or `from_url`."""
 
     kind: ClassVar[str] = "document"
@@ -102,9 +82,9 @@ Part = str | Image | Document
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something that was said before: *role* `"user"` or `"assistant"`, and what.
+    """An earlier message: its *role*, `"user"` or `"assistant"`, and its *content*.
 
-    The assistant says text only. Raises `CommandError` for another role or content.
+    The assistant's content is text only. Raises `CommandError` for another role or content.
     """
 
     role: Literal["user", "assistant"]
@@ -112,16 +92,16 @@ class Message:
 
     def __post_init__(self) -> None:
         if self.role not in ("user", "assistant"):
-            raise CommandError(f"a Message's role is 'user' or 'assistant', not {self.role!r}")
+            raise CommandError(f"the role of a Message is 'user' or 'assistant', not {self.role!r}")
         if self.role == "assistant" and not isinstance(self.content, str):
-            raise CommandError("an assistant's Message holds one str")
+            raise CommandError("the content of an assistant's Message is one str")
 
 
 Prompt = str | Sequence[str | Image | Document | Message]
 """What a prompt function may return, and what `ask` takes."""
 
 
-def _sniffed(data: bytes, name: str) -> str:
+def _detected(data: bytes, name: str) -> str:
     for start, kind in _SIGNATURES:
         if data.startswith(start):
             return kind

@@ -51,7 +51,7 @@ def test_a_document_is_read_from_its_file(tmp_path: Path, name: str, data: bytes
 @pytest.mark.parametrize("make", [Image.from_bytes, Document.from_bytes])
 def test_what_is_no_such_file_is_refused(make: Any):
     """The error names what it is taken for and what would do."""
-    with pytest.raises(CommandError, match="of no known type, not one of"):
+    with pytest.raises(CommandError, match="of an unknown type, not one of"):
         make(b"????")
     with pytest.raises(CommandError, match="not one of"):
         make(PDF if make == Image.from_bytes else PNG)

@@ -9,8 +9,8 @@ from typing import Any, TypeGuard
 from alloy.backends.http.bodies import with_ids
 from alloy.backends.http.transport import parse_json
 from alloy.errors import CommandError
+from alloy.media import Media
 from alloy.messages import Echo, Reply, Request, ToolCall, ToolResult, ToolResults, Turn, User
-from alloy.parts import Document, Image, Part
 
 __all__ = ["INVALID", "called_tools", "echo", "turns"]
 
@@ -141,7 +141,7 @@ def _input(arguments: str) -> dict[str, Any]:
 # --- what the user says -------------------------------------------------------------------------------
 
 
-def _said(content: str | Sequence[Part]) -> str | list[dict[str, Any]]:
+def _said(content: str | Sequence[str | Media]) -> str | list[dict[str, Any]]:
     if isinstance(content, str):
         return content
     return [_part(part) for part in content if not isinstance(part, str) or part.strip()]
@@ -153,16 +153,16 @@ def _listed(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
     return content
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: str | Media) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     block: dict[str, Any] = {"type": part.kind, "source": _source(part)}
-    if isinstance(part, Document) and part.name:
+    if part.kind == "document" and part.name:
         block["title"] = part.name
     return block
 
 
-def _source(part: Image | Document) -> dict[str, Any]:
+def _source(part: Media) -> dict[str, Any]:
     if part.url is not None:
         return {"type": "url", "url": part.url}
     if part.data is None or not part.media_type.startswith("text/"):

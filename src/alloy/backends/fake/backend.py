@@ -38,6 +38,7 @@ from alloy.errors import (
     ProviderError,
     ProviderTimeoutError,
 )
+from alloy.media import Media
 from alloy.messages import (
     Delta,
     Endpoint,
@@ -54,7 +55,6 @@ from alloy.messages import (
     Usage,
     User,
 )
-from alloy.parts import Part
 
 __all__ = ["FakeBackend", "Responder", "responder"]
 
@@ -184,7 +184,7 @@ def _message(message: Turn) -> list[dict[str, Any]]:
             ]
 
 
-def _part(part: Part) -> str | dict[str, Any]:
+def _part(part: str | Media) -> str | dict[str, Any]:
     if isinstance(part, str):
         return part
     told = {"kind": part.kind, "name": part.name or None, "media_type": part.media_type or None}

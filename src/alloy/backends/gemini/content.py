@@ -21,8 +21,8 @@ from alloy.backends.http.bodies import merge
 from alloy.backends.http.transport import parse_json
 from alloy.backends.schemas import in_dialect
 from alloy.errors import ConfigurationError
+from alloy.media import Media
 from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, ToolSchema, User
-from alloy.parts import Document, Image, Part
 
 __all__ = ["CAPABILITIES", "GeminiBackend", "GeminiCapabilities"]
 
@@ -213,11 +213,11 @@ def _user(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return {"role": "user", "parts": parts}
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: str | Media) -> dict[str, Any]:
     match part:
         case str():
             return {"text": part}
-        case Image(url=None) | Document(url=None):
+        case Media(url=None):
             return {"inlineData": {"mimeType": part.media_type, "data": part.base64}}
         case _:
             kind = part.media_type or _media_type(part.url or "")

@@ -11,8 +11,8 @@ from alloy.backends.base import import_sdk
 from alloy.backends.http.exchange import Door, checked_key, checked_url
 from alloy.backends.openai.errors import NO_KEY, explain, generation_error
 from alloy.errors import AlloyError, ConfigurationError, ProviderError
+from alloy.media import Media
 from alloy.messages import Endpoint, Request
-from alloy.parts import Document
 
 __all__ = ["NO_SAMPLING", "SAMPLING", "OpenAIDoor", "file_name", "tool_choice"]
 
@@ -87,7 +87,7 @@ def tool_choice(request: Request, named: Callable[[str], Any]) -> Any:
     return choice if choice in (None, "auto", "none", "required") else named(choice)
 
 
-def file_name(document: Document) -> str:
+def file_name(document: Media) -> str:
     """A name for *document*: the APIs want one, and tell the kind of file by its suffix."""
     return document.name or f"document.{_SUFFIXES.get(document.media_type, 'txt')}"
 

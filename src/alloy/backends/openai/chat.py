@@ -18,6 +18,7 @@ from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIDoor, fil
 from alloy.backends.openai.errors import generation_error
 from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError, ConfigurationError
+from alloy.media import Media
 from alloy.messages import (
     Delta,
     Echo,
@@ -34,7 +35,6 @@ from alloy.messages import (
     Usage,
     User,
 )
-from alloy.parts import Document, Image, Part
 
 __all__ = ["OpenAIChatBackend"]
 
@@ -141,17 +141,17 @@ def _sent(message: Turn) -> Iterable[dict[str, Any]]:
             ]
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: str | Media) -> dict[str, Any]:
     match part:
         case str():
             return {"type": "text", "text": part}
-        case Image():
+        case Media(kind="image"):
             return {"type": "image_url", "image_url": {"url": part.data_url}}
-        case Document(url=str()):
+        case Media(url=str()):
             raise ConfigurationError(
                 "Chat Completions take no document by its address: read it and use Document.from_bytes"
             )
-        case Document():
+        case Media():
             return {"type": "file", "file": {"filename": file_name(part), "file_data": part.data_url}}
 
 

@@ -17,6 +17,7 @@ from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIDoor, fil
 from alloy.backends.openai.errors import generation_error
 from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError
+from alloy.media import Media
 from alloy.messages import (
     Delta,
     Echo,
@@ -33,7 +34,6 @@ from alloy.messages import (
     Usage,
     User,
 )
-from alloy.parts import Document, Image, Part
 
 __all__ = ["OpenAIBackend"]
 
@@ -128,15 +128,15 @@ def _input(messages: Iterable[Turn]) -> list[Any]:
     return items
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: str | Media) -> dict[str, Any]:
     match part:
         case str():
             return {"type": "input_text", "text": part}
-        case Image():
+        case Media(kind="image"):
             return {"type": "input_image", "image_url": part.data_url, "detail": "auto"}
-        case Document(url=str() as url):
+        case Media(url=str() as url):
             return {"type": "input_file", "file_url": url}
-        case Document():
+        case Media():
             return {"type": "input_file", "filename": file_name(part), "file_data": part.data_url}
 
 

@@ -1,0 +1,34 @@
+"""Images and documents as plain data. `alloy.parts` has the classes that users make them with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+__all__ = ["Media"]
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An image or a document: its bytes and their media type, or its URL. *kind* tells which it is."""
+
+    data: bytes | None = field(default=None, repr=False)
+    url: str | None = None
+    media_type: str = ""
+    name: str = ""
+
+    kind: ClassVar[str] = "file"
+
+    @property
+    def base64(self) -> str:
+        """The data in base64. Raises `ValueError` when there is only a URL."""
+        from base64 import b64encode
+
+        if self.data is None:
+            raise ValueError(f"this {self.kind} has a URL, not data")
+        return b64encode(self.data).decode("ascii")
+
+    @property
+    def data_url(self) -> str:
+        """The URL, or the data as a `data:` URL (RFC 2397)."""
+        return self.url or f"data:{self.media_type};base64,{self.base64}"
