@@ -69,11 +69,11 @@ def test_only_web_addresses_are_addresses(url: str):
         Image.from_url(url)
 
 
-def test_an_address_holds_no_data():
+def test_a_url_holds_no_data():
     """The provider fetches it."""
     image = Image.from_url("https://example.org/a.png")
     assert image.data_url == "https://example.org/a.png"
-    with pytest.raises(ValueError, match="an address"):
+    with pytest.raises(ValueError, match="has a URL, not data"):
         _ = image.base64
 
 
