@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from alloy.commands import OWN_OPTIONS, split_options
-from alloy.config import current
-from alloy.errors import ConfigurationError
-from alloy.prompts import read_prompt
+from alloy.calls import CallOptions, prepared
 from alloy.result import Result
 from alloy.streams import AsyncStream, Stream
 
@@ -110,26 +107,11 @@ class Ask:
 
 ask = Ask()
 
-OPTIONS = (*OWN_OPTIONS, "context")
-
 
 def _job(prompt: object, options: dict[str, Any], *, streamed: bool = False) -> PreparedCall[Any]:
-    from alloy._engine.prepare import prepare
-
-    own, settings = split_options(options, "ask()", OPTIONS)
-    turns = read_prompt(_with_context(prompt, own.get("context")), "ask()")
-    try:
-        return prepare(
-            turns,
-            output=own.get("output", str),
-            settings=current(settings),
-            tools=own.get("tools", ()),
-            parser=own.get("parser"),
-            conversation=own.get("conversation"),
-            streamed=streamed,
-        )
-    except ConfigurationError as error:
-        raise ConfigurationError(f"ask(): {error}") from error
+    context = options.pop("context", None)
+    chosen = CallOptions().changed(options, "ask()", also=("context",))
+    return prepared(_with_context(prompt, context), chosen, "ask()", streamed=streamed)
 
 
 def _with_context(prompt: object, context: object) -> object:

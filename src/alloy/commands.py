@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from alloy.config import check_settings, current
+from alloy.calls import CallOptions, prepared
 from alloy.contracts import Contracts, split
-from alloy.conversations import Conversation
 from alloy.errors import CommandError, ConfigurationError
-from alloy.functions import ClassMember, adopt, bind, copy_of, evaluated, method_of, reduced, signature_of
-from alloy.prompts import check_returns_prompt, read_prompt
+from alloy.functions import (
+    ClassMember,
+    OnInstances,
+    adopt,
+    annotate_return,
+    bind,
+    copy_of,
+    evaluated,
+    mark_async,
+    method_of,
+    reduced,
+    signature_returning,
+)
+from alloy.prompts import check_returns_prompt
 from alloy.result import Result
 from alloy.streams import AsyncStream, Stream
-from alloy.tools import Tool, as_tool, as_tools
+from alloy.tools import Tool, as_tool
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
@@ -33,47 +45,48 @@ S = TypeVar("S")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-OWN_OPTIONS = ("output", "tools", "conversation", "parser")
-
 
 class _Base(Generic[P, T_co]):
-    """What sync and async commands share: everything up to the prompt."""
+    """What sync and async commands share.
+
+    A call of a command has these steps:
+
+    1. The arguments are bound and `@require` is checked, if there are contracts.
+    2. The function runs with the arguments and returns the prompt; an async one is awaited.
+    3. The prompt, the output type and the options become a prepared call (`alloy.calls`).
+    4. A driver of the engine runs the call, or a stream does when it is read.
+
+    A bound method and the result of `with_options` are copies that keep the function and change one
+    attribute. A copy remembers in *_origin* how it was made, so that it can be pickled by its parts.
+    """
 
     __name__: str
     __qualname__: str
     __wrapped__: Callable[P, Any]
+    __signature__ = OnInstances(lambda command: command._shown_signature())
 
     def __init__(
-        self,
-        function: Callable[P, Any],
-        *,
-        output: Any,
-        tools: tuple[Tool[..., Any], ...],
-        settings: Mapping[str, Any],
-        contracts: Contracts | None = None,
-        conversation: Conversation | None = None,
-        parser: Callable[[Any], Any] | None = None,
+        self, function: Callable[P, Any], options: CallOptions, contracts: Contracts | None = None
     ) -> None:
         adopt(self, function)
         self._function = function
         self._origin: tuple[Callable[..., Any], Any] | None = None
-        self._output, self._tools, self._settings = output, tools, settings
-        self._conversation, self._parser, self._resolved = conversation, parser, False
         self.__alloy_contracts__ = contracts or Contracts(function)
+        self._set_options(options)
 
-    def _with_options(self, options: dict[str, Any]) -> Any:
-        own, settings = split_options(options, f"{self.__name__}.with_options()")
+    def _set_options(self, options: CallOptions) -> None:
+        self._options, self._resolved = options, False
+        annotate_return(self, self._function, options.output)
+
+    def _changed(self, options: dict[str, Any]) -> Self:
+        """A copy with other options; its type differs when *options* has an output."""
         changed = copy_of(self)
-        if "output" in own:
-            changed._output, changed._resolved = own["output"], False
-        changed._tools = own.get("tools", self._tools)
-        changed._conversation = own.get("conversation", self._conversation)
-        changed._parser = own.get("parser", self._parser)
-        changed._settings = {**self._settings, **settings}
+        changed._set_options(self._options.changed(options, f"{self.__name__}.with_options()"))
         changed._origin = _with_options, (self, options)
         return changed
 
-    def _bound_to(self, instance: object) -> Any:
+    def _bound_to(self, instance: object) -> Self:
+        """A copy with *instance* as the first argument; its parameters are one fewer."""
         if (method := method_of(self._function, instance)) is None:
             return self
         bound = copy_of(self)
@@ -82,37 +95,37 @@ class _Base(Generic[P, T_co]):
         bound._origin = bind, (self, instance)
         return bound
 
-    def __alloy_with__(self, change: Callable[[Contracts], Contracts]) -> Any:
+    def __alloy_with__(self, change: Callable[[Contracts], Contracts]) -> Self:
         changed = copy_of(self)
         changed.__alloy_contracts__ = change(self.__alloy_contracts__)
         changed._origin = None
         return changed
 
     def __alloy_tool__(self) -> Tool[..., Any]:
-        """The command as another one's tool: its `@require` speaks to the model that calls it."""
+        """The command as a tool of another one: a failed `@require` goes to the model that calls it."""
         contracts = self.__alloy_contracts__
-        free = self.__alloy_with__(Contracts.without_requires)
+        free: Any = self.__alloy_with__(Contracts.without_requires)
         made = Tool(free, like=self._function, contracts=contracts.without_ensures())
         made._origin = as_tool, (self,)
         return made
 
     def __repr__(self) -> str:
-        return f"<command {self.__name__}{signature_of(self._function)}>"
+        return f"<command {self.__name__}{self._shown_signature()}>"
 
     def __reduce__(self) -> Any:
         arguments = {
             "function": self._function,
-            "output": self._output,
-            "tools": self._tools,
-            "settings": self._settings,
-            "conversation": self._conversation,
-            "parser": self._parser,
+            "options": self._options,
             "contracts": self.__alloy_contracts__ or None,  # without a clause there is nothing to carry
         }
         return reduced(self, self._origin, arguments)
 
+    def _shown_signature(self) -> inspect.Signature:
+        """The function's parameters, and the type that a call returns."""
+        return signature_returning(self._function, self._options.output)
+
     def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments | None:
-        """The arguments for the contracts, when there are any. Raises `CommandError` by `@require`."""
+        """The arguments for the contracts, if there are any. Raises `CommandError` by `@require`."""
         _check_has_class(self._function, args, kwargs)
         if not self.__alloy_contracts__:
             return None
@@ -121,31 +134,15 @@ class _Base(Generic[P, T_co]):
             raise CommandError(f"{self.__name__}(): {problem}")
         return bound
 
-    def _prepare(
+    def _prepared(
         self, prompt: object, bound: inspect.BoundArguments | None, *, streamed: bool
     ) -> PreparedCall[T_co]:
-        from alloy._engine.prepare import prepare
-
-        turns = read_prompt(prompt, f"{self.__name__}()")
-        try:
-            return prepare(
-                turns,
-                output=self._answer_type(),
-                settings=current(self._settings),
-                name=f"{self.__name__}()",
-                tools=self._tools,
-                parser=self._parser,
-                conversation=self._conversation,
-                check=None if bound is None else partial(self.__alloy_contracts__.after, bound),
-                streamed=streamed,
-            )
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{self.__name__}(): {error}") from error
-
-    def _answer_type(self) -> Any:
+        where = f"{self.__name__}()"
         if not self._resolved:
-            self._output, self._resolved = _evaluated(self._output, self._function), True
-        return self._output
+            output = _resolved_output(self._options.output, self._function, where)
+            self._options, self._resolved = replace(self._options, output=output), True
+        check = None if bound is None else partial(self.__alloy_contracts__.after, bound)
+        return prepared(prompt, self._options, where, streamed=streamed, check=check)
 
 
 class Command(_Base[P, T_co]):
@@ -193,12 +190,12 @@ class Command(_Base[P, T_co]):
     def with_options(self, *, output: TypeForm[T], **options: Unpack[CommandOptions]) -> Command[P, T]: ...
     @overload
     def with_options(self, **options: Unpack[CommandOptions]) -> Self: ...
-    def with_options(self, **options: Any) -> Any:
+    def with_options(self, **options: Any) -> Command[P, Any]:
         """A copy with other settings, by the names that `@command` takes; others stay.
 
         Raises `ConfigurationError` for an unknown name or a value of the wrong type.
         """
-        return self._with_options(options)
+        return self._changed(options)
 
     # For checkers: a class method's command, a method's, and a static method's or the class's own.
     @overload
@@ -213,17 +210,23 @@ class Command(_Base[P, T_co]):
     ) -> Command[Q, T_co]: ...
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
-    def __get__(self, instance: object, owner: type | None = None, /) -> Any:
+    def __get__(self, instance: object, owner: type | None = None, /) -> Command[..., T_co]:
         """The command of *instance*, as a method is, with all that a command can do."""
         return self._bound_to(instance)
 
     def _job(self, args: Any, kwargs: Any, *, streamed: bool = False) -> PreparedCall[T_co]:
         bound = self._bind(args, kwargs)
-        return self._prepare(self._function(*args, **kwargs), bound, streamed=streamed)
+        return self._prepared(self._function(*args, **kwargs), bound, streamed=streamed)
 
 
 class AsyncCommand(_Base[P, T_co]):
     """`Command` of an `async def` function: the same, awaited."""
+
+    def __init__(
+        self, function: Callable[P, Any], options: CallOptions, contracts: Contracts | None = None
+    ) -> None:
+        super().__init__(function, options, contracts)
+        mark_async(self)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
         """Ask, and give the answer as the declared type."""
@@ -263,12 +266,12 @@ class AsyncCommand(_Base[P, T_co]):
     ) -> AsyncCommand[P, T]: ...
     @overload
     def with_options(self, **options: Unpack[CommandOptions]) -> Self: ...
-    def with_options(self, **options: Any) -> Any:
+    def with_options(self, **options: Any) -> AsyncCommand[P, Any]:
         """A copy with other settings, by the names that `@command` takes; others stay.
 
         Raises `ConfigurationError` for an unknown name or a value of the wrong type.
         """
-        return self._with_options(options)
+        return self._changed(options)
 
     @overload
     def __get__(  # type: ignore[misc]  # mypy does not see that a command is callable with a class first
@@ -282,13 +285,13 @@ class AsyncCommand(_Base[P, T_co]):
     ) -> AsyncCommand[Q, T_co]: ...
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
-    def __get__(self, instance: object, owner: type | None = None, /) -> Any:
+    def __get__(self, instance: object, owner: type | None = None, /) -> AsyncCommand[..., T_co]:
         """The command of *instance*, as a method is, with all that a command can do."""
         return self._bound_to(instance)
 
     async def _job(self, args: Any, kwargs: Any, *, streamed: bool = False) -> PreparedCall[T_co]:
         bound = self._bind(args, kwargs)
-        return self._prepare(await self._function(*args, **kwargs), bound, streamed=streamed)
+        return self._prepared(await self._function(*args, **kwargs), bound, streamed=streamed)
 
 
 class CommandDecorator(Protocol[T_co]):
@@ -335,47 +338,23 @@ def command(function: Any = None, /, **options: Any) -> Any:
         plain, contracts = split(function)
         name = f"@command {getattr(plain, '__qualname__', plain)!s}()"
         check_returns_prompt(plain, name)
-        own, settings = split_options(options, name)
         kind = AsyncCommand if inspect.iscoroutinefunction(plain) else Command
-        return kind(
-            plain,
-            output=own.get("output", str),
-            tools=own.get("tools", ()),
-            settings=settings,
-            contracts=contracts,
-            conversation=own.get("conversation"),
-            parser=own.get("parser"),
-        )
+        return kind(plain, CallOptions().changed(options, name), contracts)
 
     return decorate if function is None else decorate(function)
 
 
-def split_options(
-    options: dict[str, Any], where: str, own_names: tuple[str, ...] = OWN_OPTIONS
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """*options* as those that are no settings, by *own_names*, and checked settings.
-
-    Raises `ConfigurationError`, blaming *where*.
-    """
-    own = {name: options[name] for name in own_names if name in options}
-    if "tools" in own:
-        own["tools"] = as_tools(own["tools"], where)
-    if not isinstance(chat := own.get("conversation"), Conversation | None):
-        raise ConfigurationError(f"{where}: conversation must be a Conversation, not {chat!r:.80}")
-    if not (own.get("parser") is None or callable(own["parser"])):
-        raise ConfigurationError(f"{where}: parser must be a function, not {own['parser']!r:.80}")
-    settings = {name: value for name, value in options.items() if name not in own_names}
-    return own, check_settings(settings, where, own_names) if settings else {}
-
-
-def _evaluated(output: Any, function: Callable[..., Any]) -> Any:
-    """*output* with what it names as text (`list["Node"]`) in place, by the names that *function* sees."""
+def _resolved_output(output: Any, function: Callable[..., Any], where: str) -> Any:
+    """*output* with the types that it names as text (`list["Node"]`), by the names that *function* sees."""
     if output is None or isinstance(output, type):
         return output
     try:
         return evaluated(output, function)
     except (NameError, TypeError, SyntaxError) as error:
-        raise ConfigurationError(f"output={output!r} does not resolve: {error}") from error
+        raise ConfigurationError(
+            f"{where}: output={output!r} does not resolve ({error}): write the type itself, or a name that "
+            "is defined where the command is"
+        ) from error
 
 
 def _check_has_class(function: Any, args: Any, kwargs: Any) -> None:
@@ -391,5 +370,5 @@ def _check_has_class(function: Any, args: Any, kwargs: Any) -> None:
         )
 
 
-def _with_options(base: _Base[..., Any], options: dict[str, Any]) -> Any:
-    return base._with_options(options)
+def _with_options(base: _Base[..., Any], options: dict[str, Any]) -> _Base[..., Any]:
+    return base._changed(options)

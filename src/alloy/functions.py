@@ -15,12 +15,15 @@ from typing import Any, TypeVar, get_type_hints
 
 __all__ = [
     "ClassMember",
+    "OnInstances",
     "adopt",
+    "annotate_return",
     "bind",
     "copy_of",
     "evaluated",
     "hints_of",
     "is_async",
+    "mark_async",
     "method_of",
     "name_of",
     "namespace_of",
@@ -29,6 +32,7 @@ __all__ = [
     "resolved",
     "return_annotation",
     "signature_of",
+    "signature_returning",
 ]
 
 T = TypeVar("T")
@@ -116,6 +120,8 @@ def evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
 
 def resolved(annotation: Any, function: Callable[..., Any]) -> Any:
     """As `evaluated`; *annotation* itself when it does not resolve."""
+    if annotation is None or isinstance(annotation, type):
+        return annotation
     try:
         return evaluated(annotation, function)
     except (NameError, TypeError, SyntaxError, AttributeError):
@@ -126,6 +132,35 @@ def return_annotation(function: Callable[..., Any]) -> Any:
     """What *function* is annotated to return, resolved if it can be; `Signature.empty` for nothing."""
     annotation = _annotations(function).get("return", inspect.Signature.empty)
     return resolved(annotation, function) if isinstance(annotation, str) else annotation
+
+
+def signature_returning(function: Callable[..., Any], returned: Any) -> inspect.Signature:
+    """The signature of *function* with *returned* as its return annotation.
+
+    Annotations that are text are resolved where they can be: nobody can do it later, because
+    `inspect.signature(..., eval_str=True)` takes a `__signature__` as it is.
+    """
+    signature = signature_of(function)
+    parameters = [
+        parameter.replace(annotation=resolved(parameter.annotation, function))
+        if isinstance(parameter.annotation, str)
+        else parameter
+        for parameter in signature.parameters.values()
+    ]
+    return signature.replace(parameters=parameters, return_annotation=resolved(returned, function))
+
+
+def annotate_return(wrapper: Any, function: Callable[..., Any], returned: Any) -> None:
+    """Give *wrapper* the annotations of *function*, with *returned* as the return annotation."""
+    if sys.version_info >= (3, 14):
+        from annotationlib import get_annotations
+
+        def annotate(format: Any, /) -> dict[str, Any]:
+            return {**get_annotations(function, format=format), "return": returned}
+
+        wrapper.__annotate__ = annotate
+    else:
+        wrapper.__annotations__ = {**_annotations(function), "return": returned}
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
@@ -152,6 +187,31 @@ def adopt(wrapper: Any, function: Callable[..., Any]) -> None:
     for name in list(wrapper.__dict__):
         if not name.startswith("__") and hasattr(type(wrapper), name):
             del wrapper.__dict__[name]
+
+
+class OnInstances:
+    """A computed attribute of instances that their class does not have.
+
+    `inspect.signature` looks for `__signature__` in classes, too, where a `property` would be an error.
+    """
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self._read = read
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            raise AttributeError
+        return self._read(instance)
+
+
+def mark_async(wrapper: Any) -> None:
+    """Make `inspect.iscoroutinefunction(wrapper)` true; *wrapper* has adopted an async function."""
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(wrapper)
+        return
+    # Before 3.12 it has to look like a function: https://github.com/python/cpython/issues/94912
+    code = plain_function(wrapper).__code__
+    wrapper.__code__, wrapper.__defaults__, wrapper.__kwdefaults__ = code, None, None
 
 
 class ClassMember(classmethod):  # type: ignore[type-arg]  # the class is not subscriptable when run

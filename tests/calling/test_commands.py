@@ -81,12 +81,15 @@ def test_a_command_has_the_manners_of_its_function(kind: str):
     work.mark = "kept"  # type: ignore[attr-defined]
     made = command(work) if kind == "bare" else command(output=int)(work)
     assert type(made) is (AsyncCommand if kind == "async" else Command) and callable(made)
-    for name in ("__name__", "__doc__", "__module__", "__qualname__", "__annotations__", "mark"):
+    output = str if kind == "bare" else int
+    for name in ("__name__", "__doc__", "__module__", "__qualname__", "mark"):
         assert getattr(made, name) == getattr(work, name)
+    assert made.__annotations__ == {**work.__annotations__, "return": output}
     assert made.__wrapped__ is work and inspect.unwrap(made) is work
-    assert inspect.signature(made) == inspect.signature(work)
+    assert inspect.signature(made) == inspect.signature(work).replace(return_annotation=output)
     assert inspect.getdoc(made) == "Work."
-    assert repr(made) == "<command work(x: int, y: str = 'a', *, z: bool = False) -> str>"
+    assert repr(made) == f"<command work(x: int, y: str = 'a', *, z: bool = False) -> {output.__name__}>"
+    assert work.__annotations__["return"] is str
 
 
 def test_an_attribute_of_the_function_hides_nothing_of_the_command():
@@ -195,7 +198,8 @@ def test_with_options_makes_a_copy():
     assert found == [(0.5, None), (1, 9), (2, 9), (2, 9)]
     assert ["tools" in request for request in seen.requests] == [False, False, True, True]
     assert type(second) is Command and second.__name__ == "items"
-    assert inspect.signature(second) == inspect.signature(items)
+    assert inspect.signature(second) == inspect.signature(items).replace(return_annotation=int)
+    assert inspect.signature(first) == inspect.signature(items)
 
 
 def test_with_options_refuses_what_the_decorator_refuses():

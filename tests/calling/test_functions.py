@@ -91,7 +91,7 @@ def test_async_functions_are_known(function: Any, expected: bool):
 
 
 @pytest.mark.parametrize(
-    "function", [read, wrapper, functools.partial(wrapper, "x"), functools.partial(read)], ids=repr
+    "function", [read, wrapper, functools.partial(wrapper, "x"), functools.partial(read)]
 )
 def test_the_function_inside_is_found(function: Any):
     """Through wrappers and partials."""

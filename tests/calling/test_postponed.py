@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,6 +69,28 @@ def test_names_that_come_later_resolve():
     with replies(call("price", line={"price": 2}), [Line(1)]):
         done = Desk().lines.with_options(tools=[Desk().price]).run("x")
     assert (done.value, done.tool_calls[0].value) == ([Line(1)], 2)
+
+
+def test_signatures_and_hints_resolve_too():
+    """What comes back and what goes in, of functions and methods; the tools' own hints as ever."""
+    assert typing.get_type_hints(read) == {"text": str, "return": Order}
+    assert typing.get_type_hints(Desk().lines) == {"text": str, "return": list[Line]}
+    assert typing.get_type_hints(Desk.price) == {"line": Line, "return": float}
+    signature = inspect.signature(read)
+    assert (signature.parameters["text"].annotation, signature.return_annotation) == (str, Order)
+    assert inspect.signature(Desk().lines).return_annotation == list[Line]
+    assert repr(read) == f"<command read(text: str) -> {__name__}.Order>"
+
+
+def test_a_parameter_for_type_checkers_only_stays_text():
+    """A signature can be read all the same."""
+
+    @command(output=int)
+    def pay(amount: Decimal) -> str:
+        return str(amount)
+
+    assert inspect.signature(pay).parameters["amount"].annotation == "Decimal"
+    assert inspect.signature(pay).return_annotation is int
 
 
 def test_a_name_for_type_checkers_only_is_named():
