@@ -188,6 +188,16 @@ def test_a_failed_call_ends_with_its_error(way: Any):
 
 
 @every_way
+def test_a_call_has_one_last_event(way: Any):
+    """Final, and nothing after it."""
+    seen: list[Any] = []
+    with alloy.listen(seen.append), replies("3"):
+        way(total)
+    assert [type(event) for event in seen if isinstance(event, Final | CallFailed)] == [Final]
+    assert isinstance(seen[-1], Final)
+
+
+@every_way
 def test_a_bug_in_a_tool_that_ends_the_call_is_published(way: Any):
     """Under `tool_errors="raise"`."""
     seen: list[Any] = []

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from alloy._engine.effects import CallModel, Effect, Elapsed, ParseValues, RunTools, Sleep
 from alloy._engine.routes import Route
 from alloy._engine.runtime.call_io import CallIO, Exchange
 from alloy._engine.runtime.tool_runs import run_async_tool, run_tool
@@ -42,32 +41,18 @@ Parts = AsyncGenerator[Event | ToolCallDelta | Done, None]
 class AsyncIO(CallIO):
     """Performs one call's effects in the running event loop."""
 
-    def observed(self, effect: Effect[Any]) -> Parts | None:
-        """*effect* as a generator of events with the outcome last; `None` when it has no events."""
-        match effect:
-            case CallModel(route, request) if self.streamed:
-                return self._stream(route, request)
-            case RunTools(route, calls):
-                return self._run_tools(route, calls)
-        return None
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
 
-    async def perform(self, effect: Effect[Any]) -> Any:
-        """Do what *effect* asks for and return the outcome."""
-        match effect:
-            case CallModel(route, request):
-                return await self._send(route, request)
-            case Elapsed():
-                return self.clock.elapsed()
-            case Sleep(seconds):
-                self.clock.check(seconds)
-                return await asyncio.sleep(seconds)
-            case ParseValues(calls):
-                return await self._in_time(lambda: gathered(calls))
-        raise TypeError(f"no driver performs {effect!r}")
+    async def gather(self, calls: Sequence[Call]) -> Sequence[Outcome]:
+        """Run async parsers side by side and wait for their outcomes."""
+        return await self._in_time(lambda: gathered(calls))
 
     # --- model requests -----------------------------------------------------------------------------
 
-    async def _send(self, route: Route, request: Request) -> Reply:
+    async def send(self, route: Route, request: Request) -> Reply:
+        """Send *request* and wait for the reply. Raises `AlloyError`."""
         backend = codec_for(route.backend, request)
         body = backend.encode(request)
         await self._load(route.backend)
@@ -75,7 +60,7 @@ class AsyncIO(CallIO):
         async with self._in_exchange(exchange, _end_of(exchange)):
             return exchange.finished(backend.decode(await backend.send_async(body, exchange.endpoint)))
 
-    async def _stream(self, route: Route, request: Request) -> Parts:
+    async def stream(self, route: Route, request: Request) -> Parts:
         """Yield the reply's deltas, and the whole reply at last."""
         backend = codec_for(route.backend, request)
         body, accumulator = backend.encode(request), backend.accumulator()
@@ -118,7 +103,7 @@ class AsyncIO(CallIO):
 
     # --- tools --------------------------------------------------------------------------------------
 
-    async def _run_tools(self, route: Route, calls: Sequence[ToolCall]) -> Parts:
+    async def run_tools(self, route: Route, calls: Sequence[ToolCall]) -> Parts:
         """Yield the end of each tool as it comes, and at last the results in the order of the calls."""
         gate = asyncio.Semaphore(self.call.parallel_tools_max)
         runs = [asyncio.create_task(self._run_tool(route, call, gate)) for call in calls]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+from alloy._engine.effects import CallModel, Effect, ParseValues, RunTools, Sleep
 from alloy._engine.logs import log_event
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.deadline import Clock
 from alloy._engine.surrogates import StreamedText, with_whole_characters
+from alloy._typed.types.parsers import Call
 from alloy.backends.base import secrets_of
 from alloy.errors import AlloyError, ProviderError, ProviderTimeoutError
 from alloy.events import CallFailed, Event, Notice, ToolFinished
-from alloy.messages import Delta, Endpoint, Reply, ToolCallDelta, ToolResult
+from alloy.messages import Delta, Endpoint, Reply, Request, ToolCall, ToolCallDelta, ToolResult
 
 __all__ = ["CallIO", "Exchange"]
 
@@ -50,16 +55,61 @@ class Exchange:
         )
 
 
-class CallIO:
+class CallIO(ABC):
     """The state of one call while its effects are performed; its clock starts when it is made.
 
-    Subclasses perform the effects, in the caller's thread or in the running event loop.
+    A subclass adds the five things that differ between sync and async: sending a request, streaming one,
+    running tools, sleeping, and waiting for async parsers. In async each of them is awaited or iterated with
+    `async for`, so what they return has no common type.
     """
 
     def __init__(self, call: PreparedCall[Any], *, streamed: bool = False) -> None:
         self.call, self.streamed = call, streamed
         self.clock = Clock(call.timeout, call.deadline)
         self._published: set[str] = set()  # the ids of calls whose ToolFinished is out
+
+    # --- effects ------------------------------------------------------------------------------------
+
+    def observed(self, effect: Effect[Any]) -> Any:
+        """The generator that performs *effect* and yields its events; `None` when it has no events."""
+        match effect:
+            case CallModel(route, request) if self.streamed:
+                return self.stream(route, request)
+            case RunTools(route, calls):
+                return self.run_tools(route, calls)
+        return None
+
+    def perform(self, effect: Effect[Any]) -> Any:
+        """Perform an *effect* without events: its outcome, which is to be awaited in async."""
+        match effect:
+            case CallModel(route, request):
+                return self.send(route, request)
+            case Sleep(seconds):
+                self.clock.check(seconds)
+                return self.sleep(seconds)
+            case ParseValues(calls):
+                return self.gather(calls)
+        raise TypeError(f"no driver performs {effect!r}")
+
+    @abstractmethod
+    def send(self, route: Route, request: Request) -> Any:
+        """Send *request* and wait for the reply."""
+
+    @abstractmethod
+    def stream(self, route: Route, request: Request) -> Any:
+        """Send *request*; yield the deltas of its reply, and end with the reply."""
+
+    @abstractmethod
+    def run_tools(self, route: Route, calls: Sequence[ToolCall]) -> Any:
+        """Run tools; yield the end of each as it comes, and at last the results in the order of the calls."""
+
+    @abstractmethod
+    def sleep(self, seconds: float) -> Any:
+        """Wait."""
+
+    @abstractmethod
+    def gather(self, calls: Sequence[Call]) -> Any:
+        """Run async parsers side by side and wait for their outcomes."""
 
     # --- events -------------------------------------------------------------------------------------
 
@@ -88,9 +138,14 @@ class CallIO:
         self.publish(event)
         return event
 
-    def ended_by(self, error: BaseException) -> None:
-        """Publish that *error* ended the call, when the script did not see it: Ctrl-C, a cancelled task."""
-        if not isinstance(error, Exception) and self.call.question.policy.emits:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Publish the end of a call that its script did not see: Ctrl-C, a cancelled task, a left stream."""
+        if error is not None and not isinstance(error, Exception) and self.call.question.policy.emits:
             self.publish(CallFailed(error, self.call.question.name, self.clock.elapsed()))
 
     def _notify(self, event: Event) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
 from typing import Any, TypeVar
 
-from alloy._engine.effects import Emit, RunningScript
+from alloy._engine.effects import Elapsed, Emit, RunningScript
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.runtime.sync_io import SyncIO
 from alloy.events import Event
@@ -29,26 +29,23 @@ def stream(
 
     *streamed* says whether replies are requested as streams, whose deltas are events too.
     """
-    io = SyncIO(call, streamed=streamed)
-    with closing(RunningScript(call.script())) as script:
-        try:
-            while (effect := script.pending) is not None:
-                outcome: Any = None
-                try:
-                    if isinstance(effect, Emit):
-                        if io.emit(effect.event):
-                            yield effect.event
-                    elif (events := io.observed(effect)) is not None:
-                        outcome = yield from events
-                    else:
-                        outcome = io.perform(effect)
-                except Exception as error:  # noqa: BLE001 - the script's to handle or to raise
-                    script.fail(error)
+    with SyncIO(call, streamed=streamed) as io, closing(RunningScript(call.script())) as script:
+        while (effect := script.pending) is not None:
+            outcome: Any = None
+            try:
+                if isinstance(effect, Emit):
+                    if io.emit(effect.event):
+                        yield effect.event
+                elif isinstance(effect, Elapsed):
+                    outcome = io.clock.elapsed()
+                elif (events := io.observed(effect)) is not None:
+                    outcome = yield from events
                 else:
-                    script.resume(outcome)
-        except BaseException as error:
-            io.ended_by(error)
-            raise
+                    outcome = io.perform(effect)
+            except Exception as error:  # noqa: BLE001 - the script's to handle or to raise
+                script.fail(error)
+            else:
+                script.resume(outcome)
         return script.result
 
 
@@ -58,32 +55,30 @@ async def stream_async(
     """As `stream`; the result comes last, because an async generator cannot return one."""
     from alloy._engine.runtime.async_io import AsyncIO, Done
 
-    io = AsyncIO(call, streamed=streamed)
-    with closing(RunningScript(call.script())) as script:
-        try:
-            while (effect := script.pending) is not None:
-                outcome: Any = None
-                try:
-                    if isinstance(effect, Emit):
-                        if io.emit(effect.event):
-                            yield effect.event
-                    elif (parts := io.observed(effect)) is not None:
-                        async with aclosing(parts):
-                            async for part in parts:
-                                if isinstance(part, Done):
-                                    outcome = part.value
-                                else:
-                                    yield part
-                    else:
-                        outcome = await io.perform(effect)
-                except Exception as error:  # noqa: BLE001 - as above
-                    script.fail(error)
+    with AsyncIO(call, streamed=streamed) as io, closing(RunningScript(call.script())) as script:
+        while (effect := script.pending) is not None:
+            outcome: Any = None
+            try:
+                if isinstance(effect, Emit):
+                    if io.emit(effect.event):
+                        yield effect.event
+                elif isinstance(effect, Elapsed):
+                    outcome = io.clock.elapsed()
+                elif (parts := io.observed(effect)) is not None:
+                    async with aclosing(parts):
+                        async for part in parts:
+                            if isinstance(part, Done):
+                                outcome = part.value
+                            else:
+                                yield part
                 else:
-                    script.resume(outcome)
-        except BaseException as error:
-            io.ended_by(error)
-            raise
-        yield script.result
+                    outcome = await io.perform(effect)
+            except Exception as error:  # noqa: BLE001 - as above
+                script.fail(error)
+            else:
+                script.resume(outcome)
+        result = script.result
+    yield result
 
 
 def run(call: PreparedCall[T]) -> Result[T]:

@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from alloy._engine.effects import CallModel, Effect, Elapsed, ParseValues, RunTools, Sleep
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.call_io import CallIO, Exchange
@@ -32,38 +31,26 @@ LEAVING = 0.5  # seconds for leaving an event loop that a tool blocks
 class SyncIO(CallIO):
     """Performs one call's effects in the caller's thread."""
 
-    def observed(self, effect: Effect[Any]) -> Generator[Event | ToolCallDelta, None, Any] | None:
-        """*effect* as a generator of events that returns the outcome; `None` when it has no events."""
-        match effect:
-            case CallModel(route, request) if self.streamed:
-                return self._stream(route, request)
-            case RunTools(route, calls):
-                return self._run_tools(route, calls)
-        return None
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
 
-    def perform(self, effect: Effect[Any]) -> Any:
-        """Do what *effect* asks for and return the outcome."""
-        match effect:
-            case CallModel(route, request):
-                return self._send(route, request)
-            case Elapsed():
-                return self.clock.elapsed()
-            case Sleep(seconds):
-                self.clock.check(seconds)
-                return time.sleep(seconds)
-            case ParseValues(calls):
-                return self._gather(calls)
-        raise TypeError(f"no driver performs {effect!r}")
+    def gather(self, calls: Sequence[Call]) -> Sequence[Outcome]:
+        """Run async parsers in the background loop and wait for their outcomes."""
+        from alloy._engine.runtime import background_loop
+
+        return background_loop.run(gathered(calls), self.clock)
 
     # --- model requests -----------------------------------------------------------------------------
 
-    def _send(self, route: Route, request: Request) -> Reply:
+    def send(self, route: Route, request: Request) -> Reply:
+        """Send *request* and wait for the reply. Raises `AlloyError`."""
         backend = codec_for(route.backend, request)
         body = backend.encode(request)
         with self._exchange(route) as (exchange, cancel):
             return exchange.finished(backend.decode(backend.send(body, exchange.endpoint, cancel)))
 
-    def _stream(self, route: Route, request: Request) -> Generator[Event | ToolCallDelta, None, Reply]:
+    def stream(self, route: Route, request: Request) -> Generator[Event | ToolCallDelta, None, Reply]:
         """Yield the reply's deltas and return it whole."""
         backend = codec_for(route.backend, request)
         body, accumulator = backend.encode(request), backend.accumulator()
@@ -96,7 +83,7 @@ class SyncIO(CallIO):
 
     # --- tools --------------------------------------------------------------------------------------
 
-    def _run_tools(
+    def run_tools(
         self, route: Route, calls: Sequence[ToolCall]
     ) -> Generator[ToolFinished, None, list[ToolResult]]:
         """Yield the end of each tool as it comes, and return the results in the order of the calls."""
@@ -131,15 +118,10 @@ class SyncIO(CallIO):
     def _run_tool(self, route: Route, call: ToolCall) -> ToolResult:
         run = ToolRun(self.call.tools, call, route.backend.dialect)
         if not self.call.tools.is_async(call):
-            return run_tool(run, self._gather)
+            return run_tool(run, self.gather)
         from alloy._engine.runtime import background_loop
 
         return background_loop.run(run_async_tool(run), self.clock)
-
-    def _gather(self, calls: Sequence[Call]) -> Sequence[Outcome]:
-        from alloy._engine.runtime import background_loop
-
-        return background_loop.run(gathered(calls), self.clock)
 
 
 def first_body(call: PreparedCall[Any]) -> dict[str, Any]:
