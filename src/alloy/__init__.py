@@ -1,7 +1,7 @@
 """Alloy: a model call that feels like a typed function call.
 
-Each name is loaded when it is first used, so `import alloy` costs next to nothing. The types of all
-of them stand in `__init__.pyi`, which `stubtest` keeps equal to what is here.
+Each name is loaded when it is first used, so `import alloy` costs next to nothing. Their types are in
+`__init__.pyi`, which `stubtest` compares with this module.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 __version__ = "0.4.0"
 
 _HOMES = {
-    "alloy._engine.handlers": ("handlers", "listen"),
-    "alloy._engine.usage": ("UsageTotal", "track_usage"),
     "alloy.asking": ("ask",),
     "alloy.backends.registry": ("register_backend",),
     "alloy.conversations": ("Conversation",),
     "alloy.commands": ("AsyncCommand", "Command", "command"),
     "alloy.config": ("Config", "configure", "use_config"),
     "alloy.contracts": ("ensure", "require"),
+    "alloy.effects": ("handlers", "listen"),
     "alloy.errors": (
         "AlloyError",
         "AnswerError",
@@ -49,11 +48,11 @@ _HOMES = {
     ),
     "alloy.messages": ("ToolCall", "ToolResult", "Usage"),
     "alloy.parts": ("Document", "Image", "Message", "Prompt"),
-    "alloy.parsing": ("Parsed", "parse"),
+    "alloy.parsing": ("Parsed", "parse", "register_parser"),
     "alloy.result": ("Result",),
     "alloy.streams": ("AsyncStream", "Stream"),
     "alloy.tools": ("Tool", "tool"),
-    "alloy._typed.types.parsers": ("register_parser",),
+    "alloy.usage": ("UsageTotal", "track_usage"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -61,7 +60,7 @@ __all__ = sorted([*_HOME, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its module, once."""
+    """Load a public name from its module when it is first used."""
     if name not in _HOME:
         raise AttributeError(f"module 'alloy' has no attribute {name!r}")
     from importlib import import_module

@@ -1,45 +1,48 @@
-"""The public face as type checkers and editors see it; the runtime face is lazy and has the same names."""
+"""The public face as type checkers and editors see it; the runtime face is lazy and has the same names.
 
-from alloy._engine.handlers import handlers, listen
-from alloy._engine.usage import UsageTotal, track_usage
-from alloy._typed.types.parsers import register_parser
-from alloy.asking import ask
-from alloy.backends.registry import register_backend
-from alloy.commands import AsyncCommand, Command, command
-from alloy.config import Config, configure, use_config
-from alloy.contracts import ensure, require
-from alloy.conversations import Conversation
+Each name is imported as itself: jedi knows the names of a stub only in that form.
+"""
+# ruff: noqa: I001  # otherwise each `as` gets a statement of its own
+
+from alloy.asking import ask as ask
+from alloy.backends.registry import register_backend as register_backend
+from alloy.commands import AsyncCommand as AsyncCommand, Command as Command, command as command
+from alloy.config import Config as Config, configure as configure, use_config as use_config
+from alloy.contracts import ensure as ensure, require as require
+from alloy.conversations import Conversation as Conversation
+from alloy.effects import handlers as handlers, listen as listen
 from alloy.errors import (
-    AlloyError,
-    AnswerError,
-    AuthenticationError,
-    BadReplyError,
-    BadRequestError,
-    CommandError,
-    ConfigurationError,
-    DeadlineError,
-    EmptyAnswerError,
-    FilteredError,
-    ModelNotFoundError,
-    ParseError,
-    PostconditionError,
-    ProviderConnectionError,
-    ProviderError,
-    ProviderTimeoutError,
-    RateLimitError,
-    RefusalError,
-    ServerError,
-    ToolError,
-    TruncatedError,
-    TurnLimitError,
-    UnsupportedError,
+    AlloyError as AlloyError,
+    AnswerError as AnswerError,
+    AuthenticationError as AuthenticationError,
+    BadReplyError as BadReplyError,
+    BadRequestError as BadRequestError,
+    CommandError as CommandError,
+    ConfigurationError as ConfigurationError,
+    DeadlineError as DeadlineError,
+    EmptyAnswerError as EmptyAnswerError,
+    FilteredError as FilteredError,
+    ModelNotFoundError as ModelNotFoundError,
+    ParseError as ParseError,
+    PostconditionError as PostconditionError,
+    ProviderConnectionError as ProviderConnectionError,
+    ProviderError as ProviderError,
+    ProviderTimeoutError as ProviderTimeoutError,
+    RateLimitError as RateLimitError,
+    RefusalError as RefusalError,
+    ServerError as ServerError,
+    ToolError as ToolError,
+    TruncatedError as TruncatedError,
+    TurnLimitError as TurnLimitError,
+    UnsupportedError as UnsupportedError,
 )
-from alloy.messages import ToolCall, ToolResult, Usage
-from alloy.parsing import Parsed, parse
-from alloy.parts import Document, Image, Message, Prompt
-from alloy.result import Result
-from alloy.streams import AsyncStream, Stream
-from alloy.tools import Tool, tool
+from alloy.messages import ToolCall as ToolCall, ToolResult as ToolResult, Usage as Usage
+from alloy.parsing import Parsed as Parsed, parse as parse, register_parser as register_parser
+from alloy.parts import Document as Document, Image as Image, Message as Message, Prompt as Prompt
+from alloy.result import Result as Result
+from alloy.streams import AsyncStream as AsyncStream, Stream as Stream
+from alloy.tools import Tool as Tool, tool as tool
+from alloy.usage import UsageTotal as UsageTotal, track_usage as track_usage
 
 __version__: str
 

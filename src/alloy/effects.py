@@ -27,6 +27,7 @@ from alloy._engine.effects import (
     Script,
     Sleep,
 )
+from alloy._engine.handlers import handlers, listen
 from alloy._engine.routes import Route
 
 __all__ = [
@@ -40,4 +41,6 @@ __all__ = [
     "RunTools",
     "Script",
     "Sleep",
+    "handlers",
+    "listen",
 ]

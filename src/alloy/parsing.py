@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from alloy._typed.types.parsers import register_parser
 from alloy.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
-__all__ = ["Parsed", "parse"]
+__all__ = ["Parsed", "parse", "register_parser"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

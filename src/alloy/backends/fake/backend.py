@@ -55,6 +55,7 @@ from alloy.messages import (
     Usage,
     User,
 )
+from alloy.settings import SENT
 
 __all__ = ["FakeBackend", "Responder", "responder"]
 
@@ -62,20 +63,6 @@ Responder = Callable[[Mapping[str, Any]], Reply]
 
 # Who answers in this context; `alloy.testing` sets it. A responder may raise what a provider would.
 responder: ContextVar[Responder] = ContextVar("alloy_fake_responder", default=improvise)
-
-# Of a request, in its body under their own names.
-SETTINGS = (
-    "tool_choice",
-    "allowed_tools",
-    "parallel_tools",
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "seed",
-    "stop",
-    "reasoning_effort",
-    "prompt_caching",
-)
 
 # Uneven on purpose: a reader of a stream must not come to rely on where it is cut.
 PIECES = (1, 7, 3, 12, 5, 2, 20)
@@ -112,7 +99,7 @@ class FakeBackend:
             "messages": [part for message in request.messages for part in _message(message)],
             "tools": [_tool(tool) for tool in request.tools] or None,
             "output": None if request.output is None else _output(request.output),
-            **{name: _plain(getattr(request, name)) for name in SETTINGS},
+            **{name: _plain(getattr(request, name)) for name in SENT},
         }
         return {"model": request.model, **_stated(settings), **request.extra}
 
