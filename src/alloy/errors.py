@@ -229,6 +229,14 @@ class DeadlineError(AlloyError):
     """The whole call, tools and waiting included, took longer than `deadline`."""
 
 
+UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
+    "refusal": (RefusalError, "the model refused"),
+    "length": (TruncatedError, "the answer was cut off at the token limit; raise max_tokens"),
+    "filter": (FilteredError, "a content filter stopped the answer"),
+}
+"""By `Reply.finish`: the error for an answer that ended so, and what it says."""
+
+
 def _snippet(text: str) -> str:
     return text if len(text) <= SNIPPET else text[:SNIPPET] + "…"
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from alloy.errors import AlloyError, FilteredError, ProviderError, RefusalError, TruncatedError
+from alloy.errors import UNFINISHED, AlloyError, ProviderError
 from alloy.events import Listener
 from alloy.jsontypes import JsonObject
 
@@ -133,7 +133,7 @@ def _check_retried(value: Any) -> tuple[type[AlloyError], ...]:
 
 
 def _can_be_retried(kind: type) -> bool:
-    retried = (ProviderError, RefusalError, TruncatedError, FilteredError)
+    retried: tuple[type[AlloyError], ...] = (ProviderError, *(error for error, _ in UNFINISHED.values()))
     return issubclass(kind, retried) or any(issubclass(one, kind) for one in retried)
 
 

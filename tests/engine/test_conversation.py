@@ -14,7 +14,10 @@ from kit.scripted import ROUTE, Driven, question
 
 from alloy._engine import conversation, policy
 from alloy._engine.effects import CallModel, RunTools, Sleep
+from alloy._engine.fallbacks import Plan
 from alloy._engine.policy import Policy
+from alloy._engine.routes import Route
+from alloy.backends.fake.backend import FakeBackend
 from alloy.errors import (
     AlloyError,
     BadRequestError,
@@ -353,6 +356,45 @@ def test_tools_first_and_the_typed_answer_last(known: bool):
 
     t.resume(Reply("3"))
     assert (t.result.value, t.result.turns) == (3, 3)
+
+
+OTHER = Route(FakeBackend("q"), "n")
+
+
+def test_the_next_route_is_taken_when_one_is_given_up():
+    """Its requests are planned for it, with the history that there is; the result names it."""
+    plans = {ROUTE: Plan(ASKED), OTHER: Plan(replace(ASKED, model="n", seed=7))}
+    t = Driven(question(ASKED, routes=(ROUTE, OTHER), plan=plans.get, read=read_int, policy=Policy(retry=0)))
+    t.resume(Reply("", (ADD,), "tool_calls"))
+    t.resume([SUM])
+    t.fail(busy())
+    assert isinstance(t.pending, CallModel)
+    assert (t.pending.route, t.pending.request.seed) == (OTHER, 7)
+    assert messages(t)[-1] == ToolResults((SUM,))
+
+    t.resume(Reply("7"))
+    assert (t.result.value, t.result.model, t.result.attempts) == (7, "q:n", 3)
+    assert t.events == [FallbackTaken("model", "q:n")]
+
+
+def test_the_last_route_has_the_last_word():
+    """Then its error is the caller's."""
+    t = Driven(question(ASKED, routes=(ROUTE, OTHER), policy=Policy(retry=0)))
+    t.fail(busy())
+    with pytest.raises(ServerError):
+        t.fail(ServerError("down", provider="q"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ServerError("cut", provider="p", text="Once upon"), ParseError("int", ("no",), "x")],
+    ids=["text was streamed", "the answer was bad"],
+)
+def test_a_route_is_not_given_up_for(error: AlloyError):
+    """What the reader has seen cannot be taken back, and another model is not asked for a better answer."""
+    t = Driven(question(ASKED, routes=(ROUTE, OTHER), policy=Policy(retry=0)))
+    with pytest.raises(type(error)):
+        t.fail(error)
 
 
 def test_a_paused_turn_is_sent_back_as_it_is():

@@ -352,6 +352,15 @@ def test_retries_and_fallbacks_are_warnings(way: Any, caplog: pytest.LogCaptureF
     assert "does not support tool calls" in texts[1]
 
 
+def test_another_model_is_a_warning_each_time(caplog: pytest.LogCaptureFixture):
+    """It happens only when something went wrong."""
+    from alloy._engine.logs import log_event
+
+    log_event(FallbackTaken("model", "q:n"))
+    log_event(FallbackTaken("model", "q:n"))
+    assert caplog.messages == ["the call continues with q:n"] * 2
+
+
 SECRETS = ("PROMPT-CONTENT", "ANSWER-CONTENT", "TOOL-CONTENT", "ERROR-CONTENT")
 
 

@@ -21,7 +21,13 @@ def question(request: Request, *, awaited: OutputSchema | None = None, **changes
     """A question that is put as *request* along a route to `p:m`."""
     plan = Plan(request, awaited, ("output_with_tools",) if awaited else ())
     return Question(
-        **{"route": ROUTE, "plan": plan, "expected": "int", "read": lambda text, _: text, **changes}
+        **{
+            "routes": (ROUTE,),
+            "plan": lambda _: plan,
+            "expected": "int",
+            "read": lambda text, _: text,
+            **changes,
+        }
     )
 
 

@@ -17,14 +17,11 @@ from alloy._engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
 from alloy._engine.routes import Route
 from alloy._typed.types.parsers import resolving
 from alloy.errors import (
+    UNFINISHED,
     AlloyError,
-    AnswerError,
     EmptyAnswerError,
-    FilteredError,
     ParseError,
     PostconditionError,
-    RefusalError,
-    TruncatedError,
     TurnLimitError,
     UnsupportedError,
 )
@@ -52,17 +49,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T]):
-    """What is asked along *route*, and how the answer is read.
+    """What is asked, and how the answer is read.
 
-    *plan* is how requests are put along that route. *name* is the caller's, for events and logs. *read*
-    converts the answer's text, which came along a route, into a value or raises an `AnswerError`; *check*
-    returns what is wrong with a value, or `None`. *optional* means that an empty answer is a value too.
-    *on_missing_feature* is called with a feature that the model there turned out to lack, *on_success*
-    with the whole transcript when there is a value.
+    *routes* are tried in their order: the next one when the policy gives the one before up. *plan* says how
+    requests are put along a route, or raises `ConfigurationError`. *name* is the caller's, for events and
+    logs. *read* converts the answer's text, which came along a route, into a value or raises an
+    `AnswerError`; *check* returns what is wrong with a value, or `None`. *optional* means that an empty
+    answer is a value too. *on_missing_feature* is called with a feature that the model there turned out to
+    lack, *on_success* with the whole transcript when there is a value.
     """
 
-    route: Route
-    plan: Plan
+    routes: tuple[Route, ...]
+    plan: Callable[[Route], Plan]
     expected: str
     read: Callable[[str, Route], T]
     check: Callable[[T], str | None] = lambda _: None
@@ -73,23 +71,18 @@ class Question(Generic[T]):
     on_success: Callable[[tuple[Turn, ...]], None] = lambda _: None
 
 
-_UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
-    "refusal": (RefusalError, "the model refused"),
-    "length": (TruncatedError, "the answer was cut off at the token limit; raise max_tokens"),
-    "filter": (FilteredError, "a content filter stopped the answer"),
-}
-
-
 class _State:
     """What was sent and received so far, what it cost, and how the next request is put.
 
-    `messages` is the history; a failed try is cut off it again. `plan` changes when the model turns out to
-    lack a feature, when the typed answer is asked for in a last turn, and when a forced tool was called.
+    `messages` is the history; a failed try is cut off it again. `route` changes when the policy gives one
+    up. `plan` changes with it, and when the model turns out to lack a feature, when the typed answer is asked
+    for in a last turn, and when a forced tool was called.
     """
 
     def __init__(self, question: Question[Any]) -> None:
-        self.route, self.plan = question.route, question.plan
-        self.messages: list[Turn] = list(question.plan.request.messages)
+        self.route, *self.further = question.routes
+        self.plan = question.plan(self.route)
+        self.messages: list[Turn] = list(self.plan.request.messages)
         self.usage = Usage()
         self.turns = self.attempts = self.tool_turns = 0
         self.model = ""
@@ -140,9 +133,8 @@ def converse(question: Question[T]) -> Script[Result[T]]:
     Raises `ProviderError`, `AnswerError` and `TurnLimitError`, with the transcript and the usage attached.
     """
     state = _State(question)
-    yield from _emit(question, CallStarted(question.name, question.route.name))
-    for feature in state.plan.fallbacks:
-        yield from Emit(FallbackTaken(feature, question.route.name))
+    yield from _emit(question, CallStarted(question.name, state.route.name))
+    yield from _emit_fallbacks(state)
     try:
         result = yield from _converse(question, state)
     except Exception as error:
@@ -221,13 +213,31 @@ def _ask(question: Question[T], state: _State) -> Script[Reply]:
         except AlloyError as error:
             failures += 1
             if not question.policy.tries_again(error, failures):
-                raise
+                if not (state.further and question.policy.gives_up(error)):
+                    raise
+                del state.messages[known:]
+                yield from _next_route(question, state)
+                failures = 0
+                continue
             wait = question.policy.wait(error, failures)
             retry = Retry(error, wait)
         # The failed try is not part of the conversation.
         del state.messages[known:]
         yield from Emit(retry)
         yield from Sleep(wait)
+
+
+def _next_route(question: Question[T], state: _State) -> Script[None]:
+    """Continue along the next route, with the history as it is; its requests are planned anew."""
+    state.route, *state.further = state.further
+    state.plan = question.plan(state.route)
+    yield from Emit(FallbackTaken("model", state.route.name))
+    yield from _emit_fallbacks(state)
+
+
+def _emit_fallbacks(state: _State) -> Script[None]:
+    for feature in state.plan.fallbacks:
+        yield from Emit(FallbackTaken(feature, state.route.name))
 
 
 def _request(question: Question[T], state: _State) -> Script[Reply]:
@@ -263,8 +273,8 @@ def _fall_back(question: Question[T], error: UnsupportedError, state: _State) ->
 
 
 def _check_finish(question: Question[T], reply: Reply) -> None:
-    if reply.finish in _UNFINISHED:
-        kind, problem = _UNFINISHED[reply.finish]
+    if reply.finish in UNFINISHED:
+        kind, problem = UNFINISHED[reply.finish]
         why = f": {reply.explanation}" if reply.explanation else ""
         raise kind(question.expected, (problem + why,), reply.text)
 

@@ -54,8 +54,10 @@ _logged: set[tuple[str, str]] = set()
 
 
 def _log_fallback(feature: str, model: str) -> None:
-    # Once for each model, because most fallbacks are taken in every call.
-    if (feature, model) not in _logged:
+    if feature not in TEXTS:  # another model, after the one before failed
+        log.warning("the call continues with %s", model)
+    # Otherwise once for each model, because most fallbacks are taken in every call.
+    elif (feature, model) not in _logged:
         _logged.add((feature, model))
         log.warning("%s does not support %s; Alloy falls back to %s", model, *TEXTS[feature])
 

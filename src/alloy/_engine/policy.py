@@ -51,6 +51,10 @@ class Policy:
             return False
         return self.retry_on is not None and isinstance(error, self.retry_on)
 
+    def gives_up(self, error: AlloyError) -> bool:
+        """Whether the next route is tried after *error*, which another try along this one cannot help."""
+        return isinstance(error, ProviderError) and not error.text
+
     def wait(self, error: AlloyError, failures: int) -> float:
         """Seconds to wait after the *failures*th failure: exponential, with full jitter.
 

@@ -89,9 +89,11 @@ def prepare(
     schema = _output_schema(spec)
     listeners = (*current_listeners(), *(settings.on_event or ()))
     policy = _policy(settings, streamed=streamed, observed=bool(listeners))
+    draft = _draft(turns, settings, toolbox, schema, policy)
+    planned = plan(draft, route)  # what can be known to be wrong is raised here
     question = Question(
-        route=route,
-        plan=plan(_draft(turns, settings, toolbox, schema, policy), route),
+        routes=(route,),
+        plan=lambda along: planned if along is route else plan(draft, along),
         expected=spec.expected,
         read=partial(_read, spec),
         check=check or _accept,

@@ -126,8 +126,9 @@ class SyncIO(CallIO):
 
 def first_body(call: PreparedCall[Any]) -> dict[str, Any]:
     """The body of the first request that *call* would send."""
-    question = call.question
-    return codec_for(question.route.backend, question.plan.request).encode(question.plan.request)
+    route = call.question.routes[0]
+    request = call.question.plan(route).request
+    return codec_for(route.backend, request).encode(request)
 
 
 def _watchdog(cancel: CancelToken, seconds: float) -> Any:
