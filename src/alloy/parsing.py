@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from alloy._typed.types.parsers import register_parser
@@ -60,11 +61,12 @@ def parse(output: TypeForm[T], text: str, *, report: bool = False) -> T | Parsed
     says what was repaired. Raises `ParseError` with all problems, each with its path, and the text;
     `EmptyAnswerError` when there is nothing to read; `ConfigurationError` for a type without a schema.
     """
+    from alloy._engine.runtime.await_parsers import resolved
     from alloy._typed.answers.parse import read
     from alloy._typed.types.compile import compile_type
 
     if not isinstance(text, str):
         raise ConfigurationError(f"parse() reads a str, not {type(text).__name__}: decode it first")
     repairs: dict[str, None] | None = {} if report else None
-    value: Any = read(compile_type(output), text, repairs=repairs)
+    value: Any = resolved(partial(read, compile_type(output), text, repairs=repairs))
     return value if repairs is None else Parsed(value, tuple(repairs))

@@ -59,7 +59,9 @@ class Stream(Generic[T_co]):
         Raises `ConfigurationError` when the output is not a sequence, and `ParseError` when a model that was
         asked again changes an element that was already given.
         """
-        reader = self._shape.elements()
+        from alloy._engine.runtime.await_parsers import resolved
+
+        reader = self._shape.elements(resolved)
         yield from self._read(reader.feed, reader.restart)
         yield from reader.finish(self.run().value)
 
@@ -141,7 +143,9 @@ class AsyncStream(Generic[T_co]):
 
     async def items(self: AsyncStream[Collection[E]]) -> AsyncGenerator[E, None]:
         """As `Stream.items`."""
-        reader = (await self._prepared()).shape.elements()
+        from alloy._engine.runtime.await_parsers import resolved
+
+        reader = (await self._prepared()).shape.elements(resolved)
         async with aclosing(self._read(reader.feed, reader.restart)) as items:
             async for item in items:
                 yield item

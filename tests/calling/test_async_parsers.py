@@ -82,6 +82,19 @@ def test_the_deadline_bounds_them(way: Any):
         way(output=Rate, deadline=0.05)
 
 
+def test_items_of_a_stream_are_awaited():
+    """Each element as it arrives, in a stream of either kind."""
+
+    async def all_of(items: Any) -> list[Any]:
+        return [item async for item in items]
+
+    with replies(["EUR", "USD"], ["EUR", "USD"]):
+        plain = list(ask.stream("go", output=list[Rate]).items())
+        other = asyncio.run(all_of(ask.stream_async("go", output=list[Rate]).items()))
+
+    assert plain == other == [Rate("EUR", None), Rate("USD", None)]
+
+
 def test_in_a_loop_they_run_in_that_loop():
     """What they hold open belongs to it."""
 

@@ -18,10 +18,13 @@ from hypothesis import strategies as st
 from kit.strict_model import as_strict_model
 from pydantic import BaseModel, ConfigDict, Field
 
+from alloy import parse
+from alloy._engine.runtime.await_parsers import finished, gathered
 from alloy._typed.answers.parse import read
 from alloy._typed.schemas.dialects import DIALECTS, to_wire
+from alloy._typed.types.async_parsers import Outcome, parse_text, resolving
 from alloy._typed.types.compile import compile_type
-from alloy._typed.types.parsers import Outcome, finished, gathered, register_parser, resolving
+from alloy._typed.types.parsers import register_parser
 from alloy._typed.types.signature import ArgumentsError, compile_signature
 from alloy.errors import AuthenticationError, ConfigurationError, EmptyAnswerError, ParseError
 
@@ -317,9 +320,9 @@ def test_a_parser_of_text_gets_the_text() -> None:
 
     assert spec.schema is None
     assert spec.hook is not None
-    assert spec.hook.read_text("1.00 EUR", spec.expected) == Money(100, "EUR")
+    assert parse_text(spec.hook, "1.00 EUR", spec.expected) == Money(100, "EUR")
     with pytest.raises(ParseError, match=r"expected Money: \$: write it as in"):
-        spec.hook.read_text("one euro", spec.expected)
+        parse_text(spec.hook, "one euro", spec.expected)
     assert compile_type(Money, parser=lambda text: text).schema is None
 
 
@@ -430,10 +433,10 @@ def test_sync_code_runs_async_parsers_to_their_end(inside_a_loop: bool) -> None:
     """Also where a loop is running already."""
 
     async def main() -> Any:
-        return read(compile_type(Order), TEXT)
+        return parse(Order, TEXT)
 
     with register_parser(Money, wire=str, parse=euros_later):
-        found = asyncio.run(main()) if inside_a_loop else read(compile_type(Order), TEXT)
+        found = asyncio.run(main()) if inside_a_loop else parse(Order, TEXT)
 
     assert found == ORDER
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from alloy import ConfigurationError, ParseError, RateLimitError, Stream, ask, command, ensure, tool
+from alloy._engine.runtime.await_parsers import resolved
 from alloy._typed.answers.partial import Shape
 from alloy._typed.schemas.dialects import to_wire
 from alloy._typed.types.compile import compile_type
@@ -203,7 +204,7 @@ def test_any_cutting_gives_the_same_items(values: list[Any], size: int, wrapped:
     """Wherever the text is cut, the elements are those of the whole."""
     text = json.dumps({"value": values} if wrapped else values, indent=indent)
     spec = compile_type(list[Any])
-    reader = Shape(spec, None, "plain").elements()
+    reader = Shape(spec, None, "plain").elements(resolved)
     found = [
         value for start in range(0, len(text), size) for value in reader.feed(text[start : start + size])
     ]

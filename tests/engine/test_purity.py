@@ -16,7 +16,7 @@ PURE = sorted(
     path
     for package in ("_engine", "_typed")
     for path in (SOURCE / package).rglob("*.py")
-    if "runtime" not in path.parts and path.name != "parsers.py"
+    if "runtime" not in path.parts
 )
 IMPURE_MODULES = {"asyncio", "concurrent.futures", "socket", "subprocess"}
 IMPURE_CALLS = {"sleep", "Thread", "Timer", "ThreadPoolExecutor", "run_coroutine_threadsafe"}

@@ -15,7 +15,7 @@ from alloy._engine.effects import CallModel, Elapsed, Emit, RunTools, Script, Sl
 from alloy._engine.fallbacks import Plan, with_fallback
 from alloy._engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
 from alloy._engine.routes import Route
-from alloy._typed.types.parsers import resolving
+from alloy._typed.types.async_parsers import resolving
 from alloy.errors import (
     UNFINISHED,
     AlloyError,

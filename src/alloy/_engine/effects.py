@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from alloy._engine.routes import Route
-from alloy._typed.types.parsers import Call, Outcome
+from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.events import Notice
 from alloy.messages import Reply, Request, ToolCall, ToolResult
 
@@ -125,7 +125,7 @@ def handled(script: Script[T], handler: Handler) -> Script[T]:
 
 
 def parse_values(calls: Sequence[Call]) -> Script[Sequence[Outcome]]:
-    """`ParseValues` as a script, for `alloy._typed.types.parsers.resolving`."""
+    """`ParseValues` as a script, for `alloy._typed.types.async_parsers.resolving`."""
     return (yield from ParseValues(tuple(calls)))
 
 

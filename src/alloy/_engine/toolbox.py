@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from alloy._engine.effects import Script, parse_values
 from alloy._typed.answers.parse import dump
 from alloy._typed.schemas.dialects import to_wire
-from alloy._typed.types.parsers import resolving
+from alloy._typed.types.async_parsers import resolving
 from alloy._typed.types.signature import ArgumentsError, Signature
 from alloy.errors import ToolError
 from alloy.messages import ToolCall, ToolResult, ToolSchema

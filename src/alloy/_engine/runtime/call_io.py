@@ -16,7 +16,7 @@ from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.deadline import Clock
 from alloy._engine.surrogates import StreamedText, with_whole_characters
-from alloy._typed.types.parsers import Call
+from alloy._typed.types.async_parsers import Call
 from alloy.backends.base import secrets_of
 from alloy.errors import AlloyError, ProviderError, ProviderTimeoutError
 from alloy.events import CallFailed, Event, Notice, ToolFinished

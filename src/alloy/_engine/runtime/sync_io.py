@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
+from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
 from alloy._engine.runtime.tool_runs import run_async_tool, run_tool
 from alloy._engine.toolbox import ToolRun
-from alloy._typed.types.parsers import Call, Outcome, gathered
+from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import CancelToken, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event, ToolFinished

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from alloy._engine.effects import ParseValues, RunningScript
+from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.toolbox import ToolRun
-from alloy._typed.types.parsers import Call, Outcome, gathered
+from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.messages import ToolResult
 
 __all__ = ["Gather", "run_async_tool", "run_tool"]

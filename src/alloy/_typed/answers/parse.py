@@ -17,6 +17,7 @@ from alloy._typed.json.repair import CLOSING_QUOTES, Broken, Repairs, read_at
 from alloy._typed.json.text import TOO_DEEP, Unreadable, check_text, decode, is_json, repeats_a_key
 from alloy._typed.schemas.coercion import NAMES
 from alloy._typed.schemas.refs import alternatives
+from alloy._typed.types.async_parsers import parse_text
 from alloy._typed.types.compile import WRAPPER, TypeSpec
 from alloy.errors import EmptyAnswerError, ParseError
 
@@ -44,7 +45,7 @@ def read(spec: TypeSpec[T], text: str, wire: Wire | None = None, repairs: Repair
     """
     validator = spec.validator
     if validator is None and spec.hook is not None:
-        return cast("T", spec.hook.read_text(text, spec.expected))
+        return cast("T", parse_text(spec.hook, text, spec.expected))
     if validator is None:
         return cast("T", text if spec.annotation is str else None)
     restore = None if wire is None else wire.restore

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import GenericAlias
-from typing import Any, get_args, get_origin
+from typing import Any, TypeAlias, get_args, get_origin
 
 from alloy._typed.answers.parse import read
 from alloy._typed.schemas.dialects import Wire, to_wire
@@ -14,6 +15,8 @@ from alloy._typed.types.compile import WRAPPER, TypeSpec, compile_type
 from alloy.errors import ConfigurationError, ParseError
 
 __all__ = ["ElementReader", "Shape", "SnapshotReader"]
+
+Resolve: TypeAlias = Callable[[Callable[[], Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,11 @@ class Shape:
     wire: Wire | None
     dialect: str
 
-    def elements(self) -> ElementReader:
-        """A reader of single elements. Raises `ConfigurationError` unless the type is a sequence."""
+    def elements(self, resolve: Resolve) -> ElementReader:
+        """A reader of single elements. *resolve* reads one, and runs the async parsers in it.
+
+        Raises `ConfigurationError` unless the type is a sequence.
+        """
         inner = _element_type(self.spec.annotation)
         if inner is None:
             raise ConfigurationError(
@@ -33,7 +39,7 @@ class Shape:
             )
         spec = compile_type(GenericAlias(list, (inner,)))
         assert spec.schema is not None
-        return ElementReader(spec, to_wire(spec.schema, self.dialect))
+        return ElementReader(spec, to_wire(spec.schema, self.dialect), resolve)
 
     def snapshots(self) -> SnapshotReader:
         """A reader of growing snapshots."""
@@ -59,8 +65,8 @@ class ElementReader:
     be the same again.
     """
 
-    def __init__(self, spec: TypeSpec[list[Any]], wire: Wire) -> None:
-        self._spec, self._wire = spec, wire
+    def __init__(self, spec: TypeSpec[list[Any]], wire: Wire, resolve: Resolve) -> None:
+        self._spec, self._wire, self._resolve = spec, wire, resolve
         self._given: list[Any] = []
         self.restart()
 
@@ -80,7 +86,9 @@ class ElementReader:
             if self._broken:
                 return
             try:
-                value = read(self._spec, f'{{"{WRAPPER}":[{element}]}}', self._wire)[0]
+                value = self._resolve(partial(read, self._spec, f'{{"{WRAPPER}":[{element}]}}', self._wire))[
+                    0
+                ]
             except ParseError:
                 self._broken = True
                 return

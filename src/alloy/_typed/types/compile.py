@@ -6,15 +6,16 @@ use, so importing this module is cheap.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Generic, TypeVar
 
 from alloy._typed.types.annotations import parts, type_name
-from alloy._typed.types.parsers import Hook, generation, output_hook
+from alloy._typed.types.parsers import Hook, generation
 from alloy.errors import ConfigurationError
-from alloy.functions import namespace_of
+from alloy.functions import hints_of, namespace_of
 
 if TYPE_CHECKING:
     from alloy._typed.types.validation import Validator
@@ -62,7 +63,7 @@ def compile_type(
     schema: it names the type, where in *annotation* it stands, and the cause.
     """
     if parser is not None:
-        return _parsed(annotation, output_hook(annotation, parser), namespace)
+        return _parsed(annotation, _output_hook(annotation, parser), namespace)
     try:
         # By type as well, for True == 1 and so Literal[True] == Literal[1] in a dict's eyes.
         key = (annotation, type_name(annotation), generation())
@@ -83,6 +84,22 @@ def _forget_before(current: int) -> None:
     """Drop what was compiled with other parsers than those of the generation *current*."""
     if _specs and next(reversed(_specs))[-1] != current:
         _specs.clear()
+
+
+def _output_hook(output: Any, parse: Callable[[Any], Any]) -> Hook:
+    """The hook for `@command(output=…, parser=…)`: the wire type is that of *parse*'s first parameter.
+
+    A parameter without a type gets the text of the answer. Raises `ConfigurationError`.
+    """
+    if not callable(parse):
+        raise ConfigurationError(f"parser must be a function, not {parse!r}")
+    function = parse if inspect.isroutine(parse) or isinstance(parse, type) else type(parse).__call__
+    try:
+        named = list(inspect.signature(parse).parameters)[:1]
+        hints = {} if isinstance(function, type) else hints_of(function, namespace_of(function))
+    except (NameError, TypeError, ValueError):  # written in C, or with names that are not known
+        named, hints = [], {}
+    return Hook(hints.get(named[0], str) if named else str, parse, output)
 
 
 def _parsed(annotation: Any, hook: Hook, namespace: Mapping[str, Any] | None) -> TypeSpec[Any]:

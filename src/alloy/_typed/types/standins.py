@@ -12,20 +12,23 @@ import collections.abc as abc
 import enum
 import types
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any, ForwardRef, NewType, TypeVar, Union
 
 import typing_extensions
 from pydantic import VERSION, AfterValidator, Field
 from pydantic.fields import FieldInfo
 from pydantic.types import EncodedBytes
+from pydantic_core import core_schema
 from typing_extensions import TypeAliasType
 
 from alloy._typed.types.annotations import alias_value, has_fields, is_alias, is_qualifier
+from alloy._typed.types.async_parsers import call_parser
 from alloy._typed.types.binary import Base64
 from alloy._typed.types.choices import Keys, needs_keys, stand_in_for_enum, stand_in_for_literal
 from alloy._typed.types.constraints import Unsuited, check_constraints, constraints_in
 from alloy._typed.types.descriptions import annotated_text
-from alloy._typed.types.parsers import hook_for
+from alloy._typed.types.parsers import Hook, hook_for
 from alloy._typed.types.records import record_of, stand_in_for_old
 
 __all__ = ["StandIns", "described", "stand_in"]
@@ -59,7 +62,7 @@ class StandIns:
         if annotation is None or isinstance(annotation, str | ForwardRef | TypeVar):
             return annotation
         if (without is None or annotation != without) and (hook := hook_for(annotation)) is not None:
-            return Annotated[annotation, hook]
+            return Annotated[annotation, HookSchema(hook)]
         origin = typing_extensions.get_origin(annotation)
         if origin is None:
             return self._simple(annotation)
@@ -91,7 +94,7 @@ class StandIns:
     def _annotated(self, annotation: Any, without: Any) -> Any:
         inner, metadata = annotation.__origin__, annotation.__metadata__
         check_constraints(inner, metadata)
-        changed = tuple(map(_field_info, metadata))
+        changed = tuple(map(_for_pydantic, metadata))
         encoded = any(isinstance(item, EncodedBytes) for item in metadata)
         shown = inner if encoded else self._bytes(inner, metadata) or self(inner, without)
         text = annotated_text(annotation)
@@ -177,8 +180,22 @@ def _same(shown: list[Any], arguments: tuple[Any, ...]) -> bool:
     return all(a is b for a, b in zip(shown, arguments, strict=True))
 
 
-def _field_info(item: Any) -> Any:
-    """What msgspec says in `Annotated`, as pydantic says it."""
+class HookSchema:
+    """Metadata for `Annotated[…]`: the schema of a hook's wire type, and its parser."""
+
+    def __init__(self, hook: Hook) -> None:
+        self._hook = hook
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        hook = self._hook
+        shown = handler.generate_schema(stand_in(hook.wire, without=hook.subject))
+        return core_schema.no_info_after_validator_function(partial(call_parser, hook), shown)
+
+
+def _for_pydantic(item: Any) -> Any:
+    """*item* of an `Annotated`, where it is a hook or msgspec's, as pydantic understands it."""
+    if isinstance(item, Hook):
+        return HookSchema(item)
     if type(item).__name__ != "Meta" or type(item).__module__.partition(".")[0] != "msgspec":
         return item
     said = {name: value for name in _SAID_BY_MSGSPEC if (value := getattr(item, name)) is not None}

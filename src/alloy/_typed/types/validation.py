@@ -18,7 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from alloy._typed.json.text import Unreadable, decode, encode, repeats_a_key
 from alloy._typed.schemas.coercion import DECIMAL, NAMES, settle
 from alloy._typed.schemas.refs import mapped, nodes
-from alloy._typed.types.parsers import restart
+from alloy._typed.types.async_parsers import restart
 from alloy._typed.types.unions import validator_by_fit
 
 if TYPE_CHECKING:
