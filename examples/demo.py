@@ -130,7 +130,7 @@ def _extra(model: str) -> str:
 def _ollama_model(address: str) -> str | None:
     """The first model of the Ollama server at *address*, if there is one."""
     try:
-        with urllib.request.urlopen(f"{address}/api/tags", timeout=0.5) as answer:
+        with urllib.request.urlopen(f"{address}/api/tags", timeout=3) as answer:
             models = json.load(answer)["models"]
             return models[0]["name"] if models else None
     except (OSError, ValueError, KeyError, TypeError):

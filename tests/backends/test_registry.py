@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.patience import PATIENCE
 
 from alloy import (
     AuthenticationError,
@@ -267,7 +268,7 @@ def test_many_threads_get_one_instance():
         return FakeBackend("slow")
 
     def work() -> None:
-        start.wait(10)
+        start.wait(PATIENCE)
         found.append(resolve("slow:x")[0])
 
     register_backend("slow", make)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
+from kit.patience import PATIENCE
 
 from alloy import (
     AsyncCommand,
@@ -315,7 +316,7 @@ def test_one_command_in_many_threads():
 
     def work(number: int) -> None:
         with replies(lambda body: body["messages"][0]["content"]) as seen, use_config(max_tokens=number):
-            meet.wait(10)
+            meet.wait(PATIENCE)
             found[number] = (bare(str(number), 1), seen.requests[0]["max_tokens"])
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 9)]

@@ -11,6 +11,7 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 import pytest
+from kit.patience import PATIENCE
 
 from alloy import (
     Config,
@@ -296,9 +297,9 @@ def test_scopes_of_threads_do_not_meet():
 
     def work(retry: int) -> None:
         with use_config(retry=retry):
-            both.wait(10)
+            both.wait(PATIENCE)
             found[retry] = current().retry
-            both.wait(10)
+            both.wait(PATIENCE)
 
     threads = [threading.Thread(target=work, args=(retry,)) for retry in (3, 4)]
     for thread in threads:
@@ -341,7 +342,7 @@ def test_use_config_reaches_the_tools_of_every_colour():
     turns = (call("look"), call("look_async"), "done")
     with use_config(max_tokens=77):
         with replies(*turns):
-            sync = ask.run("hello", tools=tools, deadline=60)
+            sync = ask.run("hello", tools=tools, deadline=PATIENCE)
         with replies(*turns):
             other = asyncio.run(ask.run_async("hello", tools=tools))
     assert [made.value for made in (*sync.tool_calls, *other.tool_calls)] == ["77"] * 4

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from kit.patience import PATIENCE
 
 from alloy import ToolError, TurnLimitError, ask, tool
 from alloy.testing import call, calls, replies
@@ -173,7 +174,7 @@ def test_a_result_says_all_about_a_call():
 
 def test_parallel_calls_run_in_parallel_threads_in_order():
     """Three calls meet at a barrier, which no sequence of calls can pass; results keep the calls' order."""
-    meet = threading.Barrier(3, timeout=30)
+    meet = threading.Barrier(3, timeout=PATIENCE)
 
     def wait(x: int) -> int:
         """Wait for the others."""
@@ -195,7 +196,7 @@ def test_parallel_async_calls_meet_too():
 
         async def wait(x: int) -> int:
             """Wait for the others."""
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 await meet.wait()
             return x
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from kit.patience import PATIENCE, limits
 
 from alloy import DeadlineError, ask, command, tool
 from alloy._engine.runtime import background_loop
@@ -42,18 +43,19 @@ def test_an_async_tool_may_call_a_sync_command_that_has_async_tools():
         return inner(x)
 
     with replies(call("outer_tool", x=4), call("inner_tool", x=4), "eight", "done"):
-        result = ask.run("go", tools=[outer_tool], deadline=30)
+        result = ask.run("go", tools=[outer_tool], deadline=PATIENCE)
     assert result.tool_calls[0].value == "eight"
 
 
 def test_a_tool_that_blocks_its_loop_holds_up_nobody_else():
     """Past the deadline the loop is left behind, and the next call has a new one."""
-    release = threading.Event()
+    began, release = threading.Event(), threading.Event()
 
     @tool
     async def stuck() -> None:
         """Block, as no async function should."""
-        release.wait(60)
+        began.set()
+        release.wait(2 * PATIENCE)
 
     @tool
     async def quick() -> str:
@@ -61,10 +63,11 @@ def test_a_tool_that_blocks_its_loop_holds_up_nobody_else():
         return "here"
 
     try:
-        with replies(call("stuck")), pytest.raises(DeadlineError):
-            ask("go", tools=[stuck], deadline=0.05)
+        for limit in limits(began.is_set):
+            with pytest.raises(DeadlineError), replies(call("stuck")):
+                ask("go", tools=[stuck], deadline=limit)
         with replies(call("quick"), "done"):
-            assert ask.run("go", tools=[quick], deadline=30).tool_calls[0].value == "here"
+            assert ask.run("go", tools=[quick], deadline=PATIENCE).tool_calls[0].value == "here"
     finally:
         release.set()
 
@@ -76,20 +79,26 @@ import time
 from alloy import DeadlineError, ask, tool
 from alloy.testing import call, replies
 
+began = []
+
 @tool
 async def stuck() -> None:
-    time.sleep(600)
+    began.append("began")
+    time.sleep(3600)
 
-try:
-    with replies(call("stuck")):
-        ask("go", tools=[stuck], deadline=0.05)
-except DeadlineError:
-    print("late")
+for limit in (0.1, 1, 10, 100):
+    try:
+        with replies(call("stuck")):
+            ask("go", tools=[stuck], deadline=limit)
+    except DeadlineError:
+        if began:
+            break
+print(began, "late")
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=5 * PATIENCE, check=True
     )
-    assert done.stdout == "late\n"
+    assert done.stdout == "['began'] late\n"
 
 
 @pytest.mark.parametrize("in_loop", [False, True])

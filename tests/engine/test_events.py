@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import pytest
+from kit.patience import PATIENCE
 from kit.ways import every_way
 
 import alloy
@@ -171,7 +172,7 @@ def test_async_tools_are_published_when_they_end_too(way: Any):
             order.append(event.result.name)
             told.set()
 
-    asked = total.with_options(tools=[slow, quick], output=str, on_event=note, deadline=60)
+    asked = total.with_options(tools=[slow, quick], output=str, on_event=note, deadline=PATIENCE)
     with replies(calls(call("slow"), call("quick")), "done"):
         way(asked)
     assert order == ["quick", "slow"]

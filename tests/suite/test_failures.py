@@ -161,7 +161,7 @@ def test_a_deadline_is_not_slept_over(stage: Stage, way: Way) -> None:
     """A wait that would end after the deadline is not begun."""
     stage.say(Fail(429, wait="50"))
     with pytest.raises(DeadlineError):
-        stage.ask(way, deadline=10, retry=3)
+        stage.ask(way, deadline=40, retry=3)
 
 
 # --- answers that are none ----------------------------------------------------------------------------

@@ -8,13 +8,14 @@ import socket
 import threading
 
 import pytest
+from kit.patience import PATIENCE
 from kit.wire import Answer, Cut, Gate, WireServer, each_byte, json_answer, lines, sse
 from kit.wire import openai as says
 
 
 def ask(server: WireServer, path: str = "/x", content: bytes = b"{}") -> http.client.HTTPConnection:
     """A fresh connection that has sent one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request("POST", path, content, {"X-Test": "yes"})
     return connection
 
@@ -26,7 +27,7 @@ def read(connection: http.client.HTTPConnection) -> bytes:
 
 def raw(server: WireServer) -> bytes:
     """Everything that the server sends to one request, until it closes."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n")
         with sock.makefile("rb") as reader:
             return reader.read()

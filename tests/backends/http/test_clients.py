@@ -17,6 +17,7 @@ from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import Any
 
 import pytest
+from kit.patience import PATIENCE
 from kit.talking import MODES, Running, at, body, talk, talk_async
 from kit.wire import Answer, Gate, Received, WireServer
 from kit.wire import openai as says
@@ -238,7 +239,7 @@ def test_a_process_ends_without_a_leak(server: WireServer) -> None:
         env={**os.environ, "PYTHONPATH": str(here)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=5 * PATIENCE,
         check=False,
     )
 

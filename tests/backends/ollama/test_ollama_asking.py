@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
 from typing import Any
 
 import pytest
+from kit.patience import PATIENCE
 from kit.talking import talk, talk_async
 from kit.wire import Answer, Gate, WireServer
 from kit.wire import ollama as says
@@ -48,6 +51,19 @@ def held(whole: Answer) -> tuple[Answer, Gate]:
     return Answer(whole.body, whole.status, whole.headers, whole.framing, before=gate), gate
 
 
+def wait_inside(module: str, count: int) -> None:
+    """Wait until *count* threads are in a function of *module*."""
+
+    def inside(frame: FrameType | None) -> bool:
+        return frame is not None and (frame.f_globals.get("__name__") == module or inside(frame.f_back))
+
+    for _ in range(int(PATIENCE / 0.01)):
+        if sum(map(inside, sys._current_frames().values())) == count:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(f"not all of {count} threads came to {module}")
+
+
 def threads(server: WireServer, backend: OllamaBackend, first: Gate, endpoint: Endpoint) -> list[Any]:
     """What MANY threads hear that ask while an answer is held back."""
     ready = threading.Barrier(MANY + 1)
@@ -60,7 +76,7 @@ def threads(server: WireServer, backend: OllamaBackend, first: Gate, endpoint: E
         runs = [pool.submit(one) for _ in range(MANY)]
         ready.wait()
         first.wait_reached()
-        threading.Event().wait(0.2)  # for the others to come as far: if they do not, the test proves less
+        wait_inside("alloy.backends.http.single_flight", MANY)
         first.open()
         return [run.result() for run in runs]
 

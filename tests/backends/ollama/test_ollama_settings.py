@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import ollama
 import pytest
+from kit.patience import PATIENCE
 from kit.talking import KEY, MODES, talk
 from kit.wire import Answer, WireServer, json_answer
 from kit.wire import ollama as says
@@ -116,7 +117,7 @@ def test_a_bad_variable_is_named_also_when_the_sdk_is_first_imported() -> None:
         env={"OLLAMA_HOST": "http://host:port"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=5 * PATIENCE,
     )
 
     assert "ConfigurationError" in run.stderr.splitlines()[-1]
@@ -171,7 +172,8 @@ def test_a_missing_sdk_comes_with_the_install_line(missing: str) -> None:
         f"import sys\nsys.modules[{missing!r}] = None\n"
         "from alloy import ask\nask('Hello', model='ollama:llama3.2', retry=0)"
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=5 * PATIENCE)
 
     last = run.stderr.splitlines()[-1]
     assert "ConfigurationError" in last

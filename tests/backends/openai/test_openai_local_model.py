@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 from kit.local_model import running
+from kit.patience import PATIENCE
 from pydantic import TypeAdapter
 
 from alloy.backends.base import CancelToken
@@ -63,7 +64,7 @@ ADD = ToolSchema("add", "Add.", closed(a={"enum": [1, 2]}, exact={"type": "boole
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     with running(tmp_path_factory.mktemp("model")) as url:
-        yield Endpoint(base_url=url, timeout=60)
+        yield Endpoint(base_url=url, timeout=5 * PATIENCE)
         CLIENTS.close()
 
 
