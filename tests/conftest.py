@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from kit.wire import WireServer
 
 # Timing is never asserted. In CI hypothesis takes a profile of its own, which repeats.
-settings.register_profile("dev", deadline=None)
+settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 if not os.environ.get("CI"):
     settings.load_profile("dev")
 
