@@ -157,6 +157,21 @@ def test_a_handler_may_refuse_tools(way: Any):
 
 
 @every_way
+def test_a_handler_may_refuse_all_tools(way: Any):
+    """Performing the effect with no calls left runs nothing and returns no results."""
+
+    def deny(effect: Effect[Any]) -> Script[Any]:
+        if not isinstance(effect, RunTools):
+            return (yield from effect)
+        assert (yield from replace(effect, calls=())) == []
+        return [ToolResult(each, "Error: denied", error="denied") for each in effect.calls]
+
+    with alloy.handlers(deny), replies(call("add", a=1, b=2), "7"):
+        result = way(total)[0]
+    assert (result.value, result.tool_calls[0].error) == (7, "denied")
+
+
+@every_way
 def test_the_first_handler_is_the_outermost(way: Any):
     """It sees an effect first and the outcome last; so does that of an outer block."""
     order: list[str] = []

@@ -9,16 +9,16 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 
-from alloy import ConfigurationError, ask
+from alloy import ConfigurationError, ask, effects, events
 from alloy.settings import SENT
 
 ROOT = Path(__file__).parents[2]
@@ -232,6 +232,30 @@ def test_generic_keys_are_sent_as_the_page_says(setting: str, backend: str, cell
     else:
         path = cell.split(".")
         assert _at(fuller, path) not in (None, _at(plain, path))
+
+
+def _fields(kinds: Iterable[Any]) -> dict[str, list[str]]:
+    """The names of each dataclass among *kinds*, with the names of its fields."""
+    classes = [get_origin(kind) or kind for kind in kinds]
+    return {kind.__name__: [each.name for each in fields(kind)] for kind in classes if is_dataclass(kind)}
+
+
+def test_the_table_of_events_is_complete() -> None:
+    """Each event has a row with its fields; `value` of `Final` is a property."""
+    known = _fields(get_args(events.Event))
+    known["Final"].append("value")
+    rows = re.findall(
+        r"^\| `([A-Z]\w+)` \|.*\|(.*)\|$", (DOCS / "events.md").read_text("utf-8"), re.MULTILINE
+    )
+    named = {event: sorted(re.findall(r"`(\w+)`", cell)) for event, cell in rows if event in known}
+    assert named == {event: sorted(names) for event, names in known.items()}
+
+
+def test_the_table_of_effects_is_complete() -> None:
+    """Each effect has a row, written as its constructor."""
+    known = _fields(kind for kind in vars(effects).values() if kind is not effects.Route)
+    rows = re.findall(r"^\| `(\w+)\(([\w, ]*)\)` \|", (DOCS / "handlers.md").read_text("utf-8"), re.MULTILINE)
+    assert {effect: re.findall(r"\w+", names) for effect, names in rows} == known
 
 
 def test_the_architecture_names_modules_that_exist() -> None:

@@ -88,6 +88,8 @@ class SyncIO(CallIO):
         self, route: Route, calls: Sequence[ToolCall]
     ) -> Generator[ToolFinished, None, list[ToolResult]]:
         """Yield the end of each tool as it comes, and return the results in the order of the calls."""
+        if not calls:  # a handler has refused all of them
+            return []
         if len(calls) == 1 and (self.clock.left() is None or self.call.tools.is_async(calls[0])):
             result = self._run_tool(route, calls[0])  # waiting for an async tool has a limit already
             yield self.ended(result)
