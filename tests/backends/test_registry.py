@@ -26,6 +26,7 @@ from alloy import (
     ask,
     register_backend,
 )
+from alloy._typed.schemas.dialects import Dialect
 from alloy.backends.base import Backend, CancelToken, import_sdk, load_backend
 from alloy.backends.fake.backend import FakeBackend
 from alloy.backends.http.errors import retry_after, status_error
@@ -124,7 +125,7 @@ class Named(FakeBackend):
     """A backend that says its name and dialect in its body, as many will."""
 
     name = "named"
-    dialect = "plain"
+    dialect = Dialect()
 
     def __init__(self) -> None:
         super().__init__("named")

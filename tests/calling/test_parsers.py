@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -15,13 +14,13 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit.strict_model import as_strict_model
+from kit.dialects import every_dialect, written
 from pydantic import BaseModel, ConfigDict, Field
 
 from alloy import parse
 from alloy._engine.runtime.await_parsers import finished, gathered
 from alloy._typed.answers.parse import read
-from alloy._typed.schemas.dialects import DIALECTS, to_wire
+from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy._typed.types.async_parsers import Outcome, parse_text, resolving
 from alloy._typed.types.compile import compile_type
 from alloy._typed.types.parsers import register_parser
@@ -138,24 +137,22 @@ PLACES: list[tuple[Any, st.SearchStrategy[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+@every_dialect
 @pytest.mark.parametrize(("annotation", "values"), PLACES, ids=str)
 @settings(deadline=None, max_examples=15)
 @given(data=st.data())
 def test_a_registered_type_is_read_wherever_it_stands(
-    annotation: Any, values: st.SearchStrategy[Any], dialect: str, data: st.DataObject
+    annotation: Any, values: st.SearchStrategy[Any], dialect: Dialect, data: st.DataObject
 ) -> None:
     """In containers, unions, dataclasses, typed dicts, models and attrs classes, on every wire."""
     value = data.draw(values)
     with register_parser(Money, wire=Amount, parse=money):
         spec = compile_type(annotation)
         assert spec.schema is not None
-        wire, rules = to_wire(spec.schema, dialect), DIALECTS[dialect].strict
         plain = {"value": said(value)} if spec.wrapped else said(value)
-        if wire.strict and rules is not None:
-            plain = as_strict_model(plain, spec.schema, gaps=rules.optional > 0)
+        text = written(plain, spec.schema, dialect)
 
-        assert read(spec, json.dumps(plain), wire) == value
+        assert read(spec, text, to_wire(spec.schema, dialect)) == value
 
 
 def test_a_registered_type_is_read_as_an_argument() -> None:

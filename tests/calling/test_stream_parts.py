@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.dialects import OPENAI
 from pydantic import Field
 
 from alloy import ConfigurationError, ParseError, RateLimitError, Stream, ask, command, ensure, tool
@@ -250,10 +251,10 @@ def test_the_last_snapshot_is_the_value_in_every_dialect(value: dict[str, list[i
     """An open dict travels as entries to a strict provider and is shown as a dict."""
     spec = compile_type(dict[str, list[int]])
     assert spec.schema is not None
-    wire = to_wire(spec.schema, "openai")
+    wire = to_wire(spec.schema, OPENAI)
     assert wire.strict
     text = json.dumps({"entries": [{"key": key, "value": item} for key, item in value.items()]})
-    reader = Shape(spec, wire, "openai").snapshots()
+    reader = Shape(spec, wire, OPENAI).snapshots()
     pieces = [text[start : start + size] for start in range(0, len(text), size)]
     snapshots = [snapshot for piece in pieces for snapshot in reader.feed(piece)] + list(reader.finish())
     assert snapshots[-1] == value

@@ -14,6 +14,7 @@ from kit.patience import PATIENCE, limits
 from alloy._engine.prepare import PreparedCall, prepare
 from alloy._engine.runtime import background_loop
 from alloy._engine.runtime.drivers import run, run_async, stream, stream_async
+from alloy._typed.schemas.dialects import Dialect
 from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.registry import register_backend, registrations_undone
 from alloy.config import Config
@@ -32,7 +33,7 @@ class Tape:
     """
 
     name = "tape"
-    dialect = "plain"
+    dialect = Dialect()
 
     def __init__(self, *steps: Step) -> None:
         self.steps = list(steps)

@@ -5,15 +5,30 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from alloy._typed.schemas.dialects import DIALECTS, to_wire
+import pytest
+
+from alloy._typed.schemas.dialects import Dialect, to_wire
+from alloy.backends.anthropic.dialect import DIALECT as ANTHROPIC
+from alloy.backends.gemini.dialect import DIALECT as GEMINI
+from alloy.backends.ollama.dialect import DIALECT as OLLAMA
+from alloy.backends.openai.dialect import DIALECT as OPENAI
 from kit.strict_model import as_strict_model
 
-__all__ = ["DIALECTS", "written"]
+__all__ = ["ANTHROPIC", "DIALECTS", "GEMINI", "OLLAMA", "OPENAI", "every_dialect", "written"]
+
+DIALECTS: dict[str, Dialect] = {
+    "plain": Dialect(),
+    "openai": OPENAI,
+    "anthropic": ANTHROPIC,
+    "gemini": GEMINI,
+    "ollama": OLLAMA,
+}
+
+every_dialect = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
 
 
-def written(value: Any, schema: dict[str, Any], dialect: str) -> str:
+def written(value: Any, schema: dict[str, Any], dialect: Dialect) -> str:
     """The text that a model writes for *value*, which has the plain shape of *schema*, under *dialect*."""
-    wire, rules = to_wire(schema, dialect), DIALECTS[dialect].strict
-    if wire.strict and rules is not None:
-        value = as_strict_model(value, schema, gaps=rules.optional > 0)
+    if to_wire(schema, dialect).strict and dialect.strict is not None:
+        value = as_strict_model(value, schema, gaps=dialect.strict.allows_optional)
     return json.dumps(value)

@@ -81,7 +81,6 @@ def assert_ollama(schema: Mapping[str, Any]) -> None:
 # A strict schema has to keep these; Gemini's is never strict and keeps them always.
 RULES: dict[str, Callable[[Mapping[str, Any]], None]] = {
     "openai": assert_openai,
-    "openai-chat": assert_openai,
     "anthropic": assert_anthropic,
     "ollama": assert_ollama,
     "gemini": assert_gemini,

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from kit.dialects import OPENAI
 
 import alloy.testing
 from alloy import (
@@ -281,7 +282,7 @@ def test_it_decorates_a_function_afresh_for_every_call():
 
 def test_another_fake_can_be_answered_for():
     """`backend=` puts a registered stand-in in scope, and its dialect with it."""
-    register_backend("testing-stand-in", lambda: FakeBackend("testing-stand-in", "openai"))
+    register_backend("testing-stand-in", lambda: FakeBackend("testing-stand-in", OPENAI))
 
     with replies(7, backend="testing-stand-in") as seen:
         assert asking(int).run().model.startswith("testing-stand-in:")

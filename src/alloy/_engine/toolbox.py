@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from alloy._engine.effects import Script, parse_values
 from alloy._typed.answers.parse import dump
-from alloy._typed.schemas.dialects import to_wire
+from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy._typed.types.async_parsers import resolving
 from alloy._typed.types.signature import ArgumentsError, Signature
 from alloy.errors import ToolError
@@ -89,7 +89,7 @@ class ToolRun:
     and then makes the result (`succeeded`, `failed`).
     """
 
-    def __init__(self, tools: Toolbox, call: ToolCall, dialect: str) -> None:
+    def __init__(self, tools: Toolbox, call: ToolCall, dialect: Dialect) -> None:
         self._tools, self._call, self._dialect = tools, call, dialect
         self._arguments: dict[str, Any] = {}
         self._began = perf_counter()

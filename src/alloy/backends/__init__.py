@@ -11,14 +11,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
+    from alloy._typed.schemas.dialects import Dialect
+    from alloy._typed.schemas.rules import StrictRules
+    from alloy._typed.schemas.subset import SubsetRules
     from alloy.backends.base import Accumulator, Backend, BaseBackend, CancelToken, Capabilities
 
-__all__ = ["Accumulator", "Backend", "BaseBackend", "CancelToken", "Capabilities"]
+__all__ = [
+    "Accumulator",
+    "Backend",
+    "BaseBackend",
+    "CancelToken",
+    "Capabilities",
+    "Dialect",
+    "StrictRules",
+    "SubsetRules",
+]
+
+_MODULES = {
+    "Dialect": "alloy._typed.schemas.dialects",
+    "StrictRules": "alloy._typed.schemas.rules",
+    "SubsetRules": "alloy._typed.schemas.subset",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'alloy.backends' has no attribute {name!r}")
-    from alloy.backends import base
+    from importlib import import_module
 
-    return getattr(base, name)
+    return getattr(import_module(_MODULES.get(name, "alloy.backends.base")), name)

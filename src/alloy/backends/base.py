@@ -16,6 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
+from alloy._typed.schemas.dialects import Dialect
 from alloy.errors import AlloyError, ConfigurationError
 from alloy.jsontypes import Json, JsonObject
 from alloy.messages import Delta, Endpoint, Reply, Request
@@ -109,8 +110,8 @@ class Backend(Protocol):
     name: str
     """The provider's name, as in `name:model`, in errors and in `Result.model`."""
 
-    dialect: str
-    """Which rules the provider's JSON Schemas obey: a key of `alloy._typed.schemas.dialects.DIALECTS`."""
+    dialect: Dialect
+    """Which JSON Schemas the provider accepts."""
 
     def capabilities(self, model: str) -> Capabilities:
         """What *model* supports. No I/O."""
@@ -144,6 +145,9 @@ class Backend(Protocol):
 
 class BaseBackend:
     """The defaults for the optional parts of a backend."""
+
+    dialect: Dialect = Dialect()
+    """Which JSON Schemas the provider accepts: by default, all of them."""
 
     prefixes: tuple[str, ...] = ()
     """Model names that begin with one of these reach the backend without `name:`.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alloy._typed.schemas.dialects import to_wire
+from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy.messages import OutputSchema, Request, ToolSchema
 
 __all__ = ["in_dialect"]
 
 
-def in_dialect(request: Request, dialect: str) -> Request:
+def in_dialect(request: Request, dialect: Dialect) -> Request:
     """*request*, whose schemas are plain JSON Schema, with all of them converted to *dialect*.
 
     To be called once at the beginning of `encode`. The conversion of each schema is cached.
@@ -21,12 +21,12 @@ def in_dialect(request: Request, dialect: str) -> Request:
     return replace(request, tools=tools, output=_output(request.output, dialect))
 
 
-def _tool(tool: ToolSchema, dialect: str) -> ToolSchema:
+def _tool(tool: ToolSchema, dialect: Dialect) -> ToolSchema:
     wire = to_wire(tool.parameters, dialect)
     return ToolSchema(tool.name, tool.description, wire.schema, wire.strict)
 
 
-def _output(output: OutputSchema | None, dialect: str) -> OutputSchema | None:
+def _output(output: OutputSchema | None, dialect: Dialect) -> OutputSchema | None:
     if output is None:
         return None
     wire = to_wire(output.schema, dialect)

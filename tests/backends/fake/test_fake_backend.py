@@ -7,8 +7,10 @@ import sys
 from typing import Any, Literal
 
 import pytest
+from kit.dialects import OPENAI
 
 from alloy import command, tool, use_config
+from alloy._typed.schemas.dialects import Dialect
 from alloy.backends.base import Backend, CancelToken, Capabilities
 from alloy.backends.fake.backend import FakeBackend, responder
 from alloy.backends.registry import resolve
@@ -81,7 +83,7 @@ def test_it_is_a_backend_that_is_found_by_name():
     backend, model = resolve("fake:tiny")
 
     assert isinstance(backend, Backend)
-    assert (backend.name, backend.dialect, model) == ("fake", "plain", "tiny")
+    assert (backend.name, backend.dialect, model) == ("fake", Dialect(), "tiny")
     assert resolve("gpt-5.6", "fake")[1] == "gpt-5.6"
 
 
@@ -114,7 +116,7 @@ def test_encode_shows_all_that_is_asked_and_nothing_else():
         tool_choice="none",
         extra={"seed": 7},
     )
-    body = FakeBackend("fake", "openai").encode(asked)
+    body = FakeBackend("fake", OPENAI).encode(asked)
 
     assert json.loads(json.dumps(body)) == body
     assert body == {
@@ -234,9 +236,9 @@ def test_a_bug_is_not_explained():
 
 def test_one_can_stand_for_another_provider():
     """A name, a dialect and capabilities of its own, for tests of what depends on them."""
-    stand_in = FakeBackend("bare", "openai", Capabilities(tools=False))
+    stand_in = FakeBackend("bare", OPENAI, Capabilities(tools=False))
 
-    assert (stand_in.name, stand_in.dialect, stand_in.capabilities("any").tools) == ("bare", "openai", False)
+    assert (stand_in.name, stand_in.dialect, stand_in.capabilities("any").tools) == ("bare", OPENAI, False)
     assert FAKE.capabilities("any") == Capabilities()
 
 

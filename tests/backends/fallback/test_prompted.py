@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
+from kit.dialects import OPENAI
 from kit.ways import every_way
 
 from alloy import (
@@ -161,10 +162,10 @@ def test_both_can_be_stood_in_for(way: Any, registry: None):
 
 def test_all_but_the_request_is_the_inner_backends():
     """Name, dialect, capabilities, replies and errors pass through untouched."""
-    inner = FakeBackend("inner", "openai", Capabilities(tools=False))
+    inner = FakeBackend("inner", OPENAI, Capabilities(tools=False))
     codec = PromptedBackend(inner)
     raw = inner.send(inner.encode(Request("m", (User("hi"),))), None, None)  # type: ignore[arg-type]
-    assert (codec.name, codec.dialect, codec.capabilities("m").tools) == ("inner", "openai", False)
+    assert (codec.name, codec.dialect, codec.capabilities("m").tools) == ("inner", OPENAI, False)
     assert codec.decode(raw) == inner.decode(raw)
     assert isinstance(codec.decode(raw), Reply)
     assert type(codec.explain(TimeoutError())) is type(inner.explain(TimeoutError()))

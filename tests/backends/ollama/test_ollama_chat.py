@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kit.dialects import OLLAMA
 from kit.talking import KEY, MODES, talk
 from kit.wire import Answer, WireServer
 from kit.wire import ollama as says
@@ -42,7 +43,7 @@ def failed(status: int, message: str) -> Answer:
 def test_it_is_a_backend_of_its_own_name() -> None:
     """Errors and results say which route was taken."""
     assert isinstance(BACKEND, Backend)
-    assert (BACKEND.name, BACKEND.dialect) == ("ollama-chat", "ollama")
+    assert (BACKEND.name, BACKEND.dialect) == ("ollama-chat", OLLAMA)
 
 
 @every_mode

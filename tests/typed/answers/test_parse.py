@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.dialects import OPENAI
 from pydantic import BaseModel
 
 from alloy._typed.answers.parse import dump, read
@@ -361,7 +362,7 @@ def test_noise_is_removed_before_values_are_restored() -> None:
     spec = compile_type(Item)
     assert spec.schema is not None
 
-    assert read(spec, 'So: {"name": "a", "price": null}!', to_wire(spec.schema, "openai")) == Item("a")
+    assert read(spec, 'So: {"name": "a", "price": null}!', to_wire(spec.schema, OPENAI)) == Item("a")
 
 
 # --- values for the model -------------------------------------------------------------------------

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit.codec import feed
+from kit.dialects import every_dialect, written
 from kit.kind_table import ROWS, Row
 from kit.kinds import said
 from kit.made_types import Made, made_types
-from kit.strict_model import as_strict_model
 from kit.wire import anthropic, gemini, ollama, openai
 
 from alloy._typed.answers.parse import read
-from alloy._typed.schemas.dialects import DIALECTS, to_wire
+from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy._typed.types.compile import compile_type
 from alloy._typed.types.signature import compile_signature
 from alloy.backends.anthropic.messages import AnthropicBackend
@@ -30,30 +30,21 @@ from alloy.backends.openai.responses import OpenAIBackend
 quick = settings(
     deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-every_dialect = pytest.mark.parametrize("dialect", sorted(DIALECTS))
 every_kind = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-
-
-def as_said(value: Any, schema: dict[str, Any], dialect: str) -> str:
-    """The text that a model gives for *value*, which has the plain shape, under *dialect*."""
-    wire, rules = to_wire(schema, dialect), DIALECTS[dialect].strict
-    if wire.strict and rules is not None:
-        value = as_strict_model(value, schema, gaps=rules.optional > 0)
-    return json.dumps(value)
 
 
 @every_dialect
 @every_kind
 @quick
 @given(data=st.data())
-def test_an_answer_comes_back(row: Row, dialect: str, data: st.DataObject) -> None:
+def test_an_answer_comes_back(row: Row, dialect: Dialect, data: st.DataObject) -> None:
     """What a model says for a value reads as that value, of the same class."""
     value = data.draw(row.values)
     spec = compile_type(row.annotation, row.namespace)
     assert spec.schema is not None
     plain = {"value": said(value)} if spec.wrapped else said(value)
 
-    found = read(spec, as_said(plain, spec.schema, dialect), to_wire(spec.schema, dialect))
+    found = read(spec, written(plain, spec.schema, dialect), to_wire(spec.schema, dialect))
 
     assert found == value
     assert type(found) is type(value)
@@ -63,7 +54,7 @@ def test_an_answer_comes_back(row: Row, dialect: str, data: st.DataObject) -> No
 @every_kind
 @quick
 @given(data=st.data())
-def test_an_argument_comes_back(row: Row, dialect: str, data: st.DataObject) -> None:
+def test_an_argument_comes_back(row: Row, dialect: Dialect, data: st.DataObject) -> None:
     """The same as a tool's parameter."""
 
     def tool(part: Any) -> None: ...
@@ -72,7 +63,7 @@ def test_an_argument_comes_back(row: Row, dialect: str, data: st.DataObject) -> 
     value = data.draw(row.values)
     signature = compile_signature(tool, namespace=row.namespace)
 
-    text = as_said({"part": said(value)}, signature.schema, dialect)
+    text = written({"part": said(value)}, signature.schema, dialect)
 
     assert signature.read(text, to_wire(signature.schema, dialect)) == {"part": value}
 
@@ -80,7 +71,7 @@ def test_an_argument_comes_back(row: Row, dialect: str, data: st.DataObject) -> 
 @every_dialect
 @settings(quick, max_examples=60)
 @given(made=made_types(), data=st.data())
-def test_values_of_made_up_types_come_back(dialect: str, made: Made, data: st.DataObject) -> None:
+def test_values_of_made_up_types_come_back(dialect: Dialect, made: Made, data: st.DataObject) -> None:
     """However kinds are put into one another."""
     annotation, values = made
     value = data.draw(values)
@@ -88,7 +79,7 @@ def test_values_of_made_up_types_come_back(dialect: str, made: Made, data: st.Da
     assert spec.schema is not None
     plain = {"value": said(value)} if spec.wrapped else said(value)
 
-    assert read(spec, as_said(plain, spec.schema, dialect), to_wire(spec.schema, dialect)) == value
+    assert read(spec, written(plain, spec.schema, dialect), to_wire(spec.schema, dialect)) == value
 
 
 # --- streamed ----------------------------------------------------------------------------------------
@@ -148,8 +139,8 @@ def test_streamed_values_come_back(name: str, row: Row, data: st.DataObject) -> 
     )
     assert spec.schema is not None
     plain = {"value": said(value)} if spec.wrapped else said(value)
-    answer = as_said(plain, spec.schema, backend.dialect)
-    arguments = as_said({"part": said(value)}, signature.schema, backend.dialect)
+    answer = written(plain, spec.schema, backend.dialect)
+    arguments = written({"part": said(value)}, signature.schema, backend.dialect)
 
     reply, _ = feed(backend, speaks(answer, arguments, cut))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
+from kit.dialects import ANTHROPIC
 from kit.strict_model import SAMPLES, Leaf, assert_anthropic
 
 from alloy._typed.answers.parse import read
@@ -15,7 +16,7 @@ from alloy.errors import ParseError
 
 
 def anthropic(schema: dict[str, Any]) -> Wire:
-    return to_wire(schema, "anthropic")
+    return to_wire(schema, ANTHROPIC)
 
 
 def optional(count: int) -> dict[str, Any]:

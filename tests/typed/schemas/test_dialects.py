@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.dialects import DIALECTS, OPENAI, every_dialect, written
 from kit.strict_model import (
     SAMPLES,
     Color,
@@ -20,14 +21,19 @@ from kit.strict_model import (
     Other,
     Pair,
     Plain,
-    as_strict_model,
     assert_strict,
 )
 from pydantic import BaseModel, Field, TypeAdapter
 
 from alloy._typed.answers.parse import read
-from alloy._typed.schemas.dialects import DIALECTS, to_wire
+from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy._typed.types.compile import compile_type
+from alloy.backends.anthropic.messages import AnthropicBackend
+from alloy.backends.fake.backend import FakeBackend
+from alloy.backends.gemini.content import GeminiBackend
+from alloy.backends.ollama.chat import OllamaBackend, OllamaChatBackend
+from alloy.backends.openai.chat import OpenAIChatBackend
+from alloy.backends.openai.responses import OpenAIBackend
 from alloy.errors import ConfigurationError, ParseError
 
 
@@ -46,7 +52,7 @@ def test_strict_schemas_keep_every_rule(annotation: Any) -> None:
     assert schema is not None
     before = copy.deepcopy(schema)
 
-    wire = to_wire(schema, "openai")
+    wire = to_wire(schema, OPENAI)
 
     assert schema == before
     if wire.strict:
@@ -64,17 +70,19 @@ def test_what_has_no_strict_form_is_sent_plainly(annotation: Any) -> None:
     schema = compile_type(annotation).schema
     assert schema is not None
 
-    wire = to_wire(schema, "openai")
+    wire = to_wire(schema, OPENAI)
 
     assert (wire.schema, wire.strict, wire.restore) == (schema, False, None)
 
 
-@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+@every_dialect
 @pytest.mark.parametrize("required", [["a", "b"], []])
 @pytest.mark.parametrize(
     "reference", ["#/$defs/Missing", "#/properties/b", "#", "https://example.com/schema"]
 )
-def test_a_reference_that_leads_to_no_definition(reference: str, required: list[str], dialect: str) -> None:
+def test_a_reference_that_leads_to_no_definition(
+    reference: str, required: list[str], dialect: Dialect
+) -> None:
     """A schema that a user wrote by hand is sent as it is, and no error of Python escapes."""
     parts = {"a": {"$ref": reference}, "b": {"type": "object", "propertyNames": {"$ref": reference}}}
     schema = {"type": "object", "properties": parts, "required": required, "$defs": {"Used": {}}}
@@ -93,16 +101,16 @@ def test_simple_types_need_no_restoring(annotation: Any) -> None:
     schema = compile_type(annotation).schema
     assert schema is not None
 
-    wire = to_wire(schema, "openai")
+    wire = to_wire(schema, OPENAI)
 
     assert wire.strict
     assert wire.restore is None
 
 
-@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+@every_dialect
 @settings(deadline=None)
 @given(data=st.data())
-def test_values_come_back_from_every_wire(dialect: str, data: st.DataObject) -> None:
+def test_values_come_back_from_every_wire(dialect: Dialect, data: st.DataObject) -> None:
     """Dumped by pydantic, written in the wire's shape, read: the same value."""
     annotation, values = data.draw(st.sampled_from(SAMPLES))
     value = data.draw(values)
@@ -112,17 +120,14 @@ def test_values_come_back_from_every_wire(dialect: str, data: st.DataObject) -> 
     short = data.draw(st.booleans())  # leave out what has its default
     plain = TypeAdapter(annotation).dump_python(value, mode="json", exclude_defaults=short)
     plain = {"value": plain} if spec.wrapped else plain
-    rules = DIALECTS[dialect].strict
-    gaps = rules is not None and rules.optional > 0
-    said = as_strict_model(plain, spec.schema, gaps=gaps) if wire.strict else plain
 
-    assert read(spec, json.dumps(said), wire) == value
+    assert read(spec, written(plain, spec.schema, dialect), wire) == value
 
 
-@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+@every_dialect
 @settings(deadline=None)
 @given(data=st.data())
-def test_the_plain_shape_is_read_on_every_wire(dialect: str, data: st.DataObject) -> None:
+def test_the_plain_shape_is_read_on_every_wire(dialect: Dialect, data: st.DataObject) -> None:
     """A server that does not enforce strict mode may answer in the plain shape."""
     annotation, values = data.draw(st.sampled_from(SAMPLES))
     value = data.draw(values)
@@ -138,7 +143,7 @@ def test_the_plain_shape_is_read_on_every_wire(dialect: str, data: st.DataObject
 def openai(annotation: Any) -> dict[str, Any]:
     schema = compile_type(annotation).schema
     assert schema is not None
-    return to_wire(schema, "openai").schema
+    return to_wire(schema, OPENAI).schema
 
 
 def test_optional_properties_become_unions_with_null() -> None:
@@ -226,7 +231,7 @@ def test_what_cannot_be_restored_is_a_problem_with_its_path(annotation: Any, tex
     assert spec.schema is not None
 
     with pytest.raises(ParseError) as caught:
-        read(spec, text, to_wire(spec.schema, "openai"))
+        read(spec, text, to_wire(spec.schema, OPENAI))
 
     assert caught.value.problems == (problem,)
 
@@ -236,7 +241,7 @@ def test_null_in_an_optional_position_stands_for_its_default() -> None:
     spec = compile_type(Pair)
     assert spec.schema is not None
 
-    wire = to_wire(spec.schema, "openai")
+    wire = to_wire(spec.schema, OPENAI)
 
     assert read(spec, '{"value": {"item_0": 1, "item_1": null}}', wire) == Pair(1)
 
@@ -255,7 +260,7 @@ def test_unions_that_look_alike_in_strict_form_are_not_strict() -> None:
     schema = compile_type(One | Two).schema
     assert schema is not None
 
-    assert not to_wire(schema, "openai").strict
+    assert not to_wire(schema, OPENAI).strict
 
 
 def wide(count: int) -> dict[str, Any]:
@@ -291,7 +296,7 @@ def choices(count: int, length: int = 1) -> dict[str, Any]:
 )
 def test_schemas_over_the_limits_are_not_strict(schema: dict[str, Any], strict: bool) -> None:
     """5,000 properties, 10 levels, 1,000 choices, 120,000 characters; 15,000 in one large enum."""
-    assert to_wire(schema, "openai").strict is strict
+    assert to_wire(schema, OPENAI).strict is strict
 
 
 @pytest.mark.parametrize(
@@ -313,7 +318,7 @@ def test_foreign_schemas_without_a_strict_form_are_sent_plainly(part: Any) -> No
     """Schemas that pydantic did not write are taken too."""
     schema = {"type": "object", "properties": {"x": part}, "required": ["x"]}
 
-    assert to_wire(schema, "openai").schema == schema
+    assert to_wire(schema, OPENAI).schema == schema
 
 
 def test_a_single_all_of_is_inlined() -> None:
@@ -325,7 +330,7 @@ def test_a_single_all_of_is_inlined() -> None:
         "$defs": {"N": {"type": "integer"}},
     }
 
-    assert to_wire(schema, "openai").schema["properties"]["x"] == {"type": "integer", "description": "d"}
+    assert to_wire(schema, OPENAI).schema["properties"]["x"] == {"type": "integer", "description": "d"}
 
 
 def test_patterns_with_look_around_are_put_in_words() -> None:
@@ -336,7 +341,7 @@ def test_patterns_with_look_around_are_put_in_words() -> None:
         "required": ["x"],
     }
 
-    assert to_wire(schema, "openai").schema["properties"]["x"] == {
+    assert to_wire(schema, OPENAI).schema["properties"]["x"] == {
         "type": "string",
         "description": "(matches ^(?!a))",
     }
@@ -350,7 +355,7 @@ def test_type_lists_become_unions() -> None:
         "required": ["x"],
     }
 
-    assert to_wire(schema, "openai").schema["properties"]["x"]["anyOf"][1] == {"type": "null"}
+    assert to_wire(schema, OPENAI).schema["properties"]["x"]["anyOf"][1] == {"type": "null"}
 
 
 def test_wires_are_cached() -> None:
@@ -358,10 +363,30 @@ def test_wires_are_cached() -> None:
     schema = compile_type(Everything).schema
     assert schema is not None
 
-    assert to_wire(schema, "openai") is to_wire(schema, "openai")
+    assert to_wire(schema, OPENAI) is to_wire(schema, OPENAI)
 
 
-def test_unknown_dialects_are_refused() -> None:
-    """The error names those that exist."""
-    with pytest.raises(ConfigurationError, match=r"'latin'.*openai"):
-        to_wire({"type": "object"}, "latin")
+def test_a_dialect_is_an_object() -> None:
+    """The error says which one, and what to use."""
+    dialect: Any = "openai"
+    with pytest.raises(
+        ConfigurationError, match=r"must be an alloy\.backends\.Dialect, not str: Dialect\(\)"
+    ):
+        to_wire({"type": "object"}, dialect)
+
+
+def test_every_backend_brings_its_dialect() -> None:
+    """Both backends for OpenAI, and both for Ollama, have the same one."""
+    backends = (
+        OpenAIBackend,
+        OpenAIChatBackend,
+        AnthropicBackend,
+        GeminiBackend,
+        OllamaBackend,
+        OllamaChatBackend,
+    )
+
+    found = {kind.name: kind.dialect for kind in backends}
+
+    assert all(found[name] is DIALECTS[name.removesuffix("-chat")] for name in found)
+    assert FakeBackend().dialect == DIALECTS["plain"]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
+from kit.dialects import GEMINI
 from kit.strict_model import SAMPLES, Everything, Tree
 from pydantic import Field
 
@@ -34,7 +35,7 @@ def gemini(annotation: Any) -> dict[str, Any]:
     schema = compile_type(annotation).schema
     assert schema is not None
     before = copy.deepcopy(schema)
-    wire = to_wire(schema, "gemini")
+    wire = to_wire(schema, GEMINI)
     assert schema == before
     assert (wire.strict, wire.restore) == (False, None)
     return wire.schema
@@ -152,4 +153,4 @@ def test_rarer_schemas_have_their_form_too(plain: dict[str, Any], known: dict[st
     text = {"type": "string", "description": "(at most 3 characters)"}
     expected = {"anyOf": [text, {"type": "null", "description": "(at most 3 characters)"}]}
 
-    assert to_wire(plain, "gemini").schema == (expected if known is None else known)
+    assert to_wire(plain, GEMINI).schema == (expected if known is None else known)

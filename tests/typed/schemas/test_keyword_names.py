@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from alloy import ask, command, tool
 from alloy._typed.answers.parse import read
-from alloy._typed.schemas.dialects import to_wire
+from alloy._typed.schemas.dialects import Wire, to_wire
 from alloy._typed.schemas.notation import notation
 from alloy._typed.schemas.samples import sample
 from alloy._typed.types.compile import TypeSpec, compile_type
@@ -81,27 +81,26 @@ every_name = pytest.mark.parametrize("name", NAMES)
 every_class = pytest.mark.parametrize("make", [as_dataclass, as_typed_dict, as_model])
 
 
-def assert_legal(schema: dict[str, Any], dialect: str, name: str) -> None:
-    """What is sent for *schema* keeps the provider's rules, and has the property *name*."""
+def legal(schema: dict[str, Any], provider: str) -> Wire:
+    """What is sent for *schema*, which is not changed; it keeps the provider's rules."""
     before = copy.deepcopy(schema)
-    wire = to_wire(schema, dialect)
+    wire = to_wire(schema, DIALECTS[provider])
 
     assert schema == before
-    assert name in wire.schema["properties"]
-    if dialect in RULES and (wire.strict or dialect == "gemini"):
-        RULES[dialect](wire.schema)
+    if wire.strict or provider == "gemini":
+        RULES[provider](wire.schema)
+    return wire
 
 
 def assert_round_trip(spec: TypeSpec[Any], plain: dict[str, Any], name: str) -> None:
     """*plain*, written as each provider wants it, is read as what the plain text is read as."""
     assert spec.schema is not None
     expected = read(spec, json.dumps(plain))
-    for dialect in DIALECTS:
-        assert_legal(spec.schema, dialect, name)
+    for provider, dialect in DIALECTS.items():
+        wire = legal(spec.schema, provider)
 
-        found = read(spec, written(plain, spec.schema, dialect), to_wire(spec.schema, dialect))
-
-        assert found == expected, dialect
+        assert name in wire.schema["properties"]
+        assert read(spec, written(plain, spec.schema, dialect), wire) == expected, provider
 
 
 @every_class
@@ -137,12 +136,12 @@ def test_a_parameter_may_be_named_like_a_keyword(name: str) -> None:
         expected = read(
             compile_type(type_), json.dumps({"value": value} if not isinstance(value, dict) else value)
         )
-        for dialect in DIALECTS:
-            assert_legal(signature.schema, dialect, name)
+        for provider, dialect in DIALECTS.items():
+            wire = legal(signature.schema, provider)
 
+            assert name in wire.schema["properties"]
             text = written(plain, signature.schema, dialect)
-
-            assert signature.read(text, to_wire(signature.schema, dialect)) == {name: expected, "other": 2}
+            assert signature.read(text, wire) == {name: expected, "other": 2}, provider
 
 
 # --- recursion ----------------------------------------------------------------------------------------
@@ -220,12 +219,10 @@ def test_recursive_fields_too(type_: Any, plain: Any) -> None:
     assert spec.schema is not None
     plain = {"value": plain} if spec.wrapped else plain
     expected = read(spec, json.dumps(plain))
-    for dialect in DIALECTS:
-        wire = to_wire(spec.schema, dialect)
-        if dialect in RULES and (wire.strict or dialect == "gemini"):
-            RULES[dialect](wire.schema)
+    for provider, dialect in DIALECTS.items():
+        wire = legal(spec.schema, provider)
 
-        assert read(spec, written(plain, spec.schema, dialect), wire) == expected, dialect
+        assert read(spec, written(plain, spec.schema, dialect), wire) == expected, provider
 
 
 # --- what is data, and no schema ----------------------------------------------------------------------
@@ -251,8 +248,8 @@ def test_defaults_and_examples_are_not_read_as_schemas() -> None:
     }
     assert schema["properties"]["data"]["examples"] == [{"x-alloy-decimal": True}]
     assert '{"$ref": "#/$defs/Missing"}' in notation(schema)
-    for dialect in DIALECTS:
-        to_wire(schema, dialect)
+    for provider in DIALECTS:
+        legal(schema, provider)
 
 
 # --- notation, samples, and through the public functions ----------------------------------------------

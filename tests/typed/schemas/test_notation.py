@@ -12,10 +12,11 @@ import pytest
 from annotated_types import Ge, Gt, Le, Len, MinLen
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.dialects import every_dialect
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from alloy._typed.schemas.dialects import DIALECTS, to_wire
+from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy._typed.schemas.notation import notation
 from alloy._typed.types.compile import compile_type
 
@@ -192,9 +193,9 @@ def test_a_recursive_root_is_written_once():
     )
 
 
-@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+@every_dialect
 @pytest.mark.parametrize("output", REALISTIC, ids=str)
-def test_it_is_shorter_than_the_schema(output: Any, dialect: str):
+def test_it_is_shorter_than_the_schema(output: Any, dialect: Dialect):
     """Even than JSON without a blank; `benchmarks/notation.py` shows by how much."""
     schema = to_wire(compile_type(output).schema or {}, dialect).schema
     assert len(notation(schema)) < 0.6 * len(json.dumps(schema, separators=(",", ":"), ensure_ascii=False))

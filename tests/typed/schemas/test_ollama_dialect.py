@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from kit.dialects import OLLAMA
 from kit.strict_model import SAMPLES, Leaf, Tree
 
 from alloy._typed.schemas.dialects import Wire, to_wire
@@ -22,7 +23,7 @@ HELD = {
 
 
 def ollama(schema: dict[str, Any]) -> Wire:
-    return to_wire(schema, "ollama")
+    return to_wire(schema, OLLAMA)
 
 
 def nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

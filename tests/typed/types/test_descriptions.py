@@ -10,10 +10,11 @@ from typing import Annotated, Any, Generic, NamedTuple, NotRequired, TypeVar
 import attrs
 import msgspec
 import pytest
+from kit.dialects import every_dialect
 from pydantic import BaseModel, Field
 from typing_extensions import Doc, ReadOnly, TypedDict
 
-from alloy._typed.schemas.dialects import DIALECTS, to_wire
+from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy._typed.types.compile import compile_type
 from alloy._typed.types.signature import compile_signature
 
@@ -156,8 +157,8 @@ def test_positions_are_described() -> None:
     ]
 
 
-@pytest.mark.parametrize("dialect", sorted(DIALECTS))
-def test_every_dialect_keeps_the_descriptions(dialect: str) -> None:
+@every_dialect
+def test_every_dialect_keeps_the_descriptions(dialect: Dialect) -> None:
     """A provider that holds a constraint only in words adds to them."""
     schema = compile_type(list[Invoice]).schema
     assert schema is not None

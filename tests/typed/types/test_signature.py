@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Annotated, Any, TypedDict
 
 import pytest
+from kit.dialects import DIALECTS, OPENAI
 from pydantic import Field
 
 from alloy._typed.schemas.dialects import to_wire
@@ -100,7 +101,7 @@ def test_arguments_arrive_as_their_types(dialect: str) -> None:
         ' "span": {"low": 1, "high": 2}}'
     )
 
-    assert found.read(given, to_wire(found.schema, dialect)) == {
+    assert found.read(given, to_wire(found.schema, DIALECTS[dialect])) == {
         "place": Place("Bonn"),
         "when": datetime(2026, 1, 2, 3, 4, 5),  # noqa: DTZ001
         "unit": Unit.KELVIN,
@@ -314,7 +315,7 @@ def test_a_function_without_parameters() -> None:
         return ""
 
     found = compile_signature(now)
-    wire = to_wire(found.schema, "openai")
+    wire = to_wire(found.schema, OPENAI)
 
     assert found.schema["properties"] == {}
     assert wire.strict

@@ -10,7 +10,7 @@ from types import GenericAlias
 from typing import Any, TypeAlias, get_args, get_origin
 
 from alloy._typed.answers.parse import read
-from alloy._typed.schemas.dialects import Wire, to_wire
+from alloy._typed.schemas.dialects import Dialect, Wire, to_wire
 from alloy._typed.types.compile import WRAPPER, TypeSpec, compile_type
 from alloy.errors import ConfigurationError, ParseError
 
@@ -25,7 +25,7 @@ class Shape:
 
     spec: TypeSpec[Any]
     wire: Wire | None
-    dialect: str
+    dialect: Dialect
 
     def elements(self, resolve: Resolve) -> ElementReader:
         """A reader of single elements. *resolve* reads one, and runs the async parsers in it.

@@ -1,23 +1,32 @@
-"""What a provider's strict mode holds, as data, and how much of it."""
+"""What the strict mode of a provider supports, as data, and whether a schema stays within its limits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from alloy._typed.schemas.refs import children, definition_name, nodes
+from alloy._typed.schemas.refs import Schema, children, definition_name, nodes
+from alloy.jsontypes import Json
 
 __all__ = [
-    "IN_WORDS",
+    "DESCRIBED",
+    "STRUCTURE",
     "NoStrictForm",
     "StrictRules",
     "check_limits",
     "sentence",
 ]
 
-# How a constraint reads in a description, for those who do not hold its keyword.
-IN_WORDS = {
+# The keywords that give a schema its structure. Every provider supports them.
+# fmt: off
+STRUCTURE = frozenset((
+    "type", "description", "enum", "const", "anyOf", "$ref", "$defs",
+    "items", "prefixItems", "properties", "required", "additionalProperties",
+))
+# fmt: on
+
+# What a description says in place of a constraint that the provider does not support.
+DESCRIBED = {
     "minLength": "at least {} characters",
     "maxLength": "at most {} characters",
     "pattern": "matches {}",
@@ -34,58 +43,82 @@ IN_WORDS = {
 
 
 class NoStrictForm(Exception):
-    """The schema says something that strict mode cannot hold."""
+    """The schema says something that strict mode does not support."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StrictRules:
-    """A provider's strict mode: the keywords and string formats that it holds, and its limits.
+    """What the strict mode of a provider supports. A schema that exceeds a limit is sent without strict mode.
 
-    *properties*, *depth* (of objects), *characters* (of names and choices together), *choices*
-    (of all enums together), *optional* properties and *unions* are the most that one schema may have.
-    Without *optional* ones, null stands for what is not given. *recursion* lets a definition refer to
-    itself, *at_most* bounds a keyword's value, and a pattern in which *unheld_pattern* is found is put
-    in words. *inline* puts definitions in the place of the references to them, as far as they end.
+    *constraints* are the supported keywords that limit a value, such as `minItems`, and *formats* the
+    supported values of `format`. The structure of schemas is always supported. Any other constraint is put
+    into the description, and so is one above the limit that *at_most* has for its keyword, and a `pattern`
+    in which the regular expression *unsupported_pattern* is found.
+
+    *max_properties*, *max_depth* (of objects), *max_names* (the characters of all names and enum values
+    together), *max_choices* (the values of all enums together), *max_unions* and *max_optional* limit a
+    whole schema; `None` is no limit. Above *large_enum* values, the values of one enum may have
+    *max_large_enum* characters. With *max_optional* 0, every property is required, and `null` stands for
+    a property that is left out.
+
+    *recursion* says whether a definition may refer to itself. With *inline*, a definition replaces the
+    references to it, unless it is recursive.
     """
 
-    keywords: frozenset[str]
-    formats: frozenset[str]
-    properties: int
-    depth: int
-    characters: int
-    choices: int
-    optional: int = 0
-    unions: int | None = None
-    recursion: bool = True
+    constraints: frozenset[str] = frozenset()
+    formats: frozenset[str] = frozenset()
     at_most: Mapping[str, float] = field(default_factory=dict)
-    unheld_pattern: str = r"\(\?(?!:)"  # look-around and inline flags
+    unsupported_pattern: str = r"\(\?(?!:)"  # look-around and inline flags
+    max_properties: int | None = None
+    max_depth: int | None = None
+    max_names: int | None = None
+    max_choices: int | None = None
+    max_unions: int | None = None
+    max_optional: int | None = 0
+    large_enum: int = 250
+    max_large_enum: int | None = None
+    recursion: bool = True
     inline: bool = False
 
+    @property
+    def allows_optional(self) -> bool:
+        """Whether a property may be left out."""
+        return self.max_optional != 0
 
-def check_limits(schema: Mapping[str, Any], rules: StrictRules) -> None:
-    """Raise `NoStrictForm` when *schema*, in strict form, has more of something than *rules* allow."""
-    properties = characters = choices = optional = unions = 0
+
+def check_limits(schema: Schema, rules: StrictRules) -> None:
+    """Raise `NoStrictForm` when *schema*, in strict form, exceeds a limit of *rules*."""
+    properties = names = choices = optional = unions = 0
     for node in nodes(schema, definitions=True):
-        names = node.get("properties", {})
-        values = node.get("enum", ())
+        fields, values = node.get("properties", {}), node.get("enum", ())
         written = sum(len(str(value)) for value in values)
-        if len(values) > 250 and written > 15_000:
+        if len(values) > rules.large_enum and _exceeds(written, rules.max_large_enum):
             raise NoStrictForm("an enum that is too large")
-        properties += len(names)
+        properties += len(fields)
         choices += len(values)
-        optional += len(names) - len(node.get("required", names))
+        optional += len(fields) - len(node.get("required", fields))
         unions += "anyOf" in node
-        characters += written + sum(map(len, names))
-    characters += sum(map(len, schema.get("$defs", ())))
-    if properties > rules.properties or characters > rules.characters or choices > rules.choices:
+        names += written + sum(map(len, fields))
+    definitions = schema.get("$defs", {})
+    names += sum(map(len, definitions))
+    if (
+        _exceeds(properties, rules.max_properties)
+        or _exceeds(names, rules.max_names)
+        or _exceeds(choices, rules.max_choices)
+    ):
         raise NoStrictForm("a schema that is too large")
-    if optional > rules.optional or (rules.unions is not None and unions > rules.unions):
+    if _exceeds(optional, rules.max_optional) or _exceeds(unions, rules.max_unions):
         raise NoStrictForm("a schema with too many optional properties or unions")
-    if _depth(schema, schema.get("$defs", {}), frozenset()) > rules.depth:
+    if _exceeds(_depth(schema, definitions, frozenset()), rules.max_depth):
         raise NoStrictForm("a schema that is nested too deeply")
 
 
-def _depth(node: Mapping[str, Any], definitions: Mapping[str, Any], inside: frozenset[str]) -> int:
+def _exceeds(number: int, limit: int | None) -> bool:
+    return limit is not None and number > limit
+
+
+def _depth(node: Schema, definitions: Mapping[str, Json], inside: frozenset[str]) -> int:
+    """How many objects are nested in each other, without going through a definition twice."""
     if "$ref" in node:
         name = definition_name(node["$ref"])
         return 0 if name in inside else _depth(definitions[name], definitions, inside | {name})
@@ -94,5 +127,5 @@ def _depth(node: Mapping[str, Any], definitions: Mapping[str, Any], inside: froz
 
 
 def sentence(text: str) -> str:
-    """*text* with its full stop."""
+    """*text* with a full stop at its end."""
     return text if not text or text[-1] in ".!?" else f"{text}."

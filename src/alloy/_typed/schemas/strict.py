@@ -27,7 +27,8 @@ from alloy._typed.schemas.restore import (
     root_entries_restorer,
 )
 from alloy._typed.schemas.rules import (
-    IN_WORDS,
+    DESCRIBED,
+    STRUCTURE,
     NoStrictForm,
     StrictRules,
     check_limits,
@@ -170,7 +171,7 @@ class _Compiler:
             if name in node.get("required", ()):
                 form = self._form(part)
                 required.append(name)
-            elif self._rules.optional:
+            elif self._rules.allows_optional:
                 form = self._left_out(part)
             else:
                 required.append(name)
@@ -281,8 +282,8 @@ class _Compiler:
         for key, value in node.items():
             if self._holds(key, value):
                 kept[key] = value
-            elif key in IN_WORDS:
-                words.append(IN_WORDS[key].format(value))
+            elif key in DESCRIBED:
+                words.append(DESCRIBED[key].format(value))
         if words:
             kept["description"] = " ".join(filter(None, (kept.get("description"), f"({', '.join(words)})")))
         return kept
@@ -290,10 +291,11 @@ class _Compiler:
     def _holds(self, key: str, value: Any) -> bool:
         if key == "format":
             return value in self._rules.formats
-        at_most = self._rules.at_most
-        if key == "pattern" and re.search(self._rules.unheld_pattern, value):
-            return False
-        return key in self._rules.keywords and not (key in at_most and value > at_most[key])
+        if key not in self._rules.constraints:
+            return key in STRUCTURE
+        if key == "pattern":
+            return re.search(self._rules.unsupported_pattern, value) is None
+        return key not in self._rules.at_most or value <= self._rules.at_most[key]
 
 
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:

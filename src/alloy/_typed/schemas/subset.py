@@ -13,31 +13,36 @@ from typing import Any
 
 from alloy._typed.json.values import json_type
 from alloy._typed.schemas.refs import reachable
-from alloy._typed.schemas.rules import IN_WORDS, sentence
+from alloy._typed.schemas.rules import DESCRIBED, STRUCTURE, sentence
 
-__all__ = ["KnownRules", "known_form"]
-
-
-@dataclass(frozen=True, slots=True)
-class KnownRules:
-    """What a provider reads: its keywords, its string formats, and the types whose choices it lists."""
-
-    keywords: frozenset[str]
-    formats: frozenset[str]
-    choices: frozenset[str]
+__all__ = ["SubsetRules", "subset_form"]
 
 
-def known_form(schema: Mapping[str, Any], rules: KnownRules) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubsetRules:
+    """Which part of JSON Schema a provider reads.
+
+    *constraints* are the supported keywords that limit a value, such as `minItems`, *formats* the
+    supported values of `format`, and *choices* the types of the values that an `enum` may have. The
+    structure of schemas is always supported. What is not supported is put into the description.
+    """
+
+    constraints: frozenset[str] = frozenset()
+    formats: frozenset[str] = frozenset()
+    choices: frozenset[str] = frozenset(("string", "integer", "number", "boolean"))
+
+
+def subset_form(schema: Mapping[str, Any], rules: SubsetRules) -> dict[str, Any]:
     """*schema* under *rules*: references stand alone, and recursion goes through optional properties."""
     definitions = schema.get("$defs", {})
-    root = _known({key: value for key, value in schema.items() if key != "$defs"}, rules)
+    root = _form({key: value for key, value in schema.items() if key != "$defs"}, rules)
     if not definitions:
         return root
-    forms = {name: _known(part, rules) for name, part in definitions.items()}
+    forms = {name: _form(part, rules) for name, part in definitions.items()}
     return {**root, "$defs": {name: _ending(form, name, forms) for name, form in forms.items()}}
 
 
-def _known(node: Any, rules: KnownRules) -> dict[str, Any]:
+def _form(node: Any, rules: SubsetRules) -> dict[str, Any]:
     if not isinstance(node, Mapping):
         return {}  # anything
     if "$ref" in node:
@@ -45,15 +50,15 @@ def _known(node: Any, rules: KnownRules) -> dict[str, Any]:
         return {"anyOf": [{"$ref": node["$ref"]}], **text} if text else {"$ref": node["$ref"]}
     for part in node.get("allOf", ()):
         rest = {key: value for key, value in node.items() if key != "allOf"}
-        return _known({**part, **rest}, rules) if len(node["allOf"]) == 1 else _known(rest, rules)
+        return _form({**part, **rest}, rules) if len(node["allOf"]) == 1 else _form(rest, rules)
     if "enum" in node or "const" in node:
         return _choice(node, rules)
     if isinstance(kinds := node.get("type"), list):
-        return _described({"anyOf": [_known({**node, "type": kind}, rules) for kind in kinds]}, node, [])
+        return _described({"anyOf": [_form({**node, "type": kind}, rules) for kind in kinds]}, node, [])
     return _plain(node, rules)
 
 
-def _plain(node: Mapping[str, Any], rules: KnownRules) -> dict[str, Any]:
+def _plain(node: Mapping[str, Any], rules: SubsetRules) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     words: list[str] = []
     for key, value in node.items():
@@ -62,32 +67,32 @@ def _plain(node: Mapping[str, Any], rules: KnownRules) -> dict[str, Any]:
         elif key == "patternProperties":
             words.append(f"keys match {', '.join(value)}")
             kept["additionalProperties"] = (
-                _known(next(iter(value.values())), rules) if len(value) == 1 else True
+                _form(next(iter(value.values())), rules) if len(value) == 1 else True
             )
         elif key == "propertyNames" and "enum" in value:
             words.append(f"keys are of {', '.join(map(str, value['enum']))}")
-        elif key in rules.keywords and (key != "format" or value in rules.formats):
+        elif value in rules.formats if key == "format" else key in STRUCTURE or key in rules.constraints:
             kept[key] = value
-        elif key in IN_WORDS:
-            words.append(IN_WORDS[key].format(value))
+        elif key in DESCRIBED:
+            words.append(DESCRIBED[key].format(value))
     if kept.get("items") in (True, False):
         del kept["items"]  # `prefixItems` and `maxItems` say the same
     return _described(kept, node, words)
 
 
-def _inside(key: str, value: Any, rules: KnownRules) -> Any:
+def _inside(key: str, value: Any, rules: SubsetRules) -> Any:
     """What stands under a keyword that holds schemas, known too; `None` for any other."""
     match key:
         case "properties":
-            return {name: _known(part, rules) for name, part in value.items()}
+            return {name: _form(part, rules) for name, part in value.items()}
         case "anyOf" | "oneOf" | "prefixItems":
-            return [_known(part, rules) for part in value]
+            return [_form(part, rules) for part in value]
         case "items" | "additionalProperties" if isinstance(value, Mapping):
-            return _known(value, rules)
+            return _form(value, rules)
     return None
 
 
-def _choice(node: Mapping[str, Any], rules: KnownRules) -> dict[str, Any]:
+def _choice(node: Mapping[str, Any], rules: SubsetRules) -> dict[str, Any]:
     by_type: dict[str, list[Any]] = {}
     for value in node["enum"] if "enum" in node else [node["const"]]:
         by_type.setdefault(json_type(value), []).append(value)

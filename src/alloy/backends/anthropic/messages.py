@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from alloy._typed.schemas.refs import nodes
+from alloy.backends.anthropic.dialect import DIALECT, MAX_OPTIONAL, MAX_STRICT_TOOLS, MAX_UNIONS
 from alloy.backends.anthropic.errors import explain, generation_error
 from alloy.backends.anthropic.replies import MessagesAccumulator, read_message
 from alloy.backends.anthropic.turns import called_tools, turns
@@ -36,10 +37,6 @@ SAMPLING = ("temperature", "top_p", "top_k")
 
 # What the SDK lets a model write in one piece under its default timeout of ten minutes.
 USUAL_MAX_TOKENS = 21_333
-
-# Over all strict schemas of one request, the answer's included:
-# https://docs.claude.com/en/docs/build-with-claude/structured-outputs, "Schema complexity limits"
-STRICT_TOOLS, OPTIONAL, UNIONS = 20, 24, 16
 
 
 # --- what models can do -------------------------------------------------------------------------------
@@ -126,7 +123,7 @@ class AnthropicBackend(Door):
     """The Messages API, for Anthropic itself and the servers that speak it."""
 
     name = NAME
-    dialect = "anthropic"
+    dialect = DIALECT
     key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
     module = "anthropic"
     path = "/v1/messages"
@@ -288,9 +285,9 @@ class _Strictness:
         """Whether *tool* can still be strict; beyond the limits it is shown as an ordinary one."""
         optional, unions = _weight(tool.parameters)
         fits = (
-            self.tools < STRICT_TOOLS
-            and self.optional + optional <= OPTIONAL
-            and self.unions + unions <= UNIONS
+            self.tools < MAX_STRICT_TOOLS
+            and self.optional + optional <= MAX_OPTIONAL
+            and self.unions + unions <= MAX_UNIONS
         )
         if fits:
             self.tools += 1

@@ -28,6 +28,7 @@ from dataclasses import asdict, replace
 from itertools import cycle
 from typing import Any
 
+from alloy._typed.schemas.dialects import Dialect
 from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.fake.improvise import improvise
 from alloy.backends.schemas import in_dialect
@@ -82,9 +83,9 @@ class FakeBackend:
     """
 
     def __init__(
-        self, name: str = "fake", dialect: str = "plain", capabilities: Capabilities | None = None
+        self, name: str = "fake", dialect: Dialect | None = None, capabilities: Capabilities | None = None
     ) -> None:
-        self.name, self.dialect = name, dialect
+        self.name, self.dialect = name, dialect or Dialect()
         self._capabilities = capabilities or Capabilities()
 
     def capabilities(self, model: str) -> Capabilities:

@@ -15,6 +15,7 @@ from typing import Any
 
 from alloy.backends.base import Capabilities
 from alloy.backends.gemini.address import GeminiDoor
+from alloy.backends.gemini.dialect import DIALECT
 from alloy.backends.gemini.errors import NAME
 from alloy.backends.gemini.replies import ContentAccumulator, read_content
 from alloy.backends.http.bodies import merge
@@ -95,7 +96,7 @@ def _capabilities(model: str) -> GeminiCapabilities:
 class GeminiBackend(GeminiDoor):
     """Gemini by an API key, or on Google Cloud by the SDK's own environment variables."""
 
-    dialect = "gemini"
+    dialect = DIALECT
 
     def capabilities(self, model: str) -> GeminiCapabilities:
         """What `CAPABILITIES` says of *model*, whose name may be a path of Google Cloud's."""

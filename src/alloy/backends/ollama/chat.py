@@ -19,6 +19,7 @@ from alloy.backends.fallback.prompted import shape
 from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
 from alloy.backends.http.transport import parse_json
 from alloy.backends.ollama.address import OllamaDoor, address, find_host, read_settings
+from alloy.backends.ollama.dialect import DIALECT
 from alloy.backends.ollama.errors import ADDRESS, explained_chat, said_error
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.errors import NO_KEY
@@ -82,7 +83,7 @@ class OllamaBackend(OllamaDoor):
     """
 
     name = NAME
-    dialect = "ollama"
+    dialect = DIALECT
 
     def capabilities(self, model: str) -> Capabilities:
         """What can be known without asking the server: the first row of `CAPABILITIES` that fits."""
@@ -325,7 +326,7 @@ class OllamaChatBackend(OpenAIChatBackend):
 
     name = "ollama-chat"
     key_variables = ("OLLAMA_API_KEY",)
-    dialect = "ollama"
+    dialect = DIALECT
     variable = ADDRESS
 
     def capabilities(self, model: str) -> Capabilities:

@@ -15,6 +15,7 @@ from typing import Any
 from alloy.backends.base import Capabilities
 from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIDoor, file_name, tool_choice
+from alloy.backends.openai.dialect import DIALECT
 from alloy.backends.openai.errors import generation_error
 from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError, ConfigurationError
@@ -68,7 +69,7 @@ class OpenAIChatBackend(OpenAIDoor):
     """Chat Completions, for vLLM, llama.cpp, OpenRouter, DeepSeek and every other compatible server."""
 
     name = NAME
-    dialect = "openai-chat"
+    dialect = DIALECT
     path = "/chat/completions"
     streamed: Mapping[str, Any] = {"stream_options": {"include_usage": True}}
     keyless = True

@@ -14,6 +14,7 @@ from typing import Any
 from alloy.backends.base import Capabilities
 from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIDoor, file_name, tool_choice
+from alloy.backends.openai.dialect import DIALECT
 from alloy.backends.openai.errors import generation_error
 from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError
@@ -52,7 +53,7 @@ class OpenAIBackend(OpenAIDoor):
     """The Responses API, for OpenAI itself, Azure's v1 address and the servers that speak it."""
 
     name = NAME
-    dialect = "openai"
+    dialect = DIALECT
     path = "/responses"
     other_route = (
         'the server at `base_url` has no Responses API: use model="openai-chat:NAME" for its Chat Completions'
