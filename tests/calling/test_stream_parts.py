@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit.dialects import OPENAI
+from kit.dialects import OPENAI, PLAIN
 from pydantic import Field
 
 from alloy import ConfigurationError, ParseError, RateLimitError, Stream, ask, command, ensure, tool
@@ -205,7 +205,7 @@ def test_any_cutting_gives_the_same_items(values: list[Any], size: int, wrapped:
     """Wherever the text is cut, the elements are those of the whole."""
     text = json.dumps({"value": values} if wrapped else values, indent=indent)
     spec = compile_type(list[Any])
-    reader = Shape(spec, None, "plain").elements(resolved)
+    reader = Shape(spec, None, PLAIN).elements(resolved)
     found = [
         value for start in range(0, len(text), size) for value in reader.feed(text[start : start + size])
     ]

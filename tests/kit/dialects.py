@@ -14,10 +14,11 @@ from alloy.backends.ollama.dialect import DIALECT as OLLAMA
 from alloy.backends.openai.dialect import DIALECT as OPENAI
 from kit.strict_model import as_strict_model
 
-__all__ = ["ANTHROPIC", "DIALECTS", "GEMINI", "OLLAMA", "OPENAI", "every_dialect", "written"]
+__all__ = ["ANTHROPIC", "DIALECTS", "GEMINI", "OLLAMA", "OPENAI", "PLAIN", "every_dialect", "written"]
 
+PLAIN = Dialect()
 DIALECTS: dict[str, Dialect] = {
-    "plain": Dialect(),
+    "plain": PLAIN,
     "openai": OPENAI,
     "anthropic": ANTHROPIC,
     "gemini": GEMINI,
