@@ -1,0 +1,53 @@
+"""Handlers, listeners and usage tracking, as checkers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from typing_extensions import assert_type
+
+import alloy
+from alloy import UsageTotal, command
+from alloy.effects import CallModel, Effect, Handler, Script
+from alloy.events import Event, Listener, ReplyReceived, ToolFinished
+from alloy.messages import Reply, Usage
+
+
+@command(output=int)
+def count(text: str) -> str:
+    """Count."""
+    return text
+
+
+def on_event(event: Event) -> None:
+    """Tell the kinds of events apart."""
+    match event:
+        case ReplyReceived(reply=reply):
+            assert_type(reply, Reply)
+        case ToolFinished(result=result):
+            assert_type(result.duration, float)
+
+
+def handler(effect: Effect[Any]) -> Script[Any]:
+    """Look at requests."""
+    if isinstance(effect, CallModel):
+        assert_type(effect.request.model, str)
+        reply: Reply = yield from effect
+        return reply
+    return (yield from effect)
+
+
+as_handler: Handler = handler
+as_listener: Listener = on_event
+as_generator: Callable[[Effect[Any]], Generator[Effect[Any], Any, Any]] = handler
+
+with alloy.handlers(handler), alloy.listen(on_event, print), alloy.track_usage() as total:
+    assert_type(count.with_options(on_event=on_event)("bees"), int)
+    assert_type(count.with_options(on_event=[on_event, print])("bees"), int)
+
+assert_type(total, UsageTotal)
+assert_type(total.usage, Usage)
+assert_type(total.by_model["openai:gpt-5.6"].input_tokens, int)
+alloy.configure(on_event=on_event)
+alloy.configure(on_event=None)
