@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
-
-from typing_extensions import assert_type
+from typing import Any, assert_type
 
 import alloy
 from alloy import UsageTotal, command
@@ -27,6 +25,8 @@ def on_event(event: Event) -> None:
             assert_type(reply, Reply)
         case ToolFinished(result=result):
             assert_type(result.duration, float)
+        case _:
+            pass
 
 
 def handler(effect: Effect[Any]) -> Script[Any]:
