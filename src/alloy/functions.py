@@ -152,6 +152,7 @@ def signature_returning(function: Callable[..., Any], returned: Any) -> inspect.
 
 def annotate_return(wrapper: Any, function: Callable[..., Any], returned: Any) -> None:
     """Give *wrapper* the annotations of *function*, with *returned* as the return annotation."""
+    wrapper.__annotations__ = {**_annotations(function), "return": returned}
     if sys.version_info >= (3, 14):
         from annotationlib import get_annotations
 
@@ -159,11 +160,10 @@ def annotate_return(wrapper: Any, function: Callable[..., Any], returned: Any) -
             return {**get_annotations(function, format=format), "return": returned}
 
         wrapper.__annotate__ = annotate
-    else:
-        wrapper.__annotations__ = {**_annotations(function), "return": returned}
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of *function*; a name that does not exist yet is a forward reference."""
     if sys.version_info >= (3, 14):
         from annotationlib import Format, get_annotations
 
@@ -184,6 +184,8 @@ def _type_hints(
 def adopt(wrapper: Any, function: Callable[..., Any]) -> None:
     """As `functools.update_wrapper`, but an attribute of *function* never hides one of *wrapper*'s class."""
     update_wrapper(wrapper, function)
+    # From Python 3.14 on it leaves them to `__annotate__`, which only functions and classes evaluate.
+    wrapper.__annotations__ = _annotations(function)
     for name in list(wrapper.__dict__):
         if not name.startswith("__") and hasattr(type(wrapper), name):
             del wrapper.__dict__[name]

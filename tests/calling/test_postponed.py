@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import typing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 
@@ -108,3 +109,31 @@ def test_a_name_for_type_checkers_only_is_named():
         @command
         def wrong() -> Decimal:
             return ""
+
+
+LATER = """
+@command(output=int)
+def count(order: Later) -> str:
+    return "x"
+
+@tool
+def use(order: Later) -> Later:
+    return order
+
+class Later(TypedDict):
+    n: int
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="before 3.14 annotations are evaluated at once")
+def test_annotations_can_name_what_comes_later():
+    """From Python 3.14 on they are evaluated when somebody reads them, without postponing anything."""
+    module: dict[str, Any] = {"command": command, "tool": tool, "TypedDict": typing.TypedDict}
+    exec(compile(LATER, __file__, "exec", dont_inherit=True), module)
+    later, count, use = module["Later"], module["count"], module["use"]
+
+    assert typing.get_type_hints(count) == {"order": later, "return": int}
+    assert typing.get_type_hints(use) == {"order": later, "return": later}
+    assert inspect.signature(count).parameters["order"].annotation is later
+    with replies(call("use", order={"n": 2}), 3):
+        assert count.with_options(tools=[use])({"n": 1}) == 3
