@@ -1,12 +1,12 @@
-"""`Conversation`: what was said, for the next call to go on from."""
+"""`Conversation`: earlier messages that the next call continues."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from alloy.errors import CommandError, ConfigurationError
+from alloy.jsontypes import Json, JsonObject
 from alloy.media import Media
 from alloy.messages import Echo, Reply, ToolCall, ToolResult, ToolResults, Turn, User
 from alloy.parts import Document, Image
@@ -19,9 +19,9 @@ FORMAT = 1
 class Conversation:
     """A history that calls continue: `ask("And now?", conversation=chat)`.
 
-    A call that succeeds adds all that was said in it, tools and their results included; one that
-    fails adds nothing. It may go on with another model of another provider. Use it for one call at a
-    time: of two at once, the one that ends last is what it remembers.
+    A call that succeeds adds all its messages, tool calls and results included; a call that fails adds
+    nothing. The next call may use another model of another provider. Use a conversation for one call at
+    a time: of two at once, it keeps the messages of the one that ends last.
     """
 
     def __init__(self, turns: tuple[Turn, ...] = ()) -> None:
@@ -42,31 +42,35 @@ class Conversation:
     __hash__ = None  # type: ignore[assignment]  # it changes
 
     def copy(self) -> Conversation:
-        """Another one with the same past, to try a different future."""
+        """A conversation with the same messages, which later calls continue separately."""
         return Conversation(self.turns)
 
     def to_json(self) -> str:
-        """All of it as JSON text, images and the providers' own turns included.
+        """The conversation as JSON text, with its images and the providers' own form of their messages.
 
-        What a tool returned is kept as the text that the model saw.
+        The result of a tool is kept as the text that the model received.
         """
         return json.dumps({"alloy": FORMAT, "turns": [_dump_turn(turn) for turn in self.turns]})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Conversation:
-        """The conversation in what `to_json` wrote. Raises `ConfigurationError` for anything else."""
+        """The conversation that `to_json` saved. Raises `ConfigurationError` for any other text."""
         try:
-            data = json.loads(text)
+            data = _object(json.loads(text), "it")
             if data["alloy"] != FORMAT:
                 raise ConfigurationError(
-                    f"this conversation was written in format {data['alloy']!r}; this version reads {FORMAT}"
+                    f"this conversation was saved in format {data['alloy']!r}, and this version of Alloy "
+                    f"reads format {FORMAT}: load it with the version that saved it"
                 )
-            return cls(tuple(_load_turn(turn) for turn in data["turns"]))
+            return cls(tuple(_load_turn(_object(turn, "a turn")) for turn in data["turns"]))
         except (ValueError, KeyError, TypeError, RecursionError, CommandError) as error:
-            raise ConfigurationError(f"this is no conversation that to_json() wrote: {error!r}") from error
+            problem = f'the key "{error.args[0]}" is missing' if isinstance(error, KeyError) else str(error)
+            raise ConfigurationError(
+                f"not a conversation saved by Conversation.to_json(): {problem}"
+            ) from error
 
 
-def _dump_turn(turn: Turn) -> dict[str, Any]:
+def _dump_turn(turn: Turn) -> JsonObject:
     match turn:
         case User(content=str(text)):
             return {"user": text}
@@ -87,34 +91,39 @@ def _dump_turn(turn: Turn) -> dict[str, Any]:
             }
 
 
-def _load_turn(data: dict[str, Any]) -> Turn:
+def _load_turn(data: JsonObject) -> Turn:
     if "user" in data:
-        said = data["user"]
-        return User(said if isinstance(said, str) else tuple(_load_part(part) for part in said))
+        content = data["user"]
+        return User(content if isinstance(content, str) else tuple(_load_part(part) for part in content))
     if "assistant" in data:
         calls = tuple(ToolCall(*map(_text, call)) for call in data["calls"])
         by, echoed = data["echo"] or (None, None)
         echo = None if by is None else Echo(_text(by), echoed)
         return Reply(text=_text(data["assistant"]), calls=calls, echo=echo)
-    return ToolResults(
-        tuple(
-            ToolResult(
-                ToolCall(_text(call_id), _text(name), _text(arguments)),
-                _text(content),
-                error=None if error is None else _text(error),
-            )
-            for call_id, name, arguments, content, error in data["results"]
-        )
-    )
+    if "results" in data:
+        return ToolResults(tuple(_load_result(result) for result in data["results"]))
+    raise ValueError('a turn has none of the keys "user", "assistant" and "results"')
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.40} stands where a text should")
+def _load_result(data: Json) -> ToolResult:
+    call_id, name, arguments, content, error = data
+    call = ToolCall(_text(call_id), _text(name), _text(arguments))
+    return ToolResult(call, _text(content), error=None if error is None else _text(error))
+
+
+def _object(value: Json, what: str) -> JsonObject:
+    if not isinstance(value, dict):
+        raise TypeError(f"{what} is not a JSON object but {value!r:.40}")
     return value
 
 
-def _dump_part(part: str | Media) -> str | dict[str, Any]:
+def _text(value: Json) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is in the place of a text")
+    return value
+
+
+def _dump_part(part: str | Media) -> str | JsonObject:
     if isinstance(part, str):
         return part
     data = part.base64 if part.data is not None else None
@@ -127,14 +136,14 @@ def _dump_part(part: str | Media) -> str | dict[str, Any]:
     }
 
 
-def _load_part(data: str | dict[str, Any]) -> str | Media:
+def _load_part(data: str | JsonObject) -> str | Media:
     if isinstance(data, str):
         return data
     from base64 import b64decode
 
     kind = Image if data["kind"] == Image.kind else Document
     if data["kind"] != kind.kind:
-        raise TypeError(f"there is no part of the kind {data['kind']!r}")
+        raise TypeError(f"unknown kind of part {data['kind']!r}")
     url, content = data["url"], data["data"]
     if content is None:
         return kind.from_url(_text(url))

@@ -134,13 +134,29 @@ def test_json_and_back(history: list[Any]):
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "[]", "{}", '{"alloy": 1}', '{"alloy": 1, "turns": [{}]}', '{"alloy": 99, "turns": []}', "null"],
+    ("text", "problem"),
+    [
+        ("", "Expecting value"),
+        ("null", "it is not a JSON object but None"),
+        ("[]", r"it is not a JSON object but \[\]"),
+        ("{}", 'the key "alloy" is missing'),
+        ('{"alloy": 1}', 'the key "turns" is missing'),
+        ('{"alloy": 1, "turns": [{}]}', 'a turn has none of the keys "user", "assistant" and "results"'),
+        ('{"alloy": 1, "turns": [5]}', "a turn is not a JSON object but 5"),
+        ('{"alloy": 1, "turns": [{"assistant": "x"}]}', 'the key "calls" is missing'),
+    ],
 )
-def test_other_text_is_refused(text: str):
-    """Never half a conversation."""
-    with pytest.raises(ConfigurationError, match="conversation"):
+def test_other_text_is_refused(text: str, problem: str):
+    """Never half a conversation; the error says what is wrong with the text."""
+    start = r"^not a conversation saved by Conversation\.to_json\(\): "
+    with pytest.raises(ConfigurationError, match=start + problem):
         Conversation.from_json(text)
+
+
+def test_another_format_is_refused():
+    """The error says which one the text has, and which one is read."""
+    with pytest.raises(ConfigurationError, match="in format 99, and this version of Alloy reads format 1"):
+        Conversation.from_json('{"alloy": 99, "turns": []}')
 
 
 def test_a_conversation_shows_how_long_it_is():
