@@ -1,7 +1,7 @@
-"""Writes what can be computed: tables in the docs, and the outputs in the notebook.
+"""Writes what is computed: tables in the docs, and the outputs in the notebook.
 
-`python docs/generate.py` rewrites the files, `--check` says which are stale and exits with 1. In a
-page, what stands between `<!-- generated: NAME -->` and `<!-- end -->` is replaced.
+`python docs/generate.py` rewrites the files. `--check` lists those that are out of date and exits with 1.
+In a page, the text between `<!-- generated: NAME -->` and `<!-- end -->` is replaced.
 """
 
 from __future__ import annotations
@@ -52,48 +52,48 @@ def _accepted(row: Setting) -> str:
 
 # --- errors -----------------------------------------------------------------------------------------
 
-# What helps, for each error that a caller can meet; a class without a line here stops the generator.
-WAYS_OUT = {
-    "ConfigurationError": "Change what the message names; it is raised before anything is sent.",
-    "CommandError": "Mend the command's body, or give it arguments that its `@require` accepts.",
-    "ToolError": "Call the tool within its contract, or look at `__cause__` for what the tool raised.",
-    "ProviderError": "See the classes below; the provider's support asks for `request_id`.",
-    "ProviderConnectionError": "Check `base_url`, the network and proxies; `retry` tries were made.",
-    "ProviderTimeoutError": "Raise `timeout`, ask for less, or stream.",
-    "AuthenticationError": "Set the provider's key, or ask for access to the model.",
+# How to fix each error; a class that has no line here stops the generator.
+FIXES = {
+    "ConfigurationError": "Change what the message names; nothing has been sent.",
+    "CommandError": "Fix the body of the command, or call it with arguments that its `@require` accepts.",
+    "ToolError": "Call the tool with other arguments; `__cause__` is the exception that the tool raised.",
+    "ProviderError": "See the classes below; the provider's support needs the `request_id`.",
+    "ProviderConnectionError": "Check `base_url`, the network and proxies; Alloy tried again `retry` times.",
+    "ProviderTimeoutError": "Raise `timeout`, ask for a shorter answer, or stream it.",
+    "AuthenticationError": "Set the key of the provider, or ask for access to the model.",
     "BadRequestError": "Read the provider's message: a setting that the model refuses, or too long a prompt.",
     "ModelNotFoundError": "Check `model` and `base_url`.",
-    "UnsupportedError": "Take another model, or let Alloy stand in: `strict_capabilities=False`.",
-    "RateLimitError": "Wait for `retry_after` seconds, send less at once, or raise the quota; see `code`.",
-    "ServerError": "Wait and try again later; `retry` tries were made.",
-    "BadReplyError": "Check that `base_url` is the provider's API and not a proxy's page; else try again.",
-    "AnswerError": "See the classes below; `text` is what the model said, `problems` what was wrong with it.",
-    "EmptyAnswerError": "Say in the prompt what an answer is, or raise `max_tokens`.",
-    "RefusalError": "Change the prompt; `text` or the message has the model's reason.",
-    "TruncatedError": "Raise `max_tokens`, or ask for less; `text` is what came so far.",
-    "FilteredError": "Change the prompt or the provider's filter settings.",
-    "ParseError": "Make the prompt or the type plainer, raise `reask`, or take a stronger model.",
-    "PostconditionError": "Say the `@ensure` in the prompt too, or raise `reask`.",
+    "UnsupportedError": "Choose another model, or allow the fallback: `strict_capabilities=False`.",
+    "RateLimitError": "Wait `retry_after` seconds, send fewer requests, or raise the quota; see `code`.",
+    "ServerError": "Try again later; Alloy tried again `retry` times.",
+    "BadReplyError": "Check that `base_url` is the API of the provider, not a proxy's page; or try again.",
+    "AnswerError": "See the classes below; `text` is the answer of the model, `problems` says what is wrong.",
+    "EmptyAnswerError": "Describe the answer in the prompt, or raise `max_tokens`.",
+    "RefusalError": "Change the prompt; the message, or `text`, has the reason that the model gives.",
+    "TruncatedError": "Raise `max_tokens`, or ask for a shorter answer; `text` is the beginning.",
+    "FilteredError": "Change the prompt, or the filter settings of the provider.",
+    "ParseError": "Simplify the prompt or the type, raise `reask`, or choose a stronger model.",
+    "PostconditionError": "Describe the `@ensure` in the prompt, or raise `reask`.",
     "TurnLimitError": "Raise `max_tool_turns`, or say in the prompt when to stop.",
-    "DeadlineError": "Raise `deadline`, or give the call less to do.",
+    "DeadlineError": "Raise `deadline`, or ask for less in one call.",
 }
 
 
 def error_table() -> str:
-    """One row for each error: its cause, what to do, and whether it is tried again."""
+    """One row for each error: its cause, how to fix it, and whether Alloy tries again by default."""
     rows = []
     for name in (name for name in errors.__all__ if name != "AlloyError"):
         kind = getattr(errors, name)
         cause = (kind.__doc__ or "").partition("\n")[0]
         transient = "yes" if getattr(kind, "transient", False) else "no"
-        rows.append((f"`{name}`", cause, WAYS_OUT[name], transient))
-    order = list(WAYS_OUT)
+        rows.append((f"`{name}`", cause, FIXES[name], transient))
+    order = list(FIXES)
     rows.sort(key=lambda row: order.index(row[0].strip("`")))
-    return _table(("Error", "Cause", "What to do", "Transient"), rows)
+    return _table(("Error", "Cause", "How to fix it", "Transient"), rows)
 
 
 def error_tree() -> str:
-    """The tree as `errors.py` draws it."""
+    """The tree in the docstring of `alloy.errors`."""
     lines = (errors.__doc__ or "").split("\n")
     drawn = [line[4:] for line in lines if line.startswith("    ")]
     return "```text\n" + "\n".join(drawn) + "\n```"
@@ -105,9 +105,9 @@ RUNNER = """
 import contextlib, io, json, sys
 namespace, outputs = {"__name__": "__main__"}, []
 for source in json.load(sys.stdin):
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(source, "<cell>", "exec"), namespace)
-    outputs.append(said.getvalue())
+    outputs.append(printed.getvalue())
 json.dump(outputs, sys.stdout)
 """
 
@@ -123,8 +123,8 @@ def notebook(text: str) -> str:
     )
     if run.returncode:
         raise SystemExit(f"the notebook failed:\n{run.stderr}")
-    for number, (cell, said) in enumerate(zip(cells, json.loads(run.stdout), strict=True), 1):
-        lines = said.splitlines(keepends=True)
+    for number, (cell, printed) in enumerate(zip(cells, json.loads(run.stdout), strict=True), 1):
+        lines = printed.splitlines(keepends=True)
         cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": lines}] if lines else []
         cell["execution_count"] = number
     return json.dumps(book, indent=1, ensure_ascii=False) + "\n"
@@ -141,7 +141,7 @@ MARKED = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOT
 
 
 def page(text: str) -> str:
-    """*text* with its generated sections as they should be."""
+    """*text* with its generated sections written again."""
     return MARKED.sub(lambda found: f"{found[1]}\n{SECTIONS[found[2]]()}\n\n{found[3]}", text)
 
 

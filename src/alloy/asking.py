@@ -23,15 +23,16 @@ T = TypeVar("T")
 class Ask:
     """The type of `ask`. Every way to call it takes the same arguments.
 
-    - *prompt*: what to ask: a `str`, or a list of `str`, `Image`, `Document` and `Message`.
-    - *output*: the answer's type, `str` when not given.
-    - *tools*: what the model may call.
-    - *conversation*: a `Conversation` to go on from.
-    - *context*: what the answer should rest on: a `str`, or any value that can be written as JSON. It
-      follows the prompt under a heading of its own.
+    - *prompt*: a `str`, or a list of `str`, `Image`, `Document` and `Message`.
+    - *output*: the type of the answer, by default `str`.
+    - *tools*: tools, commands and plain functions that the model may call.
+    - *conversation*: a `Conversation` to continue.
+    - *parser*: as in `@command`.
+    - *context*: information for the answer: a `str`, or any value that can be written as JSON. It follows
+      the prompt, after the line `Context:`.
     - every setting of `Config`.
 
-    Raises what a command raises.
+    Raises the errors that a command raises.
     """
 
     @overload
@@ -39,7 +40,7 @@ class Ask:
     @overload
     def __call__(self, prompt: Prompt, **options: Unpack[AskOptions]) -> str: ...
     def __call__(self, prompt: Prompt, **options: Any) -> Any:
-        """Ask, and give the answer."""
+        """Ask, and return the answer, which has the declared type."""
         return self.run(prompt, **options).value
 
     @overload
@@ -47,7 +48,7 @@ class Ask:
     @overload
     def run(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Result[str]: ...
     def run(self, prompt: Prompt, **options: Any) -> Result[Any]:
-        """Ask, and give the value with all that the call did."""
+        """Ask, and return a `Result`: the value, with everything that the call did."""
         from alloy._engine.runtime.drivers import run
 
         return run(_job(prompt, options))
@@ -57,7 +58,7 @@ class Ask:
     @overload
     async def async_(self, prompt: Prompt, **options: Unpack[AskOptions]) -> str: ...
     async def async_(self, prompt: Prompt, **options: Any) -> Any:
-        """As calling it, in the running event loop."""
+        """As a call of `ask`, in the running event loop."""
         return (await self.run_async(prompt, **options)).value
 
     @overload
@@ -77,7 +78,7 @@ class Ask:
     @overload
     def stream(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Stream[str]: ...
     def stream(self, prompt: Prompt, **options: Any) -> Stream[Any]:
-        """Ask when iterated, and give the answer's text as it comes."""
+        """Ask when it is iterated, and give the text of the answer as it arrives."""
         return Stream(_job(prompt, options, streamed=True))
 
     @overload
@@ -93,7 +94,7 @@ class Ask:
     def request(
         self, prompt: Prompt, *, output: TypeForm[Any] = str, **options: Unpack[AskOptions]
     ) -> dict[str, Any]:
-        """The body of the first request, exactly as the provider would get it; nothing is sent."""
+        """The body of the first request, exactly as the provider would receive it; nothing is sent."""
         from alloy._engine.runtime.sync_io import first_body
 
         return first_body(_job(prompt, {"output": output, **options}))

@@ -1,4 +1,4 @@
-"""`@command`: a typed Python function whose body writes the prompt and whose answer a model gives."""
+"""`@command`: a typed Python function whose body writes the prompt, and whose result a model gives."""
 
 from __future__ import annotations
 
@@ -146,24 +146,27 @@ class _Base(Generic[P, T_co]):
 
 
 class Command(_Base[P, T_co]):
-    """A function that asks a model: call it for the value.
+    """A function that asks a model: a call returns the answer.
 
-    Every way to call it takes the function's own arguments and raises `ConfigurationError`,
+    Every way to call it takes the arguments of the function: `run` returns a `Result`, `async_` and
+    `run_async` are awaited, `stream` and `stream_async` give the answer as it arrives. `request` shows
+    what would be sent, and `with_options` makes a copy with other options. A command in a class is
+    bound to the instance or the class as a method is. Each way raises `ConfigurationError`,
     `CommandError`, `ProviderError`, `AnswerError`, `TurnLimitError` or `DeadlineError`.
     """
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
-        """Ask, and give the answer as the declared type."""
+        """Ask, and return the answer, which has the declared type."""
         return self.run(*args, **kwargs).value
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Result[T_co]:
-        """Ask, and give the value with all that the call did."""
+        """Ask, and return a `Result`: the value, with everything that the call did."""
         from alloy._engine.runtime.drivers import run
 
         return run(self._job(args, kwargs))
 
     async def async_(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
-        """As calling it, in the running event loop."""
+        """As a call of the command, in the running event loop."""
         return (await self.run_async(*args, **kwargs)).value
 
     async def run_async(self, *args: P.args, **kwargs: P.kwargs) -> Result[T_co]:
@@ -173,7 +176,7 @@ class Command(_Base[P, T_co]):
         return await run_async(self._job(args, kwargs))
 
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> Stream[T_co]:
-        """Ask when iterated, and give the answer's text as it comes; `.result()` has the value."""
+        """Ask when it is iterated, and give the answer's text as it arrives; `.result()` has the value."""
         return Stream(self._job(args, kwargs, streamed=True))
 
     def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
@@ -181,7 +184,7 @@ class Command(_Base[P, T_co]):
         return AsyncStream(self._job(args, kwargs, streamed=True))
 
     def request(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
-        """The body of the first request, exactly as the provider would get it; nothing is sent."""
+        """The body of the first request, exactly as the provider would receive it; nothing is sent."""
         from alloy._engine.runtime.sync_io import first_body
 
         return first_body(self._job(args, kwargs))
@@ -191,13 +194,13 @@ class Command(_Base[P, T_co]):
     @overload
     def with_options(self, **options: Unpack[CommandOptions]) -> Self: ...
     def with_options(self, **options: Any) -> Command[P, Any]:
-        """A copy with other settings, by the names that `@command` takes; others stay.
+        """A copy with other options, by the names that `@command` takes; the rest stays the same.
 
         Raises `ConfigurationError` for an unknown name or a value of the wrong type.
         """
         return self._changed(options)
 
-    # For checkers: a class method's command, a method's, and a static method's or the class's own.
+    # For type checkers: a command in a class method, in a method, and in a static method or on the class.
     @overload
     def __get__(  # type: ignore[misc]  # mypy does not see that a command is callable with a class first
         self: Callable[Concatenate[type[S], Q], Any], instance: S | None, owner: type[S], /
@@ -211,7 +214,7 @@ class Command(_Base[P, T_co]):
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
     def __get__(self, instance: object, owner: type | None = None, /) -> Command[..., T_co]:
-        """The command of *instance*, as a method is, with all that a command can do."""
+        """The command bound to *instance*, as a method is."""
         return self._bound_to(instance)
 
     def _job(self, args: Any, kwargs: Any, *, streamed: bool = False) -> PreparedCall[T_co]:
@@ -220,7 +223,12 @@ class Command(_Base[P, T_co]):
 
 
 class AsyncCommand(_Base[P, T_co]):
-    """`Command` of an `async def` function: the same, awaited."""
+    """The `Command` of an `async def` function: its calls are awaited.
+
+    The steps are those of a `Command`, except that the function is awaited for the prompt. `async_`,
+    `run_async` and `stream_async` are the same as a call, `run` and `stream`, so that code which holds
+    either kind of command can use those three names.
+    """
 
     def __init__(
         self, function: Callable[P, Any], options: CallOptions, contracts: Contracts | None = None
@@ -229,17 +237,17 @@ class AsyncCommand(_Base[P, T_co]):
         mark_async(self)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
-        """Ask, and give the answer as the declared type."""
+        """Ask, and return the answer, which has the declared type."""
         return (await self.run(*args, **kwargs)).value
 
     async def run(self, *args: P.args, **kwargs: P.kwargs) -> Result[T_co]:
-        """Ask, and give the value with all that the call did."""
+        """Ask, and return a `Result`: the value, with everything that the call did."""
         from alloy._engine.runtime.drivers import run_async
 
         return await run_async(await self._job(args, kwargs))
 
     def async_(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T_co]:
-        """As calling it: code that holds either kind of command can always await `async_`."""
+        """As a call of the command: code that holds either kind of command can await `async_`."""
         return self(*args, **kwargs)
 
     def run_async(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Result[T_co]]:
@@ -247,7 +255,7 @@ class AsyncCommand(_Base[P, T_co]):
         return self.run(*args, **kwargs)
 
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
-        """Ask when iterated with `async for`, and give the answer's text as it comes."""
+        """Ask when it is iterated with `async for`, and give the text of the answer as it arrives."""
         return AsyncStream(partial(self._job, args, kwargs, streamed=True))
 
     def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
@@ -255,7 +263,7 @@ class AsyncCommand(_Base[P, T_co]):
         return self.stream(*args, **kwargs)
 
     async def request(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
-        """The body of the first request, exactly as the provider would get it; nothing is sent."""
+        """The body of the first request, exactly as the provider would receive it; nothing is sent."""
         from alloy._engine.runtime.sync_io import first_body
 
         return first_body(await self._job(args, kwargs))
@@ -267,7 +275,7 @@ class AsyncCommand(_Base[P, T_co]):
     @overload
     def with_options(self, **options: Unpack[CommandOptions]) -> Self: ...
     def with_options(self, **options: Any) -> AsyncCommand[P, Any]:
-        """A copy with other settings, by the names that `@command` takes; others stay.
+        """A copy with other options, by the names that `@command` takes; the rest stays the same.
 
         Raises `ConfigurationError` for an unknown name or a value of the wrong type.
         """
@@ -286,7 +294,7 @@ class AsyncCommand(_Base[P, T_co]):
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
     def __get__(self, instance: object, owner: type | None = None, /) -> AsyncCommand[..., T_co]:
-        """The command of *instance*, as a method is, with all that a command can do."""
+        """The command bound to *instance*, as a method is."""
         return self._bound_to(instance)
 
     async def _job(self, args: Any, kwargs: Any, *, streamed: bool = False) -> PreparedCall[T_co]:
@@ -295,7 +303,7 @@ class AsyncCommand(_Base[P, T_co]):
 
 
 class CommandDecorator(Protocol[T_co]):
-    """What `@command(…)` with options is."""
+    """The type of `@command(…)` with options."""
 
     @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, Prompt]], /) -> AsyncCommand[P, T_co]: ...
@@ -314,18 +322,18 @@ def command(
 @overload
 def command(function: None = None, /, **options: Unpack[CommandOptions]) -> CommandDecorator[str]: ...
 def command(function: Any = None, /, **options: Any) -> Any:
-    """Make a function that returns a prompt one that returns the model's answer: `@command` or `@command(…)`.
+    """Make a command of a function that returns a prompt: `@command` or `@command(…)`.
 
-    - *output*: the answer's type; `str` when not given; `None` for a command without a value.
-    - *tools*: what the model may call: tools, commands, plain functions.
-    - *conversation*: a `Conversation` to go on from, more often given by `with_options`.
-    - *parser*: makes the answer's value of what the model gives, whose type is its parameter's; a
-      `ValueError` that it raises goes back to the model.
+    - *output*: the type of the answer, by default `str`; `None` for a command without a value.
+    - *tools*: tools, commands and plain functions that the model may call.
+    - *conversation*: a `Conversation` to continue; most often an option of `with_options`.
+    - *parser*: a function that converts the model's answer, of the type of its parameter, to *output*; a
+      `ValueError` that it raises is sent back to the model.
     - every setting of `Config`: *model*, *temperature*, *system*, *retry*, *timeout*, *deadline*, …
 
-    An `async def` function becomes an `AsyncCommand`. Raises `ConfigurationError`, naming the function,
-    when its return annotation is not `str`, an option is unknown or of the wrong type, or a tool is
-    not usable.
+    An `async def` function becomes an `AsyncCommand`. Raises `ConfigurationError` with the name of the
+    function when its return annotation is not `str`, when an option is unknown or has the wrong type, or
+    when a tool is not valid.
     """
 
     def decorate(function: Any) -> Any:
@@ -345,12 +353,12 @@ def command(function: Any = None, /, **options: Any) -> Any:
 
 
 def _resolved_output(output: Any, function: Callable[..., Any], where: str) -> Any:
-    """*output* with the types that it names as text (`list["Node"]`), by the names that *function* sees."""
+    """*output* with the types that it names as text (`list["Node"]`) resolved as in *function*."""
     if output is None or isinstance(output, type):
         return output
     try:
         return evaluated(output, function)
-    except (NameError, TypeError, SyntaxError) as error:
+    except (NameError, TypeError, SyntaxError, AttributeError) as error:
         raise ConfigurationError(
             f"{where}: output={output!r} does not resolve ({error}): write the type itself, or a name that "
             "is defined where the command is"
@@ -362,10 +370,10 @@ def _check_has_class(function: Any, args: Any, kwargs: Any) -> None:
     if code is None or code.co_varnames[:1] != ("cls",) or isinstance(function, MethodType):
         return
     if "." not in function.__qualname__.rpartition("<locals>.")[2]:
-        return  # no method, but a function with a parameter of that name
+        return  # not a method, but a function with a parameter of that name
     if "cls" not in kwargs and not (args and isinstance(args[0], type)):
         raise ConfigurationError(
-            f"{function.__qualname__}() does not know its class: from Python 3.13 on, @classmethod binds a "
+            f"{function.__qualname__}() did not receive its class: from Python 3.13 on, @classmethod binds a "
             "command for plain calls only; write @command above @classmethod"
         )
 

@@ -2,7 +2,7 @@
 
 Precedence, for each setting separately: the call or the command, then the innermost `use_config`, then
 `configure`, then the environment (`ALLOY_*`), then the built-in default. A layer that does not name a
-setting leaves it to the next; a layer that says `None` means it: no limit, not sent. The settings
+setting leaves it to the next; a layer that sets `None` removes the value: no limit, not sent. The settings
 themselves are in `alloy.settings`.
 """
 
@@ -122,7 +122,7 @@ def _from_environment() -> dict[str, Any]:
 def _variables() -> dict[str, str]:
     """The texts of the variables that are set, in the order of `VARIABLES`: the last one wins."""
     names = _NAMES.intersection(os.environ) if len(os.environ) <= _FEW else _NAMES
-    # An empty variable is how a shell or a compose file says "not set".
+    # A shell or a compose file writes an empty variable for "not set".
     return {name: text for name in VARIABLES if name in names and (text := os.environ.get(name, "").strip())}
 
 

@@ -1,8 +1,8 @@
-"""`@require` and `@ensure`: what must hold before a function runs, and what of its result.
+"""`@require` and `@ensure`: conditions on the arguments of a function, and on its result.
 
-A predicate names the arguments that it looks at (`lambda amount: amount > 0`); `result` is the
-result. A predicate with one parameter that is no argument's name gets `inspect.BoundArguments`
-(`@require`) or the result (`@ensure`).
+A predicate names the arguments that it checks (`lambda amount: amount > 0`); `result` is the result.
+A predicate with one parameter of any other name gets `inspect.BoundArguments` (`@require`) or the
+result (`@ensure`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["ensure", "require"]
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
 Predicate = Callable[..., Any]
-# To checkers, so that strict ones know the parameters of a lambda: `...` alone leaves them unknown.
+# `Callable[..., object]` alone would leave the parameters of a lambda unknown to strict type checkers.
 PredicateOf = (
     Callable[[Any], object]
     | Callable[[Any, Any], object]
@@ -33,14 +33,14 @@ PredicateOf = (
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One predicate. *takes* names its parameters, or is empty when it takes the whole."""
+    """One predicate. *takes* names its parameters; it is empty for a predicate that takes the whole."""
 
     predicate: Predicate
     message: str
     takes: tuple[str, ...]
 
     def problem(self, values: Mapping[str, Any], whole: object) -> str | None:
-        """The message when the predicate does not hold, or fails itself."""
+        """The message if the predicate is false or raises; `None` if it holds."""
         try:
             if self.takes:
                 holds = self.predicate(**{name: values[name] for name in self.takes})
@@ -48,18 +48,18 @@ class Clause:
                 holds = self.predicate(whole)
             if inspect.iscoroutine(holds):
                 holds.close()
-                raise TypeError("it is async, and a coroutine would always count as true")
-            kept = bool(holds)
-        except Exception as error:  # noqa: BLE001 - a check that cannot be made does not hold
+                raise TypeError("it is async, and a coroutine is always true")
+            is_true = bool(holds)
+        except Exception as error:  # noqa: BLE001 - a predicate that raises does not hold
             return f"{self.message} (the check failed: {type(error).__name__}: {error})"
-        return None if kept else self.message
+        return None if is_true else self.message
 
 
 @dataclass(frozen=True)
 class Contracts:
     """The clauses of one function, in the order in which they are written.
 
-    Of a method they see the instance too, by the name of its first parameter.
+    The clauses of a method may name the instance, too: by the name of the first parameter.
     """
 
     function: Callable[..., Any]
@@ -82,15 +82,15 @@ class Contracts:
         return bound
 
     def before(self, bound: inspect.BoundArguments) -> str | None:
-        """The first `@require` that does not hold."""
+        """The message of the first `@require` that does not hold."""
         return _first(self.requires, bound.arguments, bound)
 
     def after(self, bound: inspect.BoundArguments, result: object) -> str | None:
-        """The first `@ensure` that does not hold."""
+        """The message of the first `@ensure` that does not hold."""
         return _first(self.ensures, {**bound.arguments, "result": result}, result)
 
     def of(self, function: Callable[..., Any]) -> Contracts:
-        """The same clauses on another function: a method, say."""
+        """The same clauses on another function, such as a bound method."""
         return replace(self, function=function)
 
     def without_requires(self) -> Contracts:
@@ -102,15 +102,15 @@ class Contracts:
         return replace(self, ensures=())
 
     def with_clause(self, kind: str, clause: Clause) -> Contracts:
-        """These, and one that is written above them, in `@require` or `@ensure`."""
+        """These clauses, and one more of the *kind* `"require"` or `"ensure"` that is written above them."""
         if kind == "require":
             return replace(self, requires=(clause, *self.requires))
         return replace(self, ensures=(clause, *self.ensures))
 
     def guard(self, name: str, call: Callable[..., Any] | None = None) -> Callable[..., Any]:
-        """The function with its contracts: it raises `ToolError` where one does not hold.
+        """The function with its contracts: it raises `ToolError` when one does not hold.
 
-        *call* runs in its place, with the same arguments: the command, where the function is a command's.
+        *call* runs instead of the function, with the same arguments: a command instead of its function.
         """
         inner = call or self.function
 
@@ -142,31 +142,32 @@ class Contracts:
 
 @runtime_checkable
 class Contracted(Protocol):
-    """What can take one more clause: tools, commands and guarded functions."""
+    """Objects that take another clause by themselves: tools and commands."""
 
     def __alloy_with__(self, change: Callable[[Contracts], Contracts]) -> Any:
         """A copy with changed contracts."""
 
     @property
     def __alloy_contracts__(self) -> Contracts:
-        """The contracts so far."""
+        """The contracts."""
 
 
 def require(predicate: PredicateOf[P], message: str = "") -> Callable[[F], F]:
-    """Demand that *predicate* holds before the function runs; stands above or below `@tool`, `@command`.
+    """Require that *predicate* is true before the function runs. Works above and below `@tool`, `@command`.
 
-    A model that calls a tool against it gets *message* as the result. A direct call raises `ToolError`,
-    a command `CommandError`. Raises `ConfigurationError` for a predicate that is async or asks for
-    arguments that the function does not have.
+    When it is false, a model that called the tool gets *message* as the result, a direct call of the tool
+    raises `ToolError`, and a command raises `CommandError`. Raises `ConfigurationError` for a predicate
+    that is async or names arguments that the function does not have.
     """
     return _decorator("require", predicate, message)
 
 
 def ensure(predicate: PredicateOf[P], message: str = "") -> Callable[[F], F]:
-    """Demand that *predicate* holds of the result; stands above or below `@tool`, `@command`.
+    """Require that *predicate* is true of the result. Works above and below `@tool`, `@command`.
 
-    A model whose tool call ends against it gets *message*; a model whose *answer* does is asked again,
-    then the command raises `PostconditionError`. Raises as `require` does.
+    When it is false, a model that called the tool gets *message* as the result. A model whose answer
+    fails it is asked again, and then the command raises `PostconditionError`. Raises
+    `ConfigurationError` as `require` does.
     """
     return _decorator("ensure", predicate, message)
 
@@ -177,7 +178,7 @@ def _decorator(kind: str, predicate: Predicate, message: str) -> Callable[[F], F
             return type(target)(decorate(target.__func__))
         if not callable(target):
             raise ConfigurationError(
-                f"@{kind} needs a function, not {target!r}: see @{kind}(predicate, message)"
+                f"@{kind} needs a function, not {target!r}: write @{kind}(predicate, message)"
             )
         clause = _clause(kind, predicate, message, _contracts(target).function)
         return _changed(target, lambda contracts: contracts.with_clause(kind, clause))
@@ -186,7 +187,7 @@ def _decorator(kind: str, predicate: Predicate, message: str) -> Callable[[F], F
 
 
 def split(function: Callable[..., Any]) -> tuple[Callable[..., Any], Contracts]:
-    """A function without its guard, and the contracts that stood on it."""
+    """The function inside the guard that contracts put around it, and those contracts."""
     contracts = _contracts(function)
     return contracts.function, contracts
 
@@ -198,7 +199,7 @@ def _contracts(target: Any) -> Contracts:
     found = getattr(target, "__alloy_contracts__", None)
     if not isinstance(found, Contracts):
         return Contracts(target)
-    # functools.wraps copies the attribute to whatever is wrapped round a guard, but not its meaning.
+    # functools.wraps copies this attribute to every wrapper of a guard; the contracts are the guard's.
     own = isinstance(target, Contracted) or getattr(target, "__wrapped__", None) is found.function
     return found if own else Contracts(target)
 
@@ -218,13 +219,15 @@ def _clause(kind: str, predicate: Predicate, message: str, function: Callable[..
     if not callable(predicate):
         raise ConfigurationError(f"{where}: the predicate must be callable, not {predicate!r}")
     if is_async(predicate):
-        raise ConfigurationError(f"{where}: the predicate is async; a coroutine would always count as true")
+        raise ConfigurationError(
+            f"{where}: the predicate is async, and a coroutine is always true: make it a plain function"
+        )
     message = message or f"the {'pre' if kind == 'require' else 'post'}condition of {name} does not hold"
     if not isinstance(message, str):
         raise ConfigurationError(f"{where}: the message must be a str, not {message!r}")
     try:
         parameters = inspect.signature(predicate).parameters
-    except (TypeError, ValueError):  # some builtins tell nobody what they take
+    except (TypeError, ValueError):  # some builtins have no signature
         return Clause(predicate, message, ())
     wanted = [p.name for p in parameters.values() if p.default is p.empty and p.kind not in _VARIADIC]
     known = list(signature_of(getattr(function, "__func__", function)).parameters)
@@ -234,8 +237,8 @@ def _clause(kind: str, predicate: Predicate, message: str, function: Callable[..
     if len(wanted) <= 1 and _takes_one(parameters, wanted):
         return Clause(predicate, message, ())
     raise ConfigurationError(
-        f"{where}: the predicate asks for {', '.join(wanted) or 'nothing'}; it can name {', '.join(known)}, "
-        "or take one parameter of any other name for the whole"
+        f"{where}: the predicate takes {', '.join(wanted) or 'no parameter'}; it may name "
+        f"{', '.join(known)}, or take one parameter of any other name for the whole"
     )
 
 
@@ -243,7 +246,7 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _takes_one(parameters: Mapping[str, inspect.Parameter], wanted: list[str]) -> bool:
-    """Whether what is *wanted*, one parameter or none, can be given by position."""
+    """Whether the predicate, with at most one parameter *wanted*, can be called with one value."""
     taker = parameters[wanted[0]] if wanted else next(iter(parameters.values()), None)
     return taker is not None and taker.kind not in (taker.KEYWORD_ONLY, taker.VAR_KEYWORD)
 

@@ -1,32 +1,31 @@
-"""The error tree. Whose fault it was is in the class, the evidence is in the attributes.
+"""The error tree. The class says where the fault is; the attributes have the details.
 
     AlloyError
-    ├── ConfigurationError         the caller's set-up: an annotation, an option, a model's name, a key
-    ├── CommandError               a command's own Python part: its prompt is no string, its `@require` failed
-    ├── ToolError                  a tool: its contract in a direct call, or tool_errors="raise"
-    ├── ProviderError              the provider, or the way to it
-    │   ├── ProviderConnectionError    no answer came: refused, reset, DNS, TLS
-    │   │   └── ProviderTimeoutError   no whole answer within `timeout`
+    ├── ConfigurationError         the set-up: an annotation, an option, the name of a model, a key
+    ├── CommandError               the Python part of a command: an invalid prompt, a failed `@require`
+    ├── ToolError                  a tool: a contract in a direct call, or tool_errors="raise"
+    ├── ProviderError              the provider, or the connection to it
+    │   ├── ProviderConnectionError    no reply: refused, reset, DNS, TLS
+    │   │   └── ProviderTimeoutError   no complete reply within `timeout`
     │   ├── AuthenticationError        401, 403: the key
     │   ├── BadRequestError            other 4xx: the request
-    │   │   ├── ModelNotFoundError     404: the model, or the address
-    │   │   └── UnsupportedError       the model has no native tools, or no native structured output
+    │   │   ├── ModelNotFoundError     404: the model, or the URL
+    │   │   └── UnsupportedError       a feature that the model does not support
     │   ├── RateLimitError             429
-    │   ├── ServerError                5xx, or a generation that the provider says has failed
-    │   └── BadReplyError              an answer that is not one: HTML, empty, cut short, of another shape
+    │   ├── ServerError                5xx, or a failure that the provider reports
+    │   └── BadReplyError              a reply in an unexpected format: HTML, empty, incomplete
     ├── AnswerError                the model answered, but not with the declared type
-    │   ├── EmptyAnswerError           nothing
-    │   ├── RefusalError               the model declined
+    │   ├── EmptyAnswerError           an empty answer
+    │   ├── RefusalError               the model refused
     │   ├── TruncatedError             cut off at the token limit
     │   ├── FilteredError              cut off by a content filter
-    │   ├── ParseError                 text that does not read as the type
-    │   └── PostconditionError         a value that the command's `@ensure` turned down
+    │   ├── ParseError                 text that cannot be read as the type
+    │   └── PostconditionError         a value that fails the `@ensure` of the command
     ├── TurnLimitError             the model still called tools after `max_tool_turns`
     └── DeadlineError              the whole call took longer than `deadline`
 
-Every error survives pickling, so that process pools can carry it. SDK errors do not all survive
-it, so an error keeps what they said as plain data and the error itself only as `__cause__`.
-No attribute holds a key.
+Every error can be pickled, so that process pools can send it. Not every error of an SDK can, so Alloy
+keeps their details as plain data, and the SDK's error itself only as `__cause__`. No attribute has a key.
 """
 
 from __future__ import annotations
@@ -63,14 +62,14 @@ __all__ = [
     "UnsupportedError",
 ]
 
-SNIPPET = 200  # characters of the model's text that a message shows
+SNIPPET = 200  # characters of the model's answer that a message shows
 
 
 class AlloyError(Exception):
-    """The root of every error that Alloy raises.
+    """The base class of every error that Alloy raises.
 
-    *usage*, *transcript* and *attempts* hold what a failed call had spent and said, and how often it
-    had asked, when it got as far as the model; all are `None` before that.
+    When a call fails after its first request, *usage*, *transcript* and *attempts* have its tokens, its
+    messages and the number of its requests. Before that they are `None`.
     """
 
     usage: Usage | None = None
@@ -80,22 +79,22 @@ class AlloyError(Exception):
     def __reduce__(self) -> tuple[Callable[..., AlloyError], tuple[Any, ...]]:
         state = self.__dict__
         if self.transcript is not None and not _pickles(self.transcript):
-            state = {**state, "transcript": None}  # it holds a tool's value that cannot travel
+            state = {**state, "transcript": None}  # it has a tool's value that cannot be pickled
         return _rebuild, (type(self), self.args, state)
 
 
 class ConfigurationError(AlloyError):
-    """Something in the caller's set-up must change; the message says what and how."""
+    """The set-up is not valid; the message says what to change, and how."""
 
 
 class CommandError(AlloyError):
-    """A command's own Python part failed: its prompt is not a `str`, or its `@require` did not hold."""
+    """The Python part of a command failed: its prompt is not valid, or its `@require` is false."""
 
 
 class ToolError(AlloyError):
-    """A tool failed: by its contract in a direct call, or by an exception under `tool_errors="raise"`.
+    """A tool failed: a contract in a direct call, or an exception with `tool_errors="raise"`.
 
-    *tool* is the tool's name.
+    *tool* is the name of the tool.
     """
 
     def __init__(self, message: str, *, tool: str | None = None) -> None:
@@ -104,12 +103,12 @@ class ToolError(AlloyError):
 
 
 class ProviderError(AlloyError):
-    """The provider answered with an error, or could not be reached.
+    """The provider replied with an error, or could not be reached.
 
-    Attributes: *provider* (its name), *status* (HTTP, `None` without an answer), *code* (the
-    provider's own), *request_id* (what its support asks for), *retry_after* (seconds that the
-    provider asked to wait), *transient* (whether trying again can help) and *text* (what had
-    already been streamed to the caller).
+    Attributes: *provider* (its name), *status* (the HTTP status, `None` without a reply), *code* (the
+    provider's own error code), *request_id* (for the provider's support), *retry_after* (the seconds
+    that the provider asks to wait), *transient* (whether another try can succeed) and *text* (the text
+    that had already been streamed).
     """
 
     transient = False
@@ -137,29 +136,29 @@ class ProviderError(AlloyError):
 
 
 class ProviderConnectionError(ProviderError):
-    """No answer came: the connection was refused, reset or never made."""
+    """The provider did not reply: the connection failed, was refused or was reset."""
 
     transient = True
 
 
 class ProviderTimeoutError(ProviderConnectionError):
-    """No whole answer came within `timeout`."""
+    """There was no complete reply within `timeout`."""
 
 
 class AuthenticationError(ProviderError):
-    """The provider did not accept the key (401), or the key may not do this (403)."""
+    """The provider does not accept the key (401), or the key does not allow this request (403)."""
 
 
 class BadRequestError(ProviderError):
-    """The provider refused the request as it stands (4xx)."""
+    """The provider refused the request (4xx)."""
 
 
 class ModelNotFoundError(BadRequestError):
-    """The provider knows no such model, or there is nothing at that address (404)."""
+    """The provider does not have this model, or the URL is wrong (404)."""
 
 
 class UnsupportedError(BadRequestError):
-    """The model cannot do by itself what *feature* names: `"tools"` or `"output"` (structured output)."""
+    """The model does not support *feature*: `"tools"`, `"output"` (structured) or `"output_with_tools"`."""
 
     def __init__(self, message: str, *, feature: str, provider: str, **details: Any) -> None:
         super().__init__(message, provider=provider, **details)
@@ -167,19 +166,19 @@ class UnsupportedError(BadRequestError):
 
 
 class RateLimitError(ProviderError):
-    """Too many requests, or a spent quota (429)."""
+    """There were too many requests, or a quota is used up (429)."""
 
     transient = True
 
 
 class ServerError(ProviderError):
-    """The provider failed (5xx), or says that this generation did."""
+    """The provider failed (5xx), or reports that this reply failed."""
 
     transient = True
 
 
 class BadReplyError(ProviderError):
-    """An answer came with status 200 and is none: HTML, empty, cut short, or of a foreign shape."""
+    """A reply with status 200 has an unexpected format: HTML, empty, incomplete, or other JSON."""
 
     transient = True
 
@@ -187,46 +186,46 @@ class BadReplyError(ProviderError):
 class AnswerError(AlloyError):
     """The model answered, but not with the declared type.
 
-    *expected* is the type as a reader would write it, *problems* says what was wrong, one line
-    each, and *text* is all that the model said.
+    *expected* is the type as it is written in Python, *problems* has one line for each problem, and
+    *text* is the whole answer of the model.
     """
 
     def __init__(self, expected: str, problems: tuple[str, ...], text: str = "") -> None:
-        said = f" (the model said {_snippet(text)!r})" if text else ""
-        super().__init__(f"expected {expected}: {'; '.join(problems)}{said}")
+        answer = f" (the model answered {_snippet(text)!r})" if text else ""
+        super().__init__(f"expected {expected}: {'; '.join(problems)}{answer}")
         self.expected, self.problems, self.text = expected, problems, text
 
 
 class EmptyAnswerError(AnswerError):
-    """The model said nothing where an answer was due."""
+    """The model gave an empty answer."""
 
 
 class RefusalError(AnswerError):
-    """The model declined to answer."""
+    """The model refused to answer."""
 
 
 class TruncatedError(AnswerError):
-    """The answer was cut off at the token limit: raise `max_tokens`, or ask for less."""
+    """The answer was cut off at the token limit."""
 
 
 class FilteredError(AnswerError):
-    """The provider's content filter cut the answer off, or blocked the prompt."""
+    """A content filter of the provider cut the answer off, or blocked the prompt."""
 
 
 class ParseError(AnswerError):
-    """The answer does not read as the declared type."""
+    """The answer cannot be read as the declared type."""
 
 
 class PostconditionError(AnswerError):
-    """The answer has the declared type, but the command's `@ensure` turned it down."""
+    """The answer has the declared type, but fails the `@ensure` of the command."""
 
 
 class TurnLimitError(AlloyError):
-    """The model went on calling tools after `max_tool_turns` rounds of them."""
+    """The model still called tools after `max_tool_turns` rounds."""
 
 
 class DeadlineError(AlloyError):
-    """The whole call, tools and waiting included, took longer than `deadline`."""
+    """The whole call, with its tools and waits, took longer than `deadline`."""
 
 
 UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
@@ -234,7 +233,7 @@ UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
     "length": (TruncatedError, "the answer was cut off at the token limit; raise max_tokens"),
     "filter": (FilteredError, "a content filter stopped the answer"),
 }
-"""By `Reply.finish`: the error for an answer that ended so, and what it says."""
+"""By `Reply.finish`: the error for an answer that ended in this way, and its text."""
 
 
 def _snippet(text: str) -> str:

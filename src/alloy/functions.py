@@ -1,4 +1,4 @@
-"""What a Python function says of itself, and what it takes to be like one: bound, copied, pickled.
+"""What can be read from a Python function, and what an object needs to behave like one.
 
 Nothing here knows Alloy: the arguments are plain functions, or objects that wrap one and have its
 name, as commands and tools do.
@@ -37,7 +37,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-# --- what a function says -------------------------------------------------------------------------
+# --- what can be read from a function -------------------------------------------------------------
 
 
 def name_of(function: Any) -> str:
@@ -137,8 +137,8 @@ def return_annotation(function: Callable[..., Any]) -> Any:
 def signature_returning(function: Callable[..., Any], returned: Any) -> inspect.Signature:
     """The signature of *function* with *returned* as its return annotation.
 
-    Annotations that are text are resolved where they can be: nobody can do it later, because
-    `inspect.signature(..., eval_str=True)` takes a `__signature__` as it is.
+    Annotations that are text are resolved if possible, because `inspect.signature(..., eval_str=True)`
+    does not resolve those of a `__signature__`.
     """
     signature = signature_of(function)
     parameters = [
@@ -228,7 +228,7 @@ class ClassMember(classmethod):  # type: ignore[type-arg]  # the class is not su
 
 
 def method_of(function: Callable[..., Any], instance: object) -> MethodType | None:
-    """*function* bound to *instance*; `None` when it stays as it is: it is bound, or there is no instance."""
+    """*function* bound to *instance*; `None` if it is bound already, or if there is no instance."""
     if instance is None or isinstance(function, MethodType):
         return None
     return MethodType(function, instance)

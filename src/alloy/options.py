@@ -1,6 +1,6 @@
-"""The options as type checkers and editors see them; `alloy.config` checks the same names at run time.
+"""The options as type checkers and editors see them; `alloy.settings` checks the same names at run time.
 
-For code of your own that passes options on: `def read(text: str, **options: Unpack[CommandOptions])`.
+They are for code that passes options on: `def read(text: str, **options: Unpack[CommandOptions])`.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ class _Settings(TypedDict, total=False):
     extra: Mapping[str, Mapping[str, Any]]
 
 
-# Closed, for an open TypedDict lets ty accept a misspelt option; a closed one cannot be extended.
+# Closed, because ty accepts a misspelt option for an open TypedDict; a closed one cannot be extended.
 
 
 class Settings(_Settings, closed=True):
-    """What `configure` and `use_config` take: the fields of `Config`, which says what they mean."""
+    """The options of `configure` and `use_config`: the fields of `Config`."""
 
 
 class CommandOptions(_Settings, total=False, closed=True):
-    """What `@command(…)` and `with_options` take beside *output*."""
+    """The options of `@command(…)` and `with_options`, except *output*."""
 
     tools: Iterable[Callable[..., Any]]
     conversation: Conversation | None
@@ -66,7 +66,7 @@ class CommandOptions(_Settings, total=False, closed=True):
 
 
 class AskOptions(_Settings, total=False, closed=True):
-    """What `ask` takes beside *output*."""
+    """The options of `ask`, except *output*."""
 
     tools: Iterable[Callable[..., Any]]
     conversation: Conversation | None

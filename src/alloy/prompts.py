@@ -1,4 +1,4 @@
-"""What a prompt function may promise and give."""
+"""What a prompt function may be annotated with, and what it may return."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["check_returns_prompt", "read_prompt"]
 
 
 def read_prompt(prompt: object, where: str) -> tuple[Turn, ...]:
-    """The turns that *prompt* stands for, the user's word last. Raises `CommandError` for what is none."""
+    """*prompt* as messages, the last of them the user's. Raises `CommandError` for an invalid prompt."""
     if isinstance(prompt, str):
         return (User(_not_empty(prompt, where)),)
     if inspect.iscoroutine(prompt):
@@ -28,21 +28,23 @@ def read_prompt(prompt: object, where: str) -> tuple[Turn, ...]:
             f"but returned {type(prompt).__name__}: {prompt!r:.80}"
         )
     turns: list[Turn] = []
-    said: list[Part] = []
+    pending: list[Part] = []  # of the user's message that is not complete yet
     for part in prompt:
         if not isinstance(part, Message):
-            said.append(_checked(part, where))
+            pending.append(_checked(part, where))
             continue
-        turns += _user_turn(said)
-        said.clear()
+        turns += _user_turn(pending)
+        pending.clear()
         if part.role == "assistant":
             turns.append(Reply(str(part.content)))
         else:
             content = [part.content] if isinstance(part.content, str) else part.content
             turns += _user_turn([_checked(piece, where) for piece in content])
-    turns += _user_turn(said)
+    turns += _user_turn(pending)
     if not turns or not isinstance(turns[-1], User):
-        raise CommandError(f"{where} must end its prompt with what the user says")
+        raise CommandError(
+            f"{where} must end its prompt with a message of the user: add a str, an Image or a Document"
+        )
     if all(isinstance(part, str) for part in turns[-1].parts):
         _not_empty(turns[-1].text, where)
     return tuple(turns)
@@ -50,7 +52,7 @@ def read_prompt(prompt: object, where: str) -> tuple[Turn, ...]:
 
 def _not_empty(text: str, where: str) -> str:
     if not text.strip():
-        raise CommandError(f"{where} has an empty prompt; there is nothing to ask")
+        raise CommandError(f"{where} has an empty prompt: return the text to send to the model")
     return text
 
 
@@ -58,7 +60,7 @@ def _checked(part: object, where: str) -> Part:
     if isinstance(part, str | Image | Document):
         return part
     raise CommandError(
-        f"{where} has a {type(part).__name__} in its prompt; it may hold str, Image, Document and Message"
+        f"{where} has a {type(part).__name__} in its prompt; a prompt holds str, Image, Document and Message"
     )
 
 
@@ -72,12 +74,12 @@ def _user_turn(parts: list[Part]) -> list[Turn]:
 def check_returns_prompt(function: Callable[..., Any], where: str) -> None:
     """Raise `ConfigurationError` unless *function* is annotated to return a `str` or a list of parts."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigurationError(f"{where} yields; its body must return the prompt as one str")
+        raise ConfigurationError(f"{where} is a generator: its body must return the prompt, not yield it")
     annotation = return_annotation(function)
     if annotation is inspect.Signature.empty:
         raise ConfigurationError(
-            f"{where} has no return annotation: write `-> str`, for its body returns the prompt; "
-            "the answer's type goes into @command(output=…)"
+            f"{where} has no return annotation: write `-> str`, because its body returns the prompt; "
+            "the type of the answer goes into @command(output=…)"
         )
     if not _is_text(annotation) and not _is_list_of_parts(annotation):
         shown = _type_name(annotation)
@@ -96,7 +98,7 @@ def _type_name(annotation: Any) -> Any:
 def _is_text(annotation: Any) -> bool:
     if annotation in (str, "str"):
         return True
-    # Annotated[str, …] and NewType("Prompt", str) are str to the caller; LiteralString is by PEP 675.
+    # Annotated[str, …] and NewType("Prompt", str) are str, and so is LiteralString (PEP 675).
     inner = getattr(annotation, "__origin__", None) or getattr(annotation, "__supertype__", None)
     return (inner is not None and inner is not annotation and _is_text(inner)) or (
         getattr(annotation, "_name", None) == "LiteralString"
@@ -104,7 +106,7 @@ def _is_text(annotation: Any) -> bool:
 
 
 def _is_list_of_parts(annotation: Any) -> bool:
-    """Whether it is a list that may hold more than text: `list[str]` alone is meant for the answer."""
+    """Whether it is a list that may hold more than text: `list[str]` is an annotation for the answer."""
     if hasattr(annotation, "__metadata__"):
         return _is_list_of_parts(annotation.__origin__)
     if annotation == Prompt:

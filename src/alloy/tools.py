@@ -24,12 +24,18 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 
-# What every provider accepts: the narrowest of their published rules.
+# The names that every provider accepts: the strictest of their published rules.
 LEGAL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 
 
 class Tool(Generic[P, R_co]):
-    """A function that a model may call, and that is called from Python as before, contracts included."""
+    """A function that a model may call. From Python it is called as before, with its contracts checked.
+
+    The parameters are checked when the tool is made, without resolving an annotation. Their schema and
+    the description are compiled at the first use, because that imports pydantic, and again after a
+    parser was registered. *_call* is the function with its contracts around it. A tool that is bound to
+    an instance, or made from a command, remembers in *_origin* how it was made, for pickle.
+    """
 
     __name__: str
     __qualname__: str
@@ -44,7 +50,7 @@ class Tool(Generic[P, R_co]):
         contracts: Contracts | None = None,
         like: Callable[..., Any] | None = None,
     ) -> None:
-        """Wrap *function*. *like* is the function whose signature and docstring the tool has."""
+        """Wrap *function*. The tool has the signature and the docstring of *like*, if that is given."""
         adopt(self, like or function)
         self._function, self._like = function, like or function
         self.name = name_of(self._like) if name is None else name
@@ -59,7 +65,7 @@ class Tool(Generic[P, R_co]):
             self._call = self.__alloy_contracts__.guard(self.name, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Call the function. Raises `ToolError` where one of its contracts does not hold."""
+        """Call the function. Raises `ToolError` when one of its contracts does not hold."""
         result: R_co = self._call(*args, **kwargs)
         return result
 
@@ -92,7 +98,7 @@ class Tool(Generic[P, R_co]):
         from alloy._typed.types.parsers import generation
         from alloy._typed.types.signature import compile_signature
 
-        parsers = generation()  # a parser that is registered later counts from then on
+        parsers = generation()  # another one means that a parser was registered since
         if self._compiled is None or self._compiled[0] != parsers:
             compiled = compile_signature(self._like, name=self.name)
             if self._description is not None:
@@ -102,7 +108,7 @@ class Tool(Generic[P, R_co]):
 
     @property
     def description(self) -> str:
-        """What the model reads about the tool: the docstring, unless it was given."""
+        """The description that the model reads: the docstring, unless another one was given."""
         return self.signature.description
 
     def __alloy_with__(self, change: Callable[[Contracts], Contracts]) -> Tool[P, R_co]:
@@ -132,7 +138,7 @@ class Tool(Generic[P, R_co]):
 
 
 class ToolDecorator(Protocol):
-    """What `@tool(…)` with options is."""
+    """The type of `@tool(…)` with options."""
 
     def __call__(self, function: Callable[P, R], /) -> Tool[P, R]:
         """Make *function* a tool."""
@@ -147,10 +153,10 @@ def tool(
 def tool(function: Any = None, /, *, name: str | None = None, description: str | None = None) -> Any:
     """Make a function a tool: `@tool`, or `@tool(name=…, description=…)`.
 
-    Every parameter needs a type; its default makes it optional. The docstring is the description,
-    parameter descriptions come from `Annotated` and from Google, NumPy and Sphinx style sections.
-    Raises `ConfigurationError` for a parameter without a type, for `*args` and `**kwargs`, and for a
-    name that no provider would take.
+    Every parameter needs a type; a default makes it optional. The docstring is the description of the
+    tool. Descriptions of parameters come from `Annotated` and from docstring sections in Google, NumPy or
+    Sphinx style. Raises `ConfigurationError` for a parameter without a type, for `*args` and `**kwargs`,
+    and for a name that a provider would refuse.
     """
 
     def decorate(function: Any) -> Any:
@@ -172,7 +178,7 @@ def tool(function: Any = None, /, *, name: str | None = None, description: str |
 
 
 def as_tool(candidate: Any) -> Tool[..., Any]:
-    """What stands in `tools=` as a `Tool`: a tool, a command, or a plain function."""
+    """A `Tool` from an element of `tools=`: a tool, a command, or a plain function."""
     if isinstance(candidate, MethodType) and not inspect.isfunction(candidate.__func__):
         # @classmethod above @tool or @command, from Python 3.13 on: see ClassMember.
         candidate = candidate.__func__.__get__(candidate.__self__)
@@ -183,7 +189,7 @@ def as_tool(candidate: Any) -> Tool[..., Any]:
 
 
 def as_tools(candidates: Any, where: str) -> tuple[Tool[..., Any], ...]:
-    """`tools=` as tools. Raises `ConfigurationError` for what is no tool and for a name that stands twice."""
+    """`tools=` as tools. Raises `ConfigurationError` for anything else, and for two tools of one name."""
     if not isinstance(candidates, Iterable) or isinstance(candidates, str):
         raise ConfigurationError(f"{where}: tools must be a list of tools, not {candidates!r}")
     try:
@@ -205,7 +211,7 @@ def _check_bound(tool: Tool[..., Any], where: str) -> None:
     first = next(iter(signature_of(tool._like).parameters.values()), None)
     if first is not None and first.name in ("self", "cls") and first.annotation is first.empty:
         raise ConfigurationError(
-            f"{where}: the tool {tool.name!r} is a method that belongs to nothing yet: "
+            f"{where}: the tool {tool.name!r} is a method without an instance: "
             f"take it from an instance, as in tools=[thing.{tool.name}]"
         )
 
@@ -214,13 +220,13 @@ def _check(name: str, function: Callable[..., Any], *, named: bool) -> None:
     from alloy._typed.types.signature import check_signature
 
     if not LEGAL_NAME.match(name):
-        way_out = "choose another name" if named else "name it with @tool(name=…)"
+        fix = "choose another name" if named else "name it with @tool(name=…)"
         raise ConfigurationError(
-            f"{name!r} cannot be a tool's name: letters, digits, _ and -, at most 64, "
-            f"and a letter or _ first; {way_out}"
+            f"{name!r} cannot be the name of a tool: a name has at most 64 letters, digits, _ and -, "
+            f"and begins with a letter or _; {fix}"
         )
     if inspect.isasyncgenfunction(function):
         raise ConfigurationError(
-            f"the tool {name!r} is an async generator: a model gets one result, return a list"
+            f"the tool {name!r} is an async generator, and a model gets one result: return a list"
         )
     check_signature(function, name)

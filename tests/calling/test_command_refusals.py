@@ -99,8 +99,8 @@ BAD: list[tuple[Any, str]] = [
     (returns_union, r"`-> str \| None`"),
     (returns_nothing, r"@command\(output=None\)"),
     (returns_missing, "`-> Missing`"),
-    (yields, "yields; its body must return the prompt as one str"),
-    (yields_later, "yields"),
+    (yields, "is a generator: its body must return the prompt, not yield it"),
+    (yields_later, "is a generator"),
 ]
 
 

@@ -297,6 +297,7 @@ def test_names_of_a_function_resolve_by_its_closure():
         (object(), "no JSON schema"),
         (Callable[[], int], "no JSON schema"),
         ("1 +", "resolve"),
+        (list["pytest.Nowhere"], "no attribute 'Nowhere'"),  # type: ignore[name-defined]
     ],
 )
 def test_an_output_without_a_schema_is_refused_before_anything_is_sent(output: Any, said: str):

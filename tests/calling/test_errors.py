@@ -153,7 +153,7 @@ def test_a_long_answer_is_cut_in_the_message_and_whole_in_the_attribute(text: st
     error = AnswerError("int", ("no",), long)
     assert error.text == long
     assert repr(long[:SNIPPET] + "…") in str(error)
-    assert "the model said" not in str(AnswerError("int", ("no",)))
+    assert "the model answered" not in str(AnswerError("int", ("no",)))
 
 
 def test_provider_errors_show_where_to_look():

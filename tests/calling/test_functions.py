@@ -1,4 +1,4 @@
-"""What functions say of themselves, also those that are wrapped, bound, partial or written later."""
+"""What can be read from functions, also from those that are wrapped, bound, partial or written later."""
 
 from __future__ import annotations
 

@@ -103,8 +103,8 @@ def test_messages_are_turns_of_their_own():
 @pytest.mark.parametrize(
     ("prompt", "problem"),
     [
-        ([], "end its prompt with what the user says"),
-        ([Message("assistant", "Hi")], "end its prompt with what the user says"),
+        ([], "end its prompt with a message of the user"),
+        ([Message("assistant", "Hi")], "end its prompt with a message of the user"),
         (["x", 3], "has a int in its prompt"),
         (["x", b"bytes"], "has a bytes in its prompt"),
         (3, "must return its prompt as str, or as a list"),

@@ -221,14 +221,14 @@ BAD: dict[str, tuple[Any, str]] = {
     "by position": (by_position, "'by_position' takes x by position only"),
     "async generator": (yields_later, "'yields_later' is an async generator.*return a list"),
     "untyped": (untyped, "'untyped' has no type hint for its parameter 'y'"),
-    "lambda": (lambda: 1, "'<lambda>' cannot be a tool's name.*@tool.name"),
+    "lambda": (lambda: 1, "'<lambda>' cannot be the name of a tool.*@tool.name"),
     "builtin": (len, "'len' takes obj by position only"),
     "builtin without a signature": (max, "'max' does not tell its parameters"),
     "text": ("add", "@tool needs a function, not 'add'"),
     "number": (5, "@tool needs a function, not 5"),
     "None": (None, "@tool needs a function, not None"),
-    "unbound method": (Unbound.pay, r"'pay' is a method that belongs to nothing yet.*tools=\[thing.pay\]"),
-    "unbound plain method": (Scaler.method, "'method' is a method that belongs to nothing yet"),
+    "unbound method": (Unbound.pay, r"'pay' is a method without an instance.*tools=\[thing.pay\]"),
+    "unbound plain method": (Scaler.method, "'method' is a method without an instance"),
 }
 
 
@@ -255,7 +255,7 @@ def test_the_decorator_refuses_too(given: Any):
 @pytest.mark.parametrize("name", ["", "with space", "1st", "naïve", "a" * 65, "dots.and", "x\n", "-x"])
 def test_an_illegal_name_is_refused(name: str):
     """What some provider would turn down is turned down here, at decoration."""
-    with pytest.raises(ConfigurationError, match="cannot be a tool's name"):
+    with pytest.raises(ConfigurationError, match="cannot be the name of a tool"):
         tool(name=name)(add.__wrapped__)
 
 

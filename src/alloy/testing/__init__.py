@@ -1,4 +1,4 @@
-"""Helpers for the tests of programs that use Alloy: answers from a script, and what was asked.
+"""Helpers for tests of programs that use Alloy: scripted answers, and the requests that were made.
 
 from alloy.testing import call, replies
 

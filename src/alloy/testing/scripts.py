@@ -1,4 +1,4 @@
-"""Scripts that answer for the model. `alloy.testing` is the place to import from."""
+"""Scripted answers instead of a model's. Import these names from `alloy.testing`."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ __all__ = ["Seen", "call", "calls", "replies"]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the model was asked: every request's body, as the fake backend encodes it, in order.
+    """The requests that were made: their bodies, as the fake backend encodes them, in order.
 
-    A body is a dict of `model`, `messages` (each with a `role` and its `content`) and, where there are any,
-    `system`, `tools`, `output`, `temperature` and `max_tokens`.
+    A body is a dict with `model`, `messages` (each with a `role` and its `content`) and, if they are set,
+    `system`, `tools`, `output` and the settings that are sent, such as `temperature`.
     """
 
     requests: list[dict[str, Any]] = field(default_factory=list)
 
 
 def call(name: str, /, **arguments: Any) -> ToolCall:
-    """A call of the tool *name*, for `replies`: a turn by itself, or one of several in `calls`.
+    """A call of the tool *name*, for `replies`: a turn of its own, or one of several in `calls`.
 
-    Raises `ConfigurationError` when JSON cannot say an argument.
+    Raises `ConfigurationError` for an argument that cannot be written as JSON.
     """
     return ToolCall("", name, _dump(arguments))
 
@@ -45,24 +45,24 @@ def calls(*several: ToolCall) -> Reply:
 
 @contextmanager
 def replies(*script: Any, backend: str = "fake") -> Iterator[Seen]:
-    """Answer every model request inside the `with` block by *script*, one item for each.
+    """Answer each model request in the `with` block with the next item of *script*.
 
     An item is
 
-    - a `str`: what the model says, as it stands;
+    - a `str`: the text of the model, unchanged;
     - `call(...)` or `calls(...)`: a turn that calls tools;
-    - a `Reply`: a turn in full, a refusal for instance;
-    - an exception: raised as the provider's, so that an `AlloyError` that is transient is tried again;
-    - a function: gets the request's body (see `Seen`) and returns, or raises, one of the others;
+    - a `Reply`: a whole turn, for example a refusal;
+    - an exception: raised as an error of the provider, so that a transient `AlloyError` is tried again;
+    - a function: it gets the body of the request (see `Seen`), and returns or raises one of the others;
     - any other value (a dataclass, a list, a number, a pydantic model, …): the answer, as JSON.
 
-    What Alloy starts in the block, threads and tasks included, is answered too, nested blocks by the
-    inner one; at its end all is as it was. As a decorator it does the same for every call of a plain
-    function. Retries and re-asks are requests like any other. *backend* may name another `FakeBackend`
-    that is registered. A command that says `backend=` itself keeps to it.
+    Calls in threads and tasks that Alloy starts in the block are answered, too. In nested blocks the inner
+    one answers, and the end of a block restores what was before. As a decorator it does the same for every
+    call of a plain function. Retries and re-asks are requests like any other. *backend* may name another
+    `FakeBackend` that is registered. A command with an option `backend=` of its own keeps that backend.
 
-    Raises `AssertionError` for a request after the last item, and at the end of the block when items are
-    left over or such a request was made and its error was swallowed.
+    Raises `AssertionError` for a request after the last item. It raises it at the end of the block, too,
+    when items are left, or when the error of such a request was caught.
     """
     answers = _Script(script)
     token = responder.set(answers)
@@ -134,7 +134,7 @@ def _reply(item: Any, body: Mapping[str, Any]) -> Reply:
 
 
 def _answer(value: Any, body: Mapping[str, Any]) -> str:
-    """*value* as JSON, in the object that stands round it where the output type is none itself."""
+    """*value* as JSON, in the object `{"value": …}` if the output type is not an object itself."""
     text = _dump(value)
     schema = body.get("output", {}).get("schema", {})
     wrapped = list(schema.get("properties", ())) == ["value"]
@@ -152,4 +152,4 @@ def _dump(value: Any) -> str:
     try:
         return to_json(value).decode()
     except PydanticSerializationError as error:
-        raise ConfigurationError(f"JSON cannot say {reprlib.repr(value)}: {error}") from error
+        raise ConfigurationError(f"{reprlib.repr(value)} cannot be written as JSON: {error}") from error
