@@ -87,11 +87,6 @@ class CancelToken:
             if self.fired:
                 cut()
 
-    def detach(self) -> None:
-        """Forget what was attached: the connection may soon be used by another call."""
-        with self._lock:
-            self._cut = None
-
     def fire(self) -> None:
         """End the wait. Does nothing the second time."""
         with self._lock:

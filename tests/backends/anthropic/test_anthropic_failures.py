@@ -422,11 +422,13 @@ def test_an_error_of_python_is_not_explained() -> None:
     assert [CLAUDE.explain(error) for error in errors] == [None] * 4
 
 
-def test_what_the_sdk_says_of_its_own_set_up_is_a_configuration_error() -> None:
-    """Such as a profile that it cannot read."""
-    import anthropic
+@every_mode
+def test_what_the_sdk_refuses_is_a_configuration_error(
+    server: WireServer, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a header of the environment that no request can carry."""
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "x-team: caf\udce9")
+    with pytest.raises(ConfigurationError, match=r"^anthropic: .*can't encode character"):
+        ask(server, mode)
 
-    explained = CLAUDE.explain(anthropic.AnthropicError("the profile 'x' cannot be read"))
-
-    assert isinstance(explained, ConfigurationError)
-    assert "the profile 'x' cannot be read" in str(explained)
+    assert server.requests == []

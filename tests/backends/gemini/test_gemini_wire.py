@@ -241,7 +241,8 @@ def test_a_token_that_has_fired_lets_nothing_in(server: WireServer, mode: str) -
     """A response that comes after the time is up is cut at once."""
     said = answer(mode)
     said.framing, said.body = "chunked", [said.body[0], Gate()]
-    server.script(said)
+    server.script(answer("send"), said)
+    talk(GEMINI, "send", at(server), body())  # opens the connection
     token = CancelToken()
     token.fire()
 
@@ -400,10 +401,11 @@ def test_no_client_of_the_other_colour_touches_the_network() -> None:
     """A client that is made opens no socket: nobody need be at the address."""
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        from alloy.backends.gemini.address import GEMINI as MAKER
-        from alloy.backends.gemini.address import read_settings
+        from alloy.backends.gemini.address import GEMINI as SDK
+        from alloy.backends.gemini.address import Target, read_settings
 
-        CLIENTS.get(MAKER, read_settings(Endpoint(address, KEY)))
+        connection = CLIENTS.get(SDK, read_settings(Endpoint(address, KEY)))
+        connection.address(Target("m", streamed=False)), connection.address(Target("m", streamed=True))
         nobody.settimeout(0)
         with pytest.raises(BlockingIOError):
             nobody.accept()

@@ -23,8 +23,8 @@ from kit.wire import Answer, Gate, Received, WireServer
 from kit.wire import openai as says
 
 from alloy.backends.base import CancelToken
-from alloy.backends.http.clients import CLIENTS, CLIENTS_MAX, ClientCache
-from alloy.backends.openai.address import OpenAIDoor, read_settings
+from alloy.backends.http.clients import CLIENTS, CONNECTIONS_MAX, ClientCache
+from alloy.backends.openai.address import OPENAI, read_settings
 from alloy.backends.openai.responses import OpenAIBackend
 from alloy.errors import ProviderConnectionError
 from alloy.messages import Endpoint
@@ -54,22 +54,22 @@ def cache() -> Iterator[ClientCache]:
 def test_threads_share_one_client(cache: ClientCache) -> None:
     """However many ask at once, one client is made for the same settings, and another for others."""
     with ThreadPoolExecutor(16) as pool:
-        made = list(pool.map(lambda _: cache.get(OpenAIDoor.maker, settings()), range(64)))
+        made = list(pool.map(lambda _: cache.get(OPENAI, settings()), range(64)))
 
     assert len({id(client) for client in made}) == 1
-    assert cache.get(OpenAIDoor.maker, settings("sk-two")) is not made[0]
+    assert cache.get(OPENAI, settings("sk-two")) is not made[0]
 
 
 def test_rotating_keys_leave_no_heap_of_clients(cache: ClientCache) -> None:
     """The oldest clients are dropped; their connections belong to the pool, which stays."""
-    first = cache.get(OpenAIDoor.maker, settings("sk-first"))
-    kept = cache.get(OpenAIDoor.maker, settings("sk-0"))
-    for number in range(1, CLIENTS_MAX):
-        cache.get(OpenAIDoor.maker, settings(f"sk-{number}"))
+    first = cache.get(OPENAI, settings("sk-first"))
+    kept = cache.get(OPENAI, settings("sk-0"))
+    for number in range(1, CONNECTIONS_MAX):
+        cache.get(OPENAI, settings(f"sk-{number}"))
 
-    assert cache.get(OpenAIDoor.maker, settings("sk-0")) is kept
-    assert cache.get(OpenAIDoor.maker, settings("sk-first")) is not first
-    assert not first.is_closed()
+    assert cache.get(OPENAI, settings("sk-0")) is kept
+    assert cache.get(OPENAI, settings("sk-first")) is not first
+    assert not first.pool.is_closed
 
 
 def test_64_threads_on_one_client_get_their_own_answers(server: WireServer) -> None:
@@ -136,7 +136,7 @@ def test_tasks_that_start_together_share_the_loops_client() -> None:
     """The first tasks of a loop race for its client and get the same one."""
 
     async def race() -> set[int]:
-        made = await asyncio.gather(*(CLIENTS.get_async(OpenAIDoor.maker, settings()) for _ in range(10)))
+        made = await asyncio.gather(*(CLIENTS.get_async(OPENAI, settings()) for _ in range(10)))
         return {id(client) for client in made}
 
     assert len(asyncio.run(race())) == 1
@@ -145,9 +145,9 @@ def test_tasks_that_start_together_share_the_loops_client() -> None:
 def test_a_loop_that_was_closed_without_ceremony_is_forgotten(cache: ClientCache) -> None:
     """Where nobody awaited the generators' end, the next loop sweeps the entry out."""
     loop = asyncio.new_event_loop()
-    client = loop.run_until_complete(cache.get_async(OpenAIDoor.maker, settings()))
+    client = loop.run_until_complete(cache.get_async(OPENAI, settings()))
     loop.close()
-    other = asyncio.run(cache.get_async(OpenAIDoor.maker, settings()))
+    other = asyncio.run(cache.get_async(OPENAI, settings()))
 
     assert other is not client
     holders = [held for held in gc.get_referrers(loop) if isinstance(held, dict) and loop in held]
@@ -216,16 +216,16 @@ SCRIPT = """
 import atexit, logging, sys
 logging.getLogger("asyncio").setLevel(logging.ERROR)  # a slow machine is not a leak
 clients = []
-atexit.register(lambda: print([client.is_closed() for client in clients]))  # first in, last out
+atexit.register(lambda: print([client.pool.is_closed for client in clients]))  # first in, last out
 from kit.talking import talk
 from alloy.backends.http.clients import CLIENTS
 from alloy.backends.openai.responses import OpenAIBackend
-from alloy.backends.openai.address import OpenAIDoor, read_settings
+from alloy.backends.openai.address import OPENAI, read_settings
 from alloy.messages import Endpoint
 backend, endpoint = OpenAIBackend(), Endpoint(base_url=sys.argv[1], api_key="sk-1")
 for mode in ("send", "open", "send_async", "open_async"):
     print(talk(backend, mode, endpoint).text)
-clients.append(CLIENTS.get(OpenAIDoor.maker, read_settings(endpoint, keyless=False)))
+clients.append(CLIENTS.get(OPENAI, read_settings(endpoint, keyless=False)))
 """
 
 

@@ -16,7 +16,8 @@ from kit.wire import Answer, WireServer, json_answer
 from kit.wire import ollama as says
 
 from alloy import ask
-from alloy.backends.ollama.address import address, read_settings
+from alloy.backends.http.clients import CLIENTS
+from alloy.backends.ollama.address import OLLAMA, read_settings
 from alloy.backends.ollama.chat import OllamaBackend
 from alloy.errors import AuthenticationError, ConfigurationError, ProviderError
 from alloy.messages import Endpoint, Request, User
@@ -68,11 +69,11 @@ def test_addresses_are_read_as_the_sdk_reads_them(host: str, monkeypatch: pytest
     monkeypatch.setenv("OLLAMA_API_KEY", KEY)
     sdk = ollama.Client(headers={"Authorization": f"Bearer {KEY}"}, transport=httpx.MockTransport(answer))
     sdk.chat("llama3.2", [{"role": "user", "content": "Hello"}])
-    url, headers = address(read_settings(Endpoint()))
+    address = CLIENTS.get(OLLAMA, read_settings(Endpoint())).address("/api/chat")
 
-    assert f"{url}/api/chat" == str(seen[0].url)
-    assert headers.items() <= dict(seen[0].headers).items()
-    assert headers["authorization"] == f"Bearer {KEY}"
+    assert address.url == seen[0].url
+    assert dict(address.headers).items() <= dict(seen[0].headers).items()
+    assert address.headers["authorization"] == f"Bearer {KEY}"
 
 
 @every_mode
@@ -88,8 +89,6 @@ def test_the_environment_is_read_at_every_call(mode: str, monkeypatch: pytest.Mo
         monkeypatch.setenv("OLLAMA_API_KEY", KEY)
         talk(OllamaBackend(), mode, Endpoint(timeout=20), BODY)
     finally:
-        from alloy.backends.http.clients import CLIENTS
-
         CLIENTS.close()
         one.stop()
         two.stop()
@@ -102,10 +101,10 @@ def test_the_environment_is_read_at_every_call(mode: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("host", ["http://host:port", "http://host:99999", "http://[::1"])
 def test_what_is_no_address_is_named(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the setting that it was read from, and what an address looks like."""
-    with pytest.raises(ConfigurationError, match=r"base_url is no address.*host:port"):
+    with pytest.raises(ConfigurationError, match=r"base_url is not an address.*host:port"):
         ask("Hello", model=MODEL, base_url=host, retry=0)
     monkeypatch.setenv("OLLAMA_HOST", host)
-    with pytest.raises(ConfigurationError, match=r"OLLAMA_HOST is no address.*host:port"):
+    with pytest.raises(ConfigurationError, match=r"OLLAMA_HOST is not an address.*host:port"):
         ask("Hello", model=MODEL, retry=0)
 
 
@@ -121,7 +120,7 @@ def test_a_bad_variable_is_named_also_when_the_sdk_is_first_imported() -> None:
     )
 
     assert "ConfigurationError" in run.stderr.splitlines()[-1]
-    assert "OLLAMA_HOST is no address" in run.stderr.splitlines()[-1]
+    assert "OLLAMA_HOST is not an address" in run.stderr.splitlines()[-1]
 
 
 # --- secrets ------------------------------------------------------------------------------------------

@@ -257,7 +257,7 @@ def test_addresses_of_images_are_refused(server: WireServer) -> None:
 def test_a_model_without_images_is_sent_none(server: WireServer, mode: str) -> None:
     """The server says so before the picture travels."""
     server.script(says.shown("completion", "tools"))
-    with pytest.raises(ConfigurationError, match=r"llama3\.2 takes no images.*vision"):
+    with pytest.raises(ConfigurationError, match=r"llama3\.2 does not accept images.*vision"):
         asked(mode, server, ["What is it?", Image.from_bytes(b"\x89PNG\r\n\x1a\n0")])
 
     assert [request.path for request in server.requests] == ["/api/show"]
@@ -273,7 +273,7 @@ def test_effort_is_left_out_for_a_model_that_does_not_think(
         asked(mode, server, reasoning_effort="high")
 
     assert "think" not in server.requests[1].json
-    assert "reasoning_effort is left out" in caplog.text
+    assert "reasoning_effort is not sent" in caplog.text
 
 
 @every_mode

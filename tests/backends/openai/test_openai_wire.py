@@ -241,12 +241,44 @@ def test_a_token_that_has_fired_lets_nothing_in(server: WireServer, api: Api, mo
     gate = Gate()
     answer = api.answer(mode)
     answer.framing, answer.body = "chunked", [answer.body[0], gate]
-    server.script(answer)
+    server.script(api.answer("send"), answer)
+    talk(api.backend, "send", at(server))  # opens the connection
     token = CancelToken()
     token.fire()
 
     with pytest.raises(ProviderConnectionError):
         talk(api.backend, mode, at(server), cancel=token)
+    assert len(server.requests) == 2
+
+
+@both
+@pytest.mark.parametrize("mode", ["send", "open"])
+def test_a_token_that_has_fired_lets_nothing_out(server: WireServer, api: Api, mode: str) -> None:
+    """A connection that is opened after the time is up is cut before the request is sent."""
+    token = CancelToken()
+    token.fire()
+
+    with pytest.raises(ProviderConnectionError):
+        talk(api.backend, mode, at(server), cancel=token)
+    assert server.requests == []
+
+
+@both
+@pytest.mark.parametrize("mode", ["send", "open"])
+def test_a_token_cuts_the_wait_for_the_headers(server: WireServer, api: Api, mode: str) -> None:
+    """On a connection that the request has opened; on another one the timeouts bound it."""
+    gate = Gate()
+    answer = api.answer(mode)
+    answer.before = gate
+    server.script(answer)
+    token = CancelToken()
+    running = Running(lambda: talk(api.backend, mode, at(server), cancel=token))
+    gate.wait_reached()
+    token.fire()
+
+    with pytest.raises(ProviderConnectionError):
+        running.result()
+    server.connections[0].wait_closed()
 
 
 @both

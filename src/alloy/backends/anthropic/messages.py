@@ -16,19 +16,21 @@ from typing import Any, NamedTuple
 
 from alloy._typed.schemas.refs import nodes
 from alloy.backends.anthropic.dialect import DIALECT, MAX_OPTIONAL, MAX_STRICT_TOOLS, MAX_UNIONS
-from alloy.backends.anthropic.errors import explain, generation_error
+from alloy.backends.anthropic.errors import ERRORS, NAME
 from alloy.backends.anthropic.replies import MessagesAccumulator, read_message
 from alloy.backends.anthropic.turns import called_tools, turns
-from alloy.backends.base import Capabilities, import_sdk
+from alloy.backends.base import Capabilities
+from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.bodies import merge
-from alloy.backends.http.exchange import Door, checked_key, checked_url
+from alloy.backends.http.settings import checked_key, checked_url
+from alloy.backends.http.stainless import StainlessSdk, timeout_header
 from alloy.backends.schemas import in_dialect
-from alloy.errors import AlloyError, ConfigurationError, ProviderError, UnsupportedError
+from alloy.errors import ConfigurationError, UnsupportedError
+from alloy.jsontypes import Json
 from alloy.messages import Endpoint, Reply, Request, ToolSchema
 
 __all__ = ["CAPABILITIES", "AnthropicBackend", "ClaudeCapabilities"]
 
-NAME = "anthropic"
 DEFAULT_URL = "https://api.anthropic.com"
 
 # The version 2026-10-21, which the SDK 2 speaks, knows no sampling; this one still does.
@@ -87,48 +89,40 @@ def _capabilities(model: str) -> ClaudeCapabilities:
     return next(can for pattern, can in CAPABILITIES if fnmatchcase(name, pattern))
 
 
-# --- the door -----------------------------------------------------------------------------------------
+# --- settings -----------------------------------------------------------------------------------------
+
+ANTHROPIC = StainlessSdk("anthropic", "AnthropicError", "Anthropic", "AsyncAnthropic")
 
 
 class Settings(NamedTuple):
-    """All that tells one SDK client from another, what the SDK reads from the environment included."""
+    """Everything that decides the address, including what the SDK reads from the environment."""
 
     api_key: str | None
     auth_token: str | None
     base_url: str
     custom_headers: str | None
 
+    def arguments(self) -> dict[str, Any]:
+        """What the SDK's client is told; it reads the custom headers from the same variable."""
+        return {"api_key": self.api_key, "auth_token": self.auth_token, "base_url": self.base_url}
+
     def __repr__(self) -> str:
-        return f"Settings(base_url={self.base_url!r})"  # headers may hold a key too
+        return f"Settings(base_url={self.base_url!r})"  # headers may hold a key, too
 
 
-class _Maker:
-    def pool_class(self, *, is_async: bool) -> Any:
-        sdk = import_sdk("anthropic", extra="anthropic")
-        return sdk.DefaultAsyncHttpxClient if is_async else sdk.DefaultHttpxClient
-
-    def client(self, settings: Settings, pool: Any, *, is_async: bool) -> Any:
-        sdk = import_sdk("anthropic", extra="anthropic")
-        kind = sdk.AsyncAnthropic if is_async else sdk.Anthropic
-        return kind(
-            api_key=settings.api_key,
-            auth_token=settings.auth_token,
-            base_url=settings.base_url,
-            max_retries=0,
-            http_client=pool,
-        )
+# --- the backend --------------------------------------------------------------------------------------
 
 
-class AnthropicBackend(Door):
-    """The Messages API, for Anthropic itself and the servers that speak it."""
+class AnthropicBackend(HttpBackend):
+    """The Messages API, for Anthropic itself and for compatible servers."""
 
     name = NAME
     dialect = DIALECT
-    key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
-    module = "anthropic"
+    sdk = ANTHROPIC
     path = "/v1/messages"
-    last_event = "message_stop"
-    maker = _Maker()
+    errors = ERRORS
+    request_id_headers = ("request-id", "x-request-id")
+    key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 
     def capabilities(self, model: str) -> ClaudeCapabilities:
         """What the first fitting row of `CAPABILITIES` says."""
@@ -173,10 +167,6 @@ class AnthropicBackend(Door):
         """A fresh accumulator for one stream."""
         return MessagesAccumulator()
 
-    def explain(self, error: Exception) -> AlloyError | None:
-        """*error* in Alloy's terms, or `None` when it comes from neither the SDK nor its transport."""
-        return explain(error)
-
     def address(self, endpoint: Endpoint) -> str:
         """Where requests would go now."""
         return endpoint.base_url or os.environ.get("ANTHROPIC_BASE_URL") or DEFAULT_URL
@@ -195,13 +185,14 @@ class AnthropicBackend(Door):
         checked_key("Anthropic", key or token or "")
         return Settings(key, token, base_url, env("ANTHROPIC_CUSTOM_HEADERS"))
 
-    def headers(self, body: Mapping[str, Any]) -> dict[str, str]:
-        """The API's older version for a body that samples: the newer one refuses it for every model."""
-        return {"anthropic-version": SAMPLING_VERSION} if any(key in body for key in SAMPLING) else {}
+    def headers(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, str]:
+        """The time limit, and for a body that samples the API's older version: the newer one refuses it."""
+        version = {"anthropic-version": SAMPLING_VERSION} if any(key in body for key in SAMPLING) else {}
+        return timeout_header(endpoint) | version
 
-    def failure(self, error: Any, request_id: str | None = None) -> ProviderError:
-        """The error for an error object in an answer whose status was fine."""
-        return generation_error(error, request_id)
+    def is_last(self, event: Json) -> bool:
+        """Whether *event* ends the stream, although some servers leave the body open after it."""
+        return isinstance(event, dict) and event.get("type") == "message_stop"
 
 
 # --- encoding -----------------------------------------------------------------------------------------

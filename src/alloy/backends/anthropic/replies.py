@@ -9,7 +9,7 @@ from typing import Any
 from alloy.backends.anthropic.errors import generation_error
 from alloy.backends.anthropic.turns import INVALID, echo
 from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape
-from alloy.backends.http.transport import parse_json
+from alloy.backends.http.payload import parse_json
 from alloy.errors import BadReplyError
 from alloy.messages import Delta, Finish, ReasoningDelta, Reply, TextDelta, ToolCall, ToolCallDelta, Usage
 

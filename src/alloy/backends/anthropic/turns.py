@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from alloy.backends.http.bodies import with_ids
-from alloy.backends.http.transport import parse_json
+from alloy.backends.http.payload import parse_json
 from alloy.errors import CommandError
 from alloy.media import Media
 from alloy.messages import Echo, Reply, Request, ToolCall, ToolResult, ToolResults, Turn, User

@@ -14,12 +14,12 @@ from functools import lru_cache
 from typing import Any
 
 from alloy.backends.base import Capabilities
-from alloy.backends.gemini.address import GeminiDoor
+from alloy.backends.gemini.address import GeminiHttpBackend
 from alloy.backends.gemini.dialect import DIALECT
 from alloy.backends.gemini.errors import NAME
 from alloy.backends.gemini.replies import ContentAccumulator, read_content
 from alloy.backends.http.bodies import merge
-from alloy.backends.http.transport import parse_json
+from alloy.backends.http.payload import parse_json
 from alloy.backends.schemas import in_dialect
 from alloy.errors import ConfigurationError
 from alloy.media import Media
@@ -93,7 +93,7 @@ def _capabilities(model: str) -> GeminiCapabilities:
     return next(can for pattern, can in CAPABILITIES if fnmatchcase(name, pattern))
 
 
-class GeminiBackend(GeminiDoor):
+class GeminiBackend(GeminiHttpBackend):
     """Gemini by an API key, or on Google Cloud by the SDK's own environment variables."""
 
     dialect = DIALECT

@@ -1,155 +1,264 @@
-"""SDK clients: made once, shared safely by threads, event loops and forked processes.
+"""Connections and addresses: made once, shared safely by threads, event loops and forked processes.
 
-Building one costs up to 80 ms, nearly all of it the TLS context, so contexts and connection pools
-are shared and the SDK's client, thin with a ready pool, is kept for each set of settings. Threads
-share one pool. An event loop has its own, for connections are bound to the loop that made them. A
-forked child starts afresh: on a socket that it shared with its parent it could read the parent's
-answer.
+Building an HTTP client costs up to 80 ms, nearly all of it for the TLS context, so contexts and connection
+pools are shared. Threads share one pool. An event loop has its own, because connections are bound to the
+loop that opened them. A forked child starts without any: on a socket that it shared with its parent it
+could read the parent's answer. The SDK is asked only for the address of a request, and once for each set
+of settings, unless its credentials expire.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
-from collections.abc import AsyncGenerator, Hashable
-from typing import TYPE_CHECKING, Any, Protocol
-
-from alloy.backends.http.transport import attach_cut
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from ssl import SSLContext
+    from types import ModuleType
 
-__all__ = ["CLIENTS", "ClientCache", "Maker"]
+__all__ = ["CLIENTS", "Address", "ClientCache", "Connection", "Sdk"]
 
-CLIENTS_MAX = 64  # per pool: bounds what rotating keys leave behind
-
-
-class Maker(Protocol):
-    """How one SDK's clients are made. Hashable, and the same object for the same SDK.
-
-    *settings* is what an SDK client is made with and told apart by. The pools are the SDK's own
-    HTTP clients, with its defaults and its reading of proxy variables.
-    """
-
-    def pool_class(self, *, is_async: bool) -> Any:
-        """The class of the SDK's HTTP clients; takes the options of httpx's."""
-
-    def client(self, settings: Any, pool: Any, *, is_async: bool) -> Any:
-        """An SDK client that sends through *pool* and retries nothing."""
+CONNECTIONS_MAX = 64  # for threads, and for each loop: bounds what rotating keys leave behind
+ADDRESSES_MAX = 256  # bounds what generated names of models leave behind
 
 
-class _Clients:
-    """The pools and clients of one world: of all threads, or of one event loop."""
+class Address(NamedTuple):
+    """Where a request goes, and everything that it carries except its body, as the SDK says."""
+
+    url: Any  # url and headers are objects of the HTTP library
+    headers: Any
+    timeouts: Mapping[str, float | None]  # seconds for each phase
+
+
+class Sdk(ABC):
+    """How one SDK addresses requests. Hashable, and one object for each SDK."""
+
+    answer = b"{}"
+    """A body that the SDK accepts as the answer to `ask`."""
+
+    @abstractmethod
+    def library(self) -> ModuleType:
+        """The HTTP library that the SDK is built on: httpx or httpx2."""
+
+    @abstractmethod
+    def pool(self, *, is_async: bool, **options: Any) -> Any:
+        """An HTTP client with the SDK's own defaults; *options* are those of httpx."""
+
+    @abstractmethod
+    def client(self, settings: Any, transport: Any, *, is_async: bool) -> Any:
+        """An SDK client for *settings* that sends through *transport*, which records requests.
+
+        Raises `ConfigurationError` for settings that the SDK refuses.
+        """
+
+    @abstractmethod
+    def ask(self, client: Any, target: Any) -> object:
+        """Send some request to *target* by means of a synchronous SDK client."""
+
+    @abstractmethod
+    async def ask_async(self, client: Any, target: Any) -> object:
+        """As `ask`, by means of an asynchronous client."""
+
+    def url(self, recorded: Any, target: Any) -> Any:
+        """The URL for *target*, from that of the request which `ask` sent for it."""
+        return recorded
+
+    def lasts(self, address: Address) -> bool:
+        """Whether *address* can be used again: its credentials do not expire."""
+        return True
+
+
+# --- addresses ----------------------------------------------------------------------------------------
+
+_recorded: ContextVar[list[Any]] = ContextVar("alloy_recorded")
+
+
+def _recorder(library: Any, content: bytes) -> Any:
+    """A transport, sync and async, that sends nothing and answers with *content*."""
+
+    def record(request: Any) -> Any:
+        _recorded.get().append(request)
+        return library.Response(200, content=content, headers={"content-type": "application/json"})
+
+    return library.MockTransport(record)
+
+
+@contextmanager
+def _recording() -> Iterator[list[Any]]:
+    """Collect the requests that are sent through a recorder in this context."""
+    requests: list[Any] = []
+    before = _recorded.set(requests)
+    try:
+        yield requests
+    finally:
+        _recorded.reset(before)
+
+
+class Connection:
+    """A connection pool, and the addresses that an SDK gives for some settings."""
+
+    def __init__(
+        self, sdk: Sdk, settings: Any, pool: Any, addresses: dict[Hashable, Address], *, is_async: bool
+    ) -> None:
+        self.settings, self.pool, self.library = settings, pool, sdk.library()
+        self._sdk, self._addresses, self._is_async = sdk, addresses, is_async
+        self._client: Any = None
+
+    def address(self, target: Hashable) -> Address:
+        """The address of a request to *target*. Raises `ConfigurationError` when the SDK refuses it."""
+        key = (self._sdk, self.settings, False, target)
+        found = self._addresses.get(key)
+        if found is None:
+            with _recording() as requests:
+                self._sdk.ask(self._sdk_client(), target)
+            found = self._keep(key, target, requests[-1])
+        return found
+
+    async def address_async(self, target: Hashable) -> Address:
+        """As `address`."""
+        key = (self._sdk, self.settings, True, target)
+        found = self._addresses.get(key)
+        if found is None:
+            with _recording() as requests:
+                await self._sdk.ask_async(self._sdk_client(), target)
+            found = self._keep(key, target, requests[-1])
+        return found
+
+    def _sdk_client(self) -> Any:
+        if self._client is None:
+            transport = _recorder(self.library, self._sdk.answer)
+            self._client = self._sdk.client(self.settings, transport, is_async=self._is_async)
+        return self._client
+
+    def _keep(self, key: Hashable, target: Hashable, request: Any) -> Address:
+        request.headers.pop("content-length", None)  # of the body that was sent to be recorded
+        url = self._sdk.url(request.url, target)
+        address = Address(url, request.headers, request.extensions["timeout"])
+        if self._sdk.lasts(address):
+            if len(self._addresses) >= ADDRESSES_MAX:
+                self._addresses.clear()
+            self._addresses[key] = address
+        return address
+
+
+# --- pools --------------------------------------------------------------------------------------------
+
+
+class _World:
+    """The pools of all threads, or of one event loop, and the connections that use them."""
 
     def __init__(self, *, is_async: bool) -> None:
         self.is_async = is_async
-        self.pools: dict[Maker, Any] = {}
-        self.clients: dict[tuple[Maker, Hashable], Any] = {}
+        self.pools: dict[Sdk, Any] = {}
+        self.connections: dict[tuple[Sdk, Hashable], Connection] = {}
         self.keeper: AsyncGenerator[None, None] | None = None
-
-    def make(self, maker: Maker, settings: Hashable, tls: SSLContext) -> Any:
-        if maker not in self.pools:
-            hooks = {} if self.is_async else {"response": [attach_cut]}
-            pool_class = maker.pool_class(is_async=self.is_async)
-            # A redirect would take the key and the prompt to whoever it names.
-            self.pools[maker] = pool_class(verify=tls, event_hooks=hooks, follow_redirects=False)
-        while len(self.clients) >= CLIENTS_MAX:
-            del self.clients[next(iter(self.clients))]  # closes nothing: the pool is not its own
-        client = maker.client(settings, self.pools[maker], is_async=self.is_async)
-        self.clients[maker, settings] = client
-        return client
 
 
 class ClientCache:
-    """Clients by SDK and settings. Safe to use from any thread and any event loop; not picklable."""
+    """Connections by SDK and settings. Safe to use from any thread and any event loop; not picklable.
+
+    `get` and `get_async` look the connection up without a lock. One that is missing is made under the lock
+    with the pool of its SDK, which is made first if necessary. The world of an event loop is created by
+    the first call in that loop; an async generator, which the loop closes at its end, closes its pools.
+    """
 
     def __init__(self) -> None:
         self._start()
 
     def _start(self) -> None:
         self._lock = threading.Lock()
-        self._threads = _Clients(is_async=False)
-        self._loops: dict[AbstractEventLoop, _Clients] = {}
-        self._contexts: dict[str, SSLContext] = {}
+        self._threads = _World(is_async=False)
+        self._loops: dict[AbstractEventLoop, _World] = {}
+        self._contexts: dict[ModuleType, SSLContext] = {}
+        self._addresses: dict[Hashable, Address] = {}
 
-    def get(self, maker: Maker, settings: Hashable) -> Any:
-        """The client that all threads of this process share."""
-        found = self._threads.clients.get((maker, settings))
-        if found is not None:
-            return found
-        with self._lock:
-            found = self._threads.clients.get((maker, settings))  # another thread may have been first
-            if found is None:
-                found = self._threads.make(maker, settings, self._tls(maker))
-            return found
+    def get(self, sdk: Sdk, settings: Hashable) -> Connection:
+        """The connection that all threads of this process share."""
+        found = self._threads.connections.get((sdk, settings))
+        if found is None:
+            with self._lock:
+                found = self._make(self._threads, sdk, settings)
+        return found
 
-    async def get_async(self, maker: Maker, settings: Hashable) -> Any:
-        """The client of the running event loop."""
+    async def get_async(self, sdk: Sdk, settings: Hashable) -> Connection:
+        """The connection of the running event loop."""
         from asyncio import get_running_loop
 
         loop = get_running_loop()
-        clients = self._loops.get(loop)
-        if clients is None:
-            clients = await self._enter(loop)
-        found = clients.clients.get((maker, settings))
-        if found is not None:
-            return found
-        with self._lock:
-            return clients.make(maker, settings, self._tls(maker))
+        world = self._loops.get(loop)
+        if world is None:
+            world = await self._enter(loop)
+        found = world.connections.get((sdk, settings))
+        if found is None:
+            with self._lock:
+                found = self._make(world, sdk, settings)
+        return found
 
     def close(self) -> None:
         """Close the connections that threads share; the next call opens new ones."""
         with self._lock:
-            closed, self._threads = self._threads, _Clients(is_async=False)
+            closed, self._threads = self._threads, _World(is_async=False)
         for pool in closed.pools.values():
             pool.close()
 
     def forget(self) -> None:
-        """Drop everything unclosed, in a forked child.
+        """Drop everything without closing it, in a forked child.
 
         Closing would say goodbye on the parent's sockets, and would take the parent's file
         descriptors out of the epoll set that both processes share.
         """
         self._start()
 
-    async def _enter(self, loop: AbstractEventLoop) -> _Clients:
-        clients = _Clients(is_async=True)
-        # An async generator that has been started in a loop is closed by that loop's end:
+    def _make(self, world: _World, sdk: Sdk, settings: Hashable) -> Connection:
+        found = world.connections.get((sdk, settings))  # another thread may have been faster
+        if found is not None:
+            return found
+        if sdk not in world.pools:
+            world.pools[sdk] = sdk.pool(is_async=world.is_async, verify=self._tls(sdk))
+        while len(world.connections) >= CONNECTIONS_MAX:
+            del world.connections[next(iter(world.connections))]  # closes nothing: the pool is shared
+        made = Connection(sdk, settings, world.pools[sdk], self._addresses, is_async=world.is_async)
+        world.connections[sdk, settings] = made
+        return made
+
+    def _tls(self, sdk: Sdk) -> SSLContext:
+        """One context for all pools of an HTTP library, made by that library: it finds the root certificates.
+
+        It reads SSL_CERT_FILE and SSL_CERT_DIR, once per process.
+        """
+        library = sdk.library()
+        if library not in self._contexts:
+            self._contexts[library] = library.create_ssl_context()
+        return self._contexts[library]
+
+    async def _enter(self, loop: AbstractEventLoop) -> _World:
+        world = _World(is_async=True)
+        # An async generator that has been started in a loop is closed at the end of that loop:
         # `asyncio.run` awaits `shutdown_asyncgens`. There is no other public hook.
-        clients.keeper = self._keep(loop, clients)
-        await anext(clients.keeper)
+        world.keeper = self._keep(loop, world)
+        await anext(world.keeper)
         with self._lock:
-            # Of a loop that was closed without that, nothing can be awaited any more.
+            # Nothing can be awaited any more in a loop that was closed without that.
             for closed in [known for known in self._loops if known.is_closed()]:
                 del self._loops[closed]
-            self._loops[loop] = clients
-        return clients
+            self._loops[loop] = world
+        return world
 
-    async def _keep(self, loop: AbstractEventLoop, clients: _Clients) -> AsyncGenerator[None, None]:
+    async def _keep(self, loop: AbstractEventLoop, world: _World) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
             with self._lock:
                 self._loops.pop(loop, None)
-            for pool in clients.pools.values():
+            for pool in world.pools.values():
                 await pool.aclose()
-
-    def _tls(self, maker: Maker) -> SSLContext:
-        """One context for all pools of an HTTP library, made its way: it knows where the roots are.
-
-        SSL_CERT_FILE and SSL_CERT_DIR are the library's to read, once per process.
-        """
-        library = next(
-            base.__module__.partition(".")[0]
-            for base in maker.pool_class(is_async=False).__mro__
-            if base.__name__ == "Client"
-        )
-        if library not in self._contexts:
-            self._contexts[library] = sys.modules[library].create_ssl_context()
-        return self._contexts[library]
 
 
 CLIENTS = ClientCache()

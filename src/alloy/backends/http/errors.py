@@ -1,11 +1,21 @@
-"""Errors of an HTTP exchange as Alloy errors."""
+"""Errors that a server reports, read in one place from the status, the headers and the body.
+
+`ErrorReader` is what all providers share; each has a subclass with its advice and its words for a missing
+feature.
+"""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
+from typing import Any, NamedTuple
 
+from alloy.backends.http.payload import parse_json
+from alloy.backends.http.received import Received
+from alloy.backends.http.redaction import redacted, scrub
+from alloy.backends.http.transport_errors import origin
 from alloy.errors import (
     AuthenticationError,
     BadRequestError,
@@ -14,9 +24,160 @@ from alloy.errors import (
     ProviderTimeoutError,
     RateLimitError,
     ServerError,
+    UnsupportedError,
 )
+from alloy.jsontypes import Json, JsonObject
 
-__all__ = ["retry_after", "status_error"]
+__all__ = [
+    "ErrorBody",
+    "ErrorReader",
+    "Failure",
+    "retry_after",
+    "status_error",
+]
+
+LONGEST = 500  # characters of a server's own error message that ours shows
+
+
+class ErrorBody(NamedTuple):
+    """The content of an error body, whatever its format."""
+
+    message: str = ""
+    code: str | None = None  # the name of the cause, such as "insufficient_quota"
+    kind: str | None = None  # the broad category, such as "rate_limit_error"
+    status: int | None = None  # some servers put the HTTP status into the body
+    param: str | None = None  # the parameter of the request that caused the error
+    details: tuple[JsonObject, ...] = ()
+
+    @classmethod
+    def read(cls, body: Json) -> ErrorBody:
+        """Read a parsed body: an error object, a string, FastAPI's `detail`, a list of one, or a page."""
+        if isinstance(body, list) and body:
+            body = body[0]
+        while isinstance(body, dict) and isinstance(body.get("error"), dict | str):
+            body = body["error"]
+        if not isinstance(body, dict):
+            return cls(_shortened("" if body is None else str(body)))
+        code, number = body.get("code"), _number(body.get("code"))
+        details = body.get("details")
+        return cls(
+            message=_shortened(str(body.get("message") or body.get("detail") or body)),
+            code=code if isinstance(code, str) and number is None else _error_code(details),
+            kind=_kind(body),
+            status=number if number is not None and 400 <= number < 600 else None,
+            param=body["param"] if isinstance(body.get("param"), str) else None,
+            details=tuple(each for each in details if isinstance(each, dict))
+            if isinstance(details, list)
+            else (),
+        )
+
+    @property
+    def word(self) -> str | None:
+        """The most special name of the error."""
+        return self.code or self.kind
+
+    def detail(self, kind: str) -> JsonObject:
+        """The detail of the type google.rpc.*kind*, or an empty one."""
+        return next((each for each in self.details if str(each.get("@type", "")).endswith(f".{kind}")), {})
+
+
+def _number(code: Json) -> int | None:
+    if isinstance(code, str) and code.isdecimal():
+        return int(code)
+    return code if isinstance(code, int) and not isinstance(code, bool) else None
+
+
+def _kind(body: JsonObject) -> str | None:
+    kind, status = body.get("type"), body.get("status")
+    if isinstance(kind, str):
+        return kind
+    return status if isinstance(status, str) and status.isupper() else None  # google.rpc.Code
+
+
+def _error_code(details: Json) -> str | None:
+    """Anthropic's name of a cause: https://docs.claude.com/en/api/errors."""
+    code = details.get("error_code") if isinstance(details, dict) else None
+    return code if isinstance(code, str) else None
+
+
+def _shortened(text: str) -> str:
+    text = redacted(text.strip())
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
+
+class Failure(NamedTuple):
+    """An error response, or an error object in a response with a good status: then *status* is `None`."""
+
+    body: ErrorBody
+    status: int | None = None
+    headers: Mapping[str, str] = {}
+    url: str = ""  # of the request, without a name and a password
+    request_id: str | None = None
+
+    @classmethod
+    def of_response(cls, received: Received, content: bytes) -> Failure:
+        """What a response with an error status says, without the keys of its request."""
+        response = received.response
+        try:
+            body = parse_json(content)
+        except ValueError:
+            body = content.decode("utf-8", "replace")
+        read = ErrorBody.read(scrub(body, response.request))
+        if not read.message:
+            read = read._replace(message=f"an empty {response.headers.get('content-type', 'body')}")
+        url = origin(response.request) + response.request.url.path
+        return cls(read, response.status_code, response.headers, url, received.request_id)
+
+
+class ErrorReader:
+    """How a provider's errors are read; a subclass has what differs from the others.
+
+    The status decides the class of the error; for an error object in a good response it comes from the
+    body, or from the error's code. A message that matches a pattern in *features* means that the model
+    does not support that feature, so that Alloy can emulate it. Otherwise the server's message is followed
+    by what to do about it, and headers say how long to wait.
+    """
+
+    address_variable = ""  # the environment's name for `base_url`
+    advice: Mapping[int, str] = {}
+    features: tuple[tuple[str, re.Pattern[str]], ...] = ()  # the first match counts
+    feature_statuses: Container[int] = range(400, 600)
+    statuses: Mapping[str, int] = {}  # by code or kind, for errors in a good response
+
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+
+    def explain(self, failure: Failure) -> ProviderError:
+        """The error for *failure*."""
+        status, body = self.status_of(failure), failure.body
+        marks: dict[str, Any] = {
+            "provider": self.provider,
+            "status": failure.status or body.status,
+            "code": body.word,
+            "request_id": failure.request_id,
+        }
+        if status in self.feature_statuses:
+            for feature, pattern in self.features:
+                if pattern.search(body.message):
+                    return UnsupportedError(body.message, feature=feature, **marks)
+        found = _error(status, body.message + self.hint(status, failure), failure.headers, **marks)
+        self.adjust(found, failure)
+        return found
+
+    def in_answer(self, error: Json, request_id: str | None = None) -> ProviderError:
+        """The error for an *error* object in a response, or in a stream, whose status was good."""
+        return self.explain(Failure(ErrorBody.read(error), request_id=request_id))
+
+    def status_of(self, failure: Failure) -> int:
+        """The status that decides the class of the error."""
+        return failure.status or failure.body.status or self.statuses.get(failure.body.word or "", 500)
+
+    def hint(self, status: int, failure: Failure) -> str:
+        """What follows the server's message: what to do, or more about the cause."""
+        return f"; {self.advice[status]}" if status in self.advice else ""
+
+    def adjust(self, error: ProviderError, failure: Failure) -> None:
+        """Change what the status alone does not say."""
 
 
 def status_error(
@@ -29,20 +190,18 @@ def status_error(
     headers: Mapping[str, str] | None = None,
 ) -> ProviderError:
     """The error for an HTTP *status* of 400 or more; *headers* may hold how long to wait."""
-    kind, transient = _kind(status)
-    return kind(
-        message,
-        provider=provider,
-        status=status,
-        code=code,
-        request_id=request_id,
-        retry_after=retry_after(headers or {}),
-        transient=transient,
+    return _error(
+        status, message, headers or {}, provider=provider, status=status, code=code, request_id=request_id
     )
 
 
-def _kind(status: int) -> tuple[type[ProviderError], bool | None]:
-    """The class for a status, and whether another try may help if the class does not decide that."""
+def _error(class_status: int, message: str, headers: Mapping[str, str], **marks: Any) -> ProviderError:
+    kind, transient = _class_of(class_status)
+    return kind(message, transient=transient, retry_after=retry_after(headers), **marks)
+
+
+def _class_of(status: int) -> tuple[type[ProviderError], bool | None]:
+    """The class for a status, and whether another try may help, if the class does not decide that."""
     if status in (401, 403):
         return AuthenticationError, None
     if status == 404:

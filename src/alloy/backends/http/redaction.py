@@ -1,32 +1,40 @@
-"""Keeping keys out of errors: out of what a server repeats, and out of what is raised in the end.
+"""Removing keys from what a server repeats, and from errors before they are raised to the caller.
 
-The engine cleans every error once more as it is raised, for events and bodies of a foreign shape are read
-by codecs, which know no key.
+The engine cleans every error once more as it is raised, because codecs, which know no key, quote events
+and bodies of an unexpected format.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["clean", "redacted", "scrub"]
+from alloy.jsontypes import Json
+
+__all__ = ["clean", "redacted", "scrub", "secrets_in"]
 
 KEY_MIN = 8  # shorter ones are placeholders such as "ollama", and words that messages need
 
-_KEY_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
+_SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|password|credential|signature", re.IGNORECASE)
+_SCHEME = re.compile(r"^(Bearer|Basic|Token|ApiKey) +", re.IGNORECASE)
 _KEY = re.compile(r"\bsk-[\w*.…-]{4,}")  # whole, or with its middle masked, as OpenAI's own 401 shows it
 
 
+def secrets_in(headers: Mapping[str, str]) -> list[str]:
+    """The values of the headers whose names sound like a secret, without the scheme of an authorization."""
+    return [_SCHEME.sub("", value) for name, value in headers.items() if _SECRET_NAME.search(name)]
+
+
 def redacted(text: str, request: Any = None) -> str:
-    """*text* without what looks like a key, and without the key that *request* carried."""
-    names = () if request is None else _KEY_HEADERS
-    return _without(text, [request.headers.get(name, "").removeprefix("Bearer ") for name in names])
+    """*text* without what looks like a key, and without the secrets that *request* carried."""
+    return _without(text, () if request is None else secrets_in(request.headers))
 
 
-def scrub(value: Any, request: Any) -> Any:
-    """JSON *value* without the key that *request* carried."""
-    return _mapped(value, lambda text: redacted(text, request))
+def scrub(value: Json, request: Any) -> Json:
+    """JSON *value* without what `redacted` removes."""
+    secrets = secrets_in(request.headers)
+    return _mapped(value, lambda text: _without(text, secrets))
 
 
 def clean(error: BaseException, secrets: Sequence[str]) -> None:
@@ -37,15 +45,15 @@ def clean(error: BaseException, secrets: Sequence[str]) -> None:
             each.__dict__[name] = _mapped(value, lambda text: _without(text, secrets))
 
 
-def _without(text: str, keys: Sequence[str]) -> str:
-    for key in sorted(keys, key=len, reverse=True):  # a key may begin with another
-        if len(key) >= KEY_MIN:
-            text = text.replace(key, "[key]")
+def _without(text: str, secrets: Iterable[str]) -> str:
+    for secret in sorted(secrets, key=len, reverse=True):  # one may begin with another
+        if len(secret) >= KEY_MIN:
+            text = text.replace(secret, "[key]")
     return _KEY.sub("[key]", text)
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """JSON *value* with *change* made to every text in it, keys of objects included."""
+    """JSON *value* with *change* made to every text in it, the keys of objects included."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):

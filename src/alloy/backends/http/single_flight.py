@@ -8,74 +8,78 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Once"]
+from alloy.errors import ProviderTimeoutError
+
+__all__ = ["SingleFlight"]
 
 
-class Once:
-    """Runs one piece of work at each place at a time.
+class SingleFlight:
+    """Runs one piece of work for each key at a time.
 
     Threads cannot wait for an event loop, nor loops for each other or a forked child for its parent, so
-    the place must tell these apart, as a connection pool does. What comes of the work is kept by others.
+    the key must differ between these, as a connection pool does. The result of the work is kept elsewhere.
     """
 
-    def __init__(self) -> None:
-        self._running: dict[Hashable, Any] = {}  # futures, which say whether the work came to its end
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._running: dict[Hashable, Any] = {}  # futures, whose result is whether the work was finished
 
     def run(
-        self, place: Hashable, known: Callable[[], bool], work: Callable[[], object], timeout: float | None
+        self, key: Hashable, known: Callable[[], bool], work: Callable[[], object], timeout: float | None
     ) -> None:
-        """Run *work* unless its outcome is *known*, or wait for whoever runs it at the same *place*.
+        """Run *work* unless its result is *known*, or wait for the call that runs it under the same *key*.
 
-        Work that came to its end is not done again, whatever came of it. When it failed, each who
-        waited does it in turn. Raises httpx's `ReadTimeout` after *timeout* seconds of waiting.
+        Work that was finished is not done again, whatever its result. When it failed, each call that
+        waited does it in turn. Raises `ProviderTimeoutError` after *timeout* seconds of waiting.
         """
         while not known():
             ours: Future[bool] = Future()
-            running = self._running.setdefault(place, ours)
+            running = self._running.setdefault(key, ours)
             if running is ours:
-                with self._ending(place, ours):
-                    if not known():  # as when another's work came to its end just now
+                with self._ending(key, ours):
+                    if not known():  # another call may have finished the work just now
                         work()
                 return
             try:
                 if running.result(timeout):
                     return
             except TimeoutError as error:
-                raise _late() from error
+                raise self._timeout() from error
 
     async def run_async(
         self,
-        place: Hashable,
+        key: Hashable,
         known: Callable[[], bool],
         work: Callable[[], Awaitable[object]],
         timeout: float | None,
     ) -> None:
-        """As `run`. Cancelling it ends no other's wait."""
+        """As `run`. Cancelling it does not end the wait of another call."""
         while not known():
-            running = self._running.get(place)
+            running = self._running.get(key)
             if running is None:
-                ours = self._running[place] = asyncio.get_running_loop().create_future()
-                with self._ending(place, ours):
+                ours = self._running[key] = asyncio.get_running_loop().create_future()
+                with self._ending(key, ours):
                     await work()
                 return
-            # Awaiting the future itself would cancel it with the first who is cancelled.
+            # Awaiting the future itself would cancel it when the first waiting call is cancelled.
             if not (await asyncio.wait([running], timeout=timeout))[0]:
-                raise _late()
+                raise self._timeout()
             if running.result():
                 return
 
     @contextmanager
-    def _ending(self, place: Hashable, ours: Any) -> Iterator[None]:
-        ended = False
+    def _ending(self, key: Hashable, ours: Any) -> Iterator[None]:
+        finished = False
         try:
             yield
-            ended = True
+            finished = True
         finally:
-            del self._running[place]
-            ours.set_result(ended)
+            del self._running[key]
+            ours.set_result(finished)
 
-
-def _late() -> Exception:
-    import httpx
-
-    return httpx.ReadTimeout("another call has asked the server the same, and waits for its answer")
+    def _timeout(self) -> ProviderTimeoutError:
+        return ProviderTimeoutError(
+            "another call asks the server the same question, and its answer did not come in time; "
+            "a longer `timeout` may help",
+            provider=self._provider,
+        )

@@ -1,47 +1,42 @@
-"""The way to an Ollama server: its address, its connections, what its models can do, and its lines.
+"""How an Ollama server is reached: its address, its key, and what its models support.
 
-The address, the key and the headers are the SDK's, asked of it through its documented keyword
-arguments for httpx. The requests go through httpx, the SDK's own HTTP library, and not through its
-`chat`, for that would (versions 0.5 and 0.6)
+The address, the key and the headers are the SDK's, asked for through its documented keyword arguments for
+httpx. The requests are not sent by its `chat`, because that would (versions 0.5 and 0.6)
 
 - strip a tool's parameters to `type`, `items`, `description` and `enum`. A subclass of `ollama.Tool` with
-  more fields loses them as well, or has pydantic warn at every call, for `ChatRequest` serialises by
+  more fields loses them as well, or makes pydantic warn at every call, because `ChatRequest` serialises by
   the declared type;
 - refuse the keys of `extra` that it does not know, and leave out what is empty, a tool's result too;
-- split the answer's lines at U+0085, U+2028 and U+2029, which JSON text may hold as they are;
-- drop the ids of tool calls, fail with `AttributeError` on some error bodies, and know no timeout for a
+- split the answer's lines at U+0085, U+2028 and U+2029, which JSON text may contain;
+- drop the ids of tool calls, fail with `AttributeError` on some error bodies, and have no timeout for a
   single request.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import Mapping
+from contextlib import aclosing, closing
 from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from alloy.backends.base import BaseBackend, CancelToken, import_sdk
-from alloy.backends.http.clients import CLIENTS, CLIENTS_MAX
-from alloy.backends.http.exchange import checked_key
-from alloy.backends.http.single_flight import Once
-from alloy.backends.http.transport import (
-    bad_reply,
-    cuttable,
-    drain,
-    drain_async,
-    parse_json,
-    sendable,
-    transport_error,
-)
-from alloy.backends.ollama.errors import ADDRESS, error_text, not_running, response_error
+from alloy.backends.base import CancelToken, import_sdk
+from alloy.backends.http.backend import HttpBackend
+from alloy.backends.http.clients import CONNECTIONS_MAX, Address, Connection, Sdk
+from alloy.backends.http.errors import ErrorBody
+from alloy.backends.http.event_stream import JsonLines
+from alloy.backends.http.exchange import Exchange
+from alloy.backends.http.payload import parse_json, written
+from alloy.backends.http.settings import checked_key
+from alloy.backends.http.single_flight import SingleFlight
+from alloy.backends.ollama.errors import ERRORS, not_running
 from alloy.errors import AlloyError, ConfigurationError, UnsupportedError
+from alloy.jsontypes import Json
 from alloy.messages import Endpoint
 
-__all__ = ["OllamaDoor", "Settings", "address", "find_host", "read_settings"]
+__all__ = ["OLLAMA", "OllamaHttpBackend", "Settings", "find_host", "read_settings", "server_url"]
 
 log = logging.getLogger("alloy")
 
@@ -49,25 +44,24 @@ DEFAULT_HOST = "127.0.0.1:11434"
 CHAT, SHOW = "/api/chat", "/api/show"
 KNOWN_MAX = 1024  # models whose abilities are remembered
 
-
 _AN_ADDRESS = "write host:port, or a URL that begins with http:// or https://"
 
-# --- settings and clients -----------------------------------------------------------------------------
+# --- settings -----------------------------------------------------------------------------------------
 
 
 class Settings(NamedTuple):
-    """All that tells one client from another."""
+    """Everything that decides the address."""
 
     host: str
     api_key: str
     source: str
 
     def __repr__(self) -> str:
-        return "Settings(…)"  # an address may hold secrets too
+        return "Settings(…)"  # an address may hold secrets, too
 
 
 def read_settings(endpoint: Endpoint) -> Settings:
-    """Where and as whom to call: *endpoint*, else the variables as they are now.
+    """The server and the key: what *endpoint* says, or else the variables as they are now.
 
     Raises `ConfigurationError` for a key that no header can carry.
     """
@@ -77,7 +71,7 @@ def read_settings(endpoint: Endpoint) -> Settings:
 
 
 def find_host(endpoint: Endpoint) -> tuple[str, str]:
-    """The address as it was given, and who gave it."""
+    """The address as it was given, and where it comes from."""
     if endpoint.base_url:
         return endpoint.base_url, "base_url"
     if host := os.environ.get("OLLAMA_HOST", "").strip():
@@ -85,219 +79,159 @@ def find_host(endpoint: Endpoint) -> tuple[str, str]:
     return DEFAULT_HOST, "the default, as OLLAMA_HOST is not set"
 
 
-class Client(NamedTuple):
-    """A pool of connections with the address and the headers to use it with."""
-
-    pool: Any
-    url: str
-    headers: dict[str, str]
-    source: str
-
-    def request(self, path: str, body: Mapping[str, Any], timeout: float | None) -> Any:
-        """The request that posts *body*. Raises `ConfigurationError` for what JSON cannot say."""
-        import httpx
-
-        with sendable("ollama", body):
-            content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        # Not by the pool's `build_request`, which merges settings of which this pool has none.
-        phases = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
-        return httpx.Request(
-            "POST", self.url + path, headers=self.headers, content=content, extensions={"timeout": phases}
-        )
+# --- the SDK ------------------------------------------------------------------------------------------
 
 
-def _sdk() -> ModuleType:
-    """The SDK, imported on first use, for that takes half a second."""
-    httpx = import_sdk("httpx", extra="ollama")
-    try:
-        return import_sdk("ollama", extra="ollama")
-    except (ValueError, httpx.InvalidURL) as error:  # it makes a client while it is imported
-        raise ConfigurationError(f"OLLAMA_HOST is no address: {_AN_ADDRESS}") from error
+class OllamaSdk(Sdk):
+    """The package ollama, which passes keyword arguments on to httpx."""
+
+    answer = b'{"models": []}'
+
+    def library(self) -> ModuleType:
+        """httpx; the SDK is imported with it, on first use because that takes half a second."""
+        httpx = import_sdk("httpx", extra="ollama")
+        try:
+            import_sdk("ollama", extra="ollama")
+        except (ValueError, httpx.InvalidURL) as error:  # it makes a client while it is imported
+            raise ConfigurationError(f"OLLAMA_HOST is not an address: {_AN_ADDRESS}") from error
+        return httpx
+
+    def pool(self, *, is_async: bool, **options: Any) -> Any:
+        """A client of httpx as the SDK makes it."""
+        library: Any = self.library()
+        return (library.AsyncClient if is_async else library.Client)(**options)
+
+    def client(self, settings: Settings, transport: Any, *, is_async: bool) -> Any:
+        """An SDK client, with the key as the header that the SDK would add from its variable."""
+        library: Any = self.library()
+        sdk = import_sdk("ollama", extra="ollama")
+        key = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+        make = sdk.AsyncClient if is_async else sdk.Client
+        try:
+            return make(settings.host, transport=transport, trust_env=False, headers=key)
+        except (ValueError, library.InvalidURL) as error:
+            raise ConfigurationError(f"{settings.source} is not an address: {_AN_ADDRESS}") from error
+
+    def ask(self, client: Any, target: Any) -> object:
+        """List the models: the shortest question. All paths have the same address."""
+        return client.list()
+
+    async def ask_async(self, client: Any, target: Any) -> object:
+        """As `ask`."""
+        return await client.list()
+
+    def url(self, recorded: Any, target: str) -> Any:
+        """The address of the path *target* on the same server."""
+        return type(recorded)(str(recorded).removesuffix("/api/tags") + target)
 
 
-@lru_cache(maxsize=CLIENTS_MAX)
-def address(settings: Settings) -> tuple[str, dict[str, str]]:
-    """The URL and the headers that the SDK would use. Raises `ConfigurationError` for what is no address."""
-    sdk = _sdk()
-    import httpx
-
-    caught: list[httpx.Request] = []
-
-    def catch(request: httpx.Request) -> httpx.Response:
-        caught.append(request)
-        return httpx.Response(200, json={"models": []})
-
-    key = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
-    try:
-        # This transport sends nothing: it only shows what the SDK makes of its settings.
-        transport = httpx.MockTransport(catch)
-        sdk.Client(settings.host, transport=transport, trust_env=False, headers=key).list()
-    except (ValueError, httpx.InvalidURL) as error:
-        raise ConfigurationError(f"{settings.source} is no address: {_AN_ADDRESS}") from error
-    headers = {name: value for name, value in caught[0].headers.items() if name != "host"}
-    return str(caught[0].url).removesuffix("/api/tags"), headers
+OLLAMA = OllamaSdk()
 
 
-class _Maker:
-    def pool_class(self, *, is_async: bool) -> Any:
-        _sdk()
-        import httpx
-
-        return httpx.AsyncClient if is_async else httpx.Client
-
-    def client(self, settings: Settings, pool: Any, *, is_async: bool) -> Client:
-        return Client(pool, *address(settings), settings.source)
+@lru_cache(maxsize=CONNECTIONS_MAX)
+def server_url(settings: Settings) -> str:
+    """The server's URL, as the SDK reads its address. Raises `ConfigurationError` when it cannot."""
+    return str(Connection(OLLAMA, settings, None, {}, is_async=False).address("").url)
 
 
-OLLAMA = _Maker()
+# --- the backend --------------------------------------------------------------------------------------
 
 
-# --- the door -----------------------------------------------------------------------------------------
+class OllamaHttpBackend(HttpBackend):
+    """The I/O of the native API.
 
-
-class OllamaDoor(BaseBackend):
-    """The I/O of the native API. What a server said its models can do is remembered for the process."""
+    Before a request that not every model supports, the server is asked once for what the model supports
+    (`/api/show`); the answer is remembered for the process. Calls that need it at the same time wait for
+    one of them.
+    """
 
     name = "ollama"
+    sdk = OLLAMA
+    path = CHAT
+    errors = ERRORS
+    stream_reader = JsonLines
     key_variables = ("OLLAMA_API_KEY",)
 
     def __init__(self) -> None:
         self._abilities: dict[tuple[str, str], frozenset[str] | None] = {}
-        self._once = Once()
-
-    def load(self) -> None:
-        """Import the SDK. Raises `ConfigurationError` with the install line when it is not there."""
-        _sdk()
+        self._asking = SingleFlight(self.name)
 
     def address(self, endpoint: Endpoint) -> str:
         """Where requests would go now."""
         return find_host(endpoint)[0]
 
-    def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Any:
-        """Send *body*; give back the parsed answer. Raises `BadReplyError` for one that is no JSON object.
+    def settings(self, endpoint: Endpoint) -> Settings:
+        """What *endpoint* says, or else what the environment says now. Raises `ConfigurationError`."""
+        return read_settings(endpoint)
 
-        Asks the server first, once per model, when *body* needs what not every model can do.
-        Raises `UnsupportedError` for a model without tools, `ConfigurationError` for one that sees no images.
+    def is_last(self, event: Json) -> bool:
+        """The last line has the counts."""
+        return bool(event.get("done") is True)
+
+    def unreached(self, error: Exception, server: str, settings: Settings) -> AlloyError:
+        """The address that was tried, where it comes from, and how to start a server there."""
+        return not_running(self.name, server, error, settings.source)
+
+    # --- what the model supports --------------------------------------------------------------------
+
+    def prepare(self, exchange: Exchange, body: Mapping[str, Any], cancel: CancelToken) -> Mapping[str, Any]:
+        """*body* as its model supports it.
+
+        Raises `UnsupportedError` for a model without tools, `ConfigurationError` for one without vision.
         """
-        client = CLIENTS.get(OLLAMA, read_settings(endpoint))
-        with _reaching(client), cuttable(cancel):
-            response = self._post(client, body, endpoint.timeout)
-            try:
-                return _whole(response, response.read())
-            finally:
-                response.close()
+        if not (needs := _needs(body)):
+            return body
+        address = exchange.connection.address(SHOW)
+        place = str(address.url), body["model"]
 
-    async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Any:
-        """As `send`. Cancelling it closes the connection."""
-        client = await CLIENTS.get_async(OLLAMA, read_settings(endpoint))
-        with _reaching(client):
-            response = await self._post_async(client, body, endpoint.timeout)
-            try:
-                return _whole(response, await response.aread())
-            finally:
-                await response.aclose()
+        def ask() -> None:
+            response = exchange.send(_question(exchange, address, body), cancel)
+            with closing(response):
+                self._note(place, response.status_code, response.read())
 
-    def open(
-        self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken
-    ) -> Generator[Any, None, None]:
-        """Send *body* as a streamed request and yield its lines. Closing it closes the connection."""
-        client = CLIENTS.get(OLLAMA, read_settings(endpoint))
-        with _reaching(client), cuttable(cancel):
-            response = self._post(client, {**body, "stream": True}, endpoint.timeout)
-        try:
-            lines = _Lines(response)
-            chunks = response.iter_bytes()
-            for chunk in chunks:
-                yield from lines.feed(chunk)
-                if lines.done:
-                    return drain(response, chunks)
-            yield from lines.finish()
-        finally:
-            response.close()
+        self._asking.run(
+            (exchange.connection.pool, *place),
+            lambda: place in self._abilities,
+            ask,
+            exchange.endpoint.timeout,
+        )
+        return self._fitted(place, body, needs)
 
-    async def open_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> AsyncGenerator[Any, None]:
-        """As `open`."""
-        client = await CLIENTS.get_async(OLLAMA, read_settings(endpoint))
-        with _reaching(client):
-            response = await self._post_async(client, {**body, "stream": True}, endpoint.timeout)
-        try:
-            lines = _Lines(response)
-            async with aclosing(response.aiter_bytes()) as chunks:
-                async for chunk in chunks:
-                    for event in lines.feed(chunk):
-                        yield event
-                    if lines.done:
-                        await drain_async(chunks)
-                        return
-            for event in lines.finish():
-                yield event
-        finally:
-            await response.aclose()
+    async def prepare_async(self, exchange: Exchange, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As `prepare`."""
+        if not (needs := _needs(body)):
+            return body
+        address = await exchange.connection.address_async(SHOW)
+        place = str(address.url), body["model"]
 
-    def explain(self, error: Exception) -> AlloyError | None:
-        """*error* in Alloy's terms, or `None` when it does not come from the transport."""
-        return transport_error(self.name, error, ADDRESS)
+        async def ask() -> None:
+            response = await exchange.send_async(_question(exchange, address, body))
+            async with aclosing(response):
+                self._note(place, response.status_code, await response.aread())
 
-    def _post(self, client: Client, body: Mapping[str, Any], timeout: float | None) -> Any:
-        """The response to *body*, unread."""
-        wants = _wants(body)
-        if wants:
-            known, place = self._asked(client, body)
+        await self._asking.run_async(
+            (exchange.connection.pool, *place),
+            lambda: place in self._abilities,
+            ask,
+            exchange.endpoint.timeout,
+        )
+        return self._fitted(place, body, needs)
 
-            def ask() -> None:
-                answer = client.pool.send(_question(client, body, timeout))
-                self._note(client, body, answer)
-
-            self._once.run(place, known, ask, timeout)
-        request = client.request(CHAT, self._fitted(client, body, wants), timeout)
-        response = client.pool.send(request, stream=True)
-        if not response.is_success:
-            try:
-                content = response.read()
-            finally:
-                response.close()
-            raise response_error(self.name, response, content, client.url)
-        return response
-
-    async def _post_async(self, client: Client, body: Mapping[str, Any], timeout: float | None) -> Any:
-        wants = _wants(body)
-        if wants:
-            known, place = self._asked(client, body)
-
-            async def ask() -> None:
-                answer = await client.pool.send(_question(client, body, timeout))
-                self._note(client, body, answer)
-
-            await self._once.run_async(place, known, ask, timeout)
-        request = client.request(CHAT, self._fitted(client, body, wants), timeout)
-        response = await client.pool.send(request, stream=True)
-        if not response.is_success:
-            try:
-                content = await response.aread()
-            finally:
-                await response.aclose()
-            raise response_error(self.name, response, content, client.url)
-        return response
-
-    def _asked(self, client: Client, body: Mapping[str, Any]) -> tuple[Callable[[], bool], Hashable]:
-        """Whether the server has told of the model by now, and where one call asks for all."""
-        model = client.url, body["model"]
-        return lambda: model in self._abilities, (client.pool, *model)
-
-    def _note(self, client: Client, body: Mapping[str, Any], answer: Any) -> None:
-        """Remember what `/api/show` said; `None` where there is no such thing, as on older servers."""
-        absent = answer.status_code in (404, 405) and not error_text(answer.content).startswith("model")
-        if answer.status_code != 200 and not absent:
-            return  # a missing model, a wrong key, a busy server: `/api/chat` tells, and it may change
+    def _note(self, place: tuple[str, str], status: int, content: bytes) -> None:
+        """Remember what `/api/show` says; `None` where it does not exist, as on older servers."""
+        absent = status in (404, 405) and not _message(content).startswith("model")
+        if status != 200 and not absent:
+            return  # a missing model, a wrong key, a busy server: `/api/chat` says so, and it may change
         if len(self._abilities) >= KNOWN_MAX:
             self._abilities.clear()
-        self._abilities[client.url, body["model"]] = _capabilities(answer.content)
+        self._abilities[place] = _capabilities(content)
 
-    def _fitted(self, client: Client, body: Mapping[str, Any], wants: frozenset[str]) -> Mapping[str, Any]:
-        """*body* as its model can take it."""
-        model = body["model"]
-        can = self._abilities.get((client.url, model))
-        lacks = wants - can if can is not None else frozenset()
+    def _fitted(
+        self, place: tuple[str, str], body: Mapping[str, Any], needs: frozenset[str]
+    ) -> Mapping[str, Any]:
+        """*body* without what its model does not support but can do without."""
+        model, can = body["model"], self._abilities.get(place)
+        lacks = needs - can if can is not None else frozenset()
         if "tools" in lacks:
             raise UnsupportedError(
                 f"{model} does not support tools, says the server: it has {', '.join(sorted(can or ()))}",
@@ -306,29 +240,15 @@ class OllamaDoor(BaseBackend):
             )
         if "vision" in lacks:
             raise ConfigurationError(
-                f"{self.name}:{model} takes no images: choose a model whose `ollama show` lists vision"
+                f"{self.name}:{model} does not accept images: choose a model whose `ollama show` lists vision"
             )
         if "thinking" in lacks:
-            log.debug("%s:%s does not think; reasoning_effort is left out", self.name, model)
+            log.debug("%s:%s does not support thinking; reasoning_effort is not sent", self.name, model)
             return {key: value for key, value in body.items() if key != "think"}
         return body
 
 
-@contextmanager
-def _reaching(client: Client) -> Iterator[None]:
-    """Say which address was tried and how to start a server there, when nobody listens at it."""
-    import httpx
-
-    try:
-        yield
-    except httpx.ConnectError as error:
-        raise not_running("ollama", client.url, error, client.source) from error
-
-
-# --- what a model can do ------------------------------------------------------------------------------
-
-
-def _wants(body: Mapping[str, Any]) -> frozenset[str]:
+def _needs(body: Mapping[str, Any]) -> frozenset[str]:
     """What *body* needs that not every model has, in the words of `/api/show`."""
     needs = {
         "tools": bool(body.get("tools")),
@@ -338,8 +258,8 @@ def _wants(body: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name, needed in needs.items() if needed)
 
 
-def _question(client: Client, body: Mapping[str, Any], timeout: float | None) -> Any:
-    return client.request(SHOW, {"model": body["model"]}, timeout)
+def _question(exchange: Exchange, address: Address, body: Mapping[str, Any]) -> Any:
+    return exchange.request(address, written("ollama", {"model": body["model"]}), {})
 
 
 def _capabilities(content: bytes) -> frozenset[str] | None:
@@ -350,59 +270,8 @@ def _capabilities(content: bytes) -> frozenset[str] | None:
     return frozenset(map(str, named)) if isinstance(named, list) and named else None
 
 
-# --- whole answers and lines ----------------------------------------------------------------------------
-
-
-def _whole(response: Any, content: bytes) -> Any:
+def _message(content: bytes) -> str:
     try:
-        raw = parse_json(content)
-    except ValueError as error:
-        raise bad_reply("ollama", "the answer is no JSON", response, content) from error
-    return _checked(raw, response, content)
-
-
-def _checked(raw: Any, response: Any, content: bytes) -> Any:
-    if not isinstance(raw, dict):
-        raise bad_reply("ollama", "the answer is no JSON object", response, content)
-    if raw.get("error"):
-        return {**raw, "error": error_text(content, response.request)}  # it may repeat the key
-    return raw
-
-
-class _Lines:
-    """Reads lines of JSON out of a body's bytes, however they are cut. Only a line feed ends a line."""
-
-    def __init__(self, response: Any) -> None:
-        self._response = response
-        self._pieces: list[bytes] = []  # of an unfinished line
-        self._some = False
-        self.done = False
-
-    def feed(self, chunk: bytes) -> Iterator[Any]:
-        """Take the body's next bytes and yield the lines that end in them, parsed."""
-        if b"\n" not in chunk:
-            self._pieces.append(chunk)  # joined only at a line's end: a long line costs no more than a short
-            return
-        *whole, rest = b"".join([*self._pieces, chunk]).split(b"\n")
-        self._pieces = [rest]
-        for line in whole:
-            yield from self._read(line)
-
-    def finish(self) -> Iterator[Any]:
-        """What the body's end leaves. Raises `BadReplyError` when there was no line at all."""
-        yield from self._read(b"".join(self._pieces))
-        if not self._some:
-            raise bad_reply("ollama", "the answer is no stream", self._response, b"")
-
-    def _read(self, line: bytes) -> Iterator[Any]:
-        if self.done or not line.strip():
-            return
-        self._some = True
-        try:
-            event = parse_json(line)
-        except ValueError as error:
-            what = "a line of the stream is no JSON, or not a whole one"
-            raise bad_reply("ollama", what, self._response, line) from error
-        event = _checked(event, self._response, line)
-        self.done = event.get("done") is True
-        yield event
+        return ErrorBody.read(parse_json(content)).message
+    except ValueError:
+        return content.decode("utf-8", "replace")

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Any
 
-from alloy.backends.base import CancelToken, Capabilities
+from alloy.backends.base import Capabilities
 from alloy.backends.fallback.prompted import shape
 from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
-from alloy.backends.http.transport import parse_json
-from alloy.backends.ollama.address import OllamaDoor, address, find_host, read_settings
+from alloy.backends.http.payload import parse_json
+from alloy.backends.ollama.address import OllamaHttpBackend, find_host, read_settings, server_url
 from alloy.backends.ollama.dialect import DIALECT
-from alloy.backends.ollama.errors import ADDRESS, explained_chat, said_error
+from alloy.backends.ollama.errors import OllamaChatErrors, generation_error, not_running
+from alloy.backends.openai.address import NO_KEY
+from alloy.backends.openai.address import Settings as OpenAISettings
 from alloy.backends.openai.chat import OpenAIChatBackend
-from alloy.backends.openai.errors import NO_KEY
 from alloy.backends.schemas import in_dialect
 from alloy.errors import AlloyError, BadReplyError
 from alloy.messages import (
@@ -73,7 +74,7 @@ _FINISH: dict[Any, Finish] = {None: "stop", "stop": "stop", "length": "length"}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what every provider takes, for conversations that move on
 
 
-class OllamaBackend(OllamaDoor):
+class OllamaBackend(OllamaHttpBackend):
     """The native API.
 
     The address is `base_url`, else `OLLAMA_HOST`, else port 11434 here. The context is the server's,
@@ -269,7 +270,7 @@ class ChatAccumulator:
         if not isinstance(event, dict):
             raise _bad(f"a line of the answer is no object but {event!r:.80}")
         if event.get("error"):
-            raise said_error(NAME, str(event["error"]))
+            raise generation_error(event["error"])
         self._model = self._model or as_text(event.get("model"))
         message = event.get("message")
         if isinstance(message, dict):
@@ -325,9 +326,9 @@ class OllamaChatBackend(OpenAIChatBackend):
     """
 
     name = "ollama-chat"
-    key_variables = ("OLLAMA_API_KEY",)
     dialect = DIALECT
-    variable = ADDRESS
+    errors = OllamaChatErrors("ollama-chat")
+    key_variables = ("OLLAMA_API_KEY",)
 
     def capabilities(self, model: str) -> Capabilities:
         """As `OllamaBackend.capabilities`: it is the same model, and `/v1` has no tool choice either."""
@@ -337,31 +338,12 @@ class OllamaChatBackend(OpenAIChatBackend):
         """Where requests would go now."""
         return find_host(endpoint)[0]
 
-    def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Any:
-        """As `OpenAIChatBackend.send`, to the Ollama server."""
-        return super().send(body, _compatible(endpoint), cancel)
+    def settings(self, endpoint: Endpoint) -> OpenAISettings:
+        """Those of the Ollama server, complete, so that nothing is read from OpenAI's variables."""
+        own = read_settings(endpoint)
+        url = endpoint.base_url or f"{server_url(own)}/v1"
+        return super().settings(replace(endpoint, base_url=url, api_key=own.api_key or NO_KEY))
 
-    async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Any:
-        """As `send`."""
-        return await super().send_async(body, _compatible(endpoint))
-
-    def open(
-        self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken
-    ) -> Generator[Any, None, None]:
-        """As `OpenAIChatBackend.open`, to the Ollama server."""
-        return super().open(body, _compatible(endpoint), cancel)
-
-    def open_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> AsyncGenerator[Any, None]:
-        """As `open`."""
-        return super().open_async(body, _compatible(endpoint))
-
-    def explain(self, error: Exception) -> AlloyError | None:
-        """As `OpenAIChatBackend.explain`, with what an Ollama server means by its words."""
-        return explained_chat(self.name, error) or super().explain(error)
-
-
-def _compatible(endpoint: Endpoint) -> Endpoint:
-    """*endpoint* with everything filled in, so that nothing is read from OpenAI's variables."""
-    settings = read_settings(endpoint)
-    url = endpoint.base_url or f"{address(settings)[0]}/v1"
-    return replace(endpoint, base_url=url, api_key=settings.api_key or NO_KEY)
+    def unreached(self, error: Exception, server: str, settings: OpenAISettings) -> AlloyError:
+        """The address that was tried, and how to start a server there."""
+        return not_running(self.name, server, error)

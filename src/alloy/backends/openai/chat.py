@@ -14,9 +14,9 @@ from typing import Any
 
 from alloy.backends.base import Capabilities
 from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
-from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIDoor, file_name, tool_choice
+from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
 from alloy.backends.openai.dialect import DIALECT
-from alloy.backends.openai.errors import generation_error
+from alloy.backends.openai.errors import OpenAIErrors, generation_error
 from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError, ConfigurationError
 from alloy.media import Media
@@ -65,18 +65,24 @@ _REASONING = ("reasoning_content", "reasoning")
 _CALL_KEYS = {"index", "id", "type", "function"}
 
 
-class OpenAIChatBackend(OpenAIDoor):
+class OpenAIChatBackend(OpenAIHttpBackend):
     """Chat Completions, for vLLM, llama.cpp, OpenRouter, DeepSeek and every other compatible server."""
 
     name = NAME
     dialect = DIALECT
     path = "/chat/completions"
-    streamed: Mapping[str, Any] = {"stream_options": {"include_usage": True}}
+    errors = OpenAIErrors(NAME)
     keyless = True
 
     def capabilities(self, model: str) -> Capabilities:
         """Everything but a few models' sampling: what other makers' models can do, no name tells."""
         return _UNSAMPLED if model.startswith(NO_SAMPLING) else _ALL
+
+    def content(self, body: Mapping[str, Any], *, streamed: bool) -> Mapping[str, Any]:
+        """A streamed answer has its usage only when that is requested."""
+        if not streamed:
+            return body
+        return {"stream_options": {"include_usage": True}, **body, "stream": True}
 
     def encode(self, request: Request) -> dict[str, Any]:
         """The body of `POST /chat/completions`."""

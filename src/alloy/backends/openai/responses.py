@@ -13,9 +13,9 @@ from typing import Any
 
 from alloy.backends.base import Capabilities
 from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
-from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIDoor, file_name, tool_choice
+from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
 from alloy.backends.openai.dialect import DIALECT
-from alloy.backends.openai.errors import generation_error
+from alloy.backends.openai.errors import OpenAIErrors, generation_error
 from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError
 from alloy.media import Media
@@ -49,14 +49,16 @@ _INCOMPLETE: dict[Any, Finish] = {"max_output_tokens": "length", "content_filter
 _ITEM_GAP = "\n\n"  # between the parts of a reasoning summary
 
 
-class OpenAIBackend(OpenAIDoor):
+class OpenAIBackend(OpenAIHttpBackend):
     """The Responses API, for OpenAI itself, Azure's v1 address and the servers that speak it."""
 
     name = NAME
     dialect = DIALECT
     path = "/responses"
-    other_route = (
-        'the server at `base_url` has no Responses API: use model="openai-chat:NAME" for its Chat Completions'
+    errors = OpenAIErrors(
+        NAME,
+        "the server at `base_url` has no Responses API: "
+        'use model="openai-chat:NAME" for its Chat Completions',
     )
 
     def capabilities(self, model: str) -> Capabilities:

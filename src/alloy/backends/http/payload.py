@@ -1,0 +1,75 @@
+"""JSON bodies: how a request's body is written, and how a response's body is parsed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from alloy.errors import ConfigurationError
+from alloy.jsontypes import Json
+
+__all__ = ["json_problem", "parse_json", "written"]
+
+SHOWN = 100  # characters of a path that a message shows
+DEEPEST = 200  # levels; a value that is nested deeper contains itself
+
+_NO_NUMBERS = re.compile(rb"NaN|Infinity")  # written although they are not JSON; texts may contain them, too
+
+
+def written(provider: str, body: Mapping[str, Any]) -> bytes:
+    """*body* as JSON. Raises `ConfigurationError` that names the place of what JSON cannot represent."""
+    from pydantic_core import to_json
+
+    try:
+        content, problem = to_json(body), None
+    except ValueError as error:
+        content, problem = b"", str(error)
+    if problem or _NO_NUMBERS.search(content):
+        problem = json_problem(dict(body)) or problem
+    if problem:
+        raise ConfigurationError(f"{provider}: the request cannot be sent: {problem}")
+    return content
+
+
+def parse_json(data: bytes | str) -> Json:
+    """*data* as Python values. Raises `ValueError`."""
+    from pydantic_core import from_json
+
+    try:
+        return from_json(data)  # two to five times as fast as json
+    except ValueError:
+        return json.loads(data)  # accepts lone surrogates, which servers send when they split an emoji
+
+
+def json_problem(value: Any, path: str = "$", depth: int = 0) -> str | None:
+    """Why *value* cannot be sent as JSON, and where, or `None` when it can."""
+    if depth > DEEPEST:
+        return f"{path[:SHOWN]}… is nested without an end"
+    if isinstance(value, dict):
+        wrong = next((key for key in value if not isinstance(key, str)), None)
+        if wrong is not None:
+            return f"{path} has the key {wrong!r}, which is not a str"
+        parts = [(item, f"{path}.{key}") for key, item in value.items()]
+    elif isinstance(value, list | tuple):
+        parts = [(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    else:
+        return _scalar_problem(value, path)
+    return next((found for item, at in parts if (found := json_problem(item, at, depth + 1))), None)
+
+
+def _scalar_problem(value: Any, path: str) -> str | None:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            bad = value[error.start]
+            what = f"{bad!r} at character {error.start}, a lone surrogate, which is not Unicode text"
+            return f"{path} holds {what}"
+        return None
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return f"{path} is {value!r}, which JSON cannot represent"
+    if value is None or isinstance(value, bool | int | float):
+        return None
+    return f"{path} is a {type(value).__name__}, which JSON cannot represent"

@@ -1,0 +1,94 @@
+"""Exceptions of HTTP libraries as Alloy errors.
+
+The SDKs are built on httpx or on httpx2, depending on the provider and the version. Both are recognised by
+the names of their classes, and neither is imported here.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from ssl import SSLError
+from typing import Any
+
+from alloy.backends.http.redaction import redacted
+from alloy.errors import (
+    BadReplyError,
+    ConfigurationError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+)
+
+__all__ = ["origin", "settings_to_check", "transport_error", "unreached_origin"]
+
+HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "anyio")
+
+# From special to general: the first that is among an error's classes counts.
+_TRANSPORT: dict[str, type[ProviderError] | type[ConfigurationError]] = {
+    "UnsupportedProtocol": ConfigurationError,
+    "LocalProtocolError": ConfigurationError,
+    "InvalidURL": ConfigurationError,
+    "DecodingError": BadReplyError,
+    "TimeoutException": ProviderTimeoutError,
+    "RequestError": ProviderConnectionError,
+    "EndOfStream": ProviderConnectionError,
+    "BrokenResourceError": ProviderConnectionError,
+    "ClosedResourceError": ProviderConnectionError,
+    "StreamError": ProviderConnectionError,
+}
+
+_NOT_REACHED = ("ConnectError", "ConnectTimeout")
+
+_MEANING: dict[type[Exception], str] = {
+    ConfigurationError: "the request cannot be sent; check `base_url` and the key",
+    BadReplyError: "the answer's body cannot be decoded",
+    ProviderTimeoutError: "no answer in time; a longer `timeout` may help",
+    ProviderConnectionError: "no connection, or it broke",
+}
+
+
+def transport_error(
+    provider: str, error: BaseException, variable: str = ""
+) -> ProviderError | ConfigurationError | None:
+    """*error* as an Alloy error when an HTTP library raised it, `None` otherwise.
+
+    *variable* is the environment's name for `base_url`, to be checked when the server was not reached.
+    """
+    kind = _transport_kind(error)
+    if kind is None:
+        return None
+    cause = redacted(f"{type(error).__name__}: {error}".removesuffix(": "))
+    meaning = _MEANING[kind]
+    if (server := unreached_origin(error)) is not None:
+        meaning = f"no connection to {server}: check {settings_to_check(variable)}"
+    message = f"{meaning} ({cause})"
+    if issubclass(kind, ProviderError):
+        return kind(message, provider=provider)
+    return kind(f"{provider}: {message}")
+
+
+def unreached_origin(error: BaseException) -> str | None:
+    """Scheme and host of the server to which no connection could be opened, `None` for any other error."""
+    if type(error).__name__ in _NOT_REACHED:
+        with suppress(RuntimeError):  # raised by an error without its request
+            return origin(error.request)  # type: ignore[attr-defined]
+    return None
+
+
+def _transport_kind(error: BaseException) -> type[ProviderError] | type[ConfigurationError] | None:
+    classes = type(error).__mro__
+    names = {kind.__name__ for kind in classes if kind.__module__.partition(".")[0] in HTTP_LIBRARIES}
+    found = next((kind for name, kind in _TRANSPORT.items() if name in names), None)
+    if found is None and isinstance(error, SSLError | ConnectionError):
+        return ProviderConnectionError  # asyncio's own, where the library below did not translate it
+    return found
+
+
+def settings_to_check(variable: str) -> str:
+    """What to check when the server was not reached, or not the right one."""
+    return f"`base_url` or {variable}" if variable else "`base_url`"
+
+
+def origin(request: Any) -> str:
+    """Scheme and host of a request's address, without a name and a password."""
+    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
