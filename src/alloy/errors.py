@@ -228,12 +228,12 @@ class DeadlineError(AlloyError):
     """The whole call, with its tools and waits, took longer than `deadline`."""
 
 
+# By `Reply.finish`: the error for an answer that ended in this way, and its text.
 UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
     "refusal": (RefusalError, "the model refused"),
     "length": (TruncatedError, "the answer was cut off at the token limit; raise max_tokens"),
     "filter": (FilteredError, "a content filter stopped the answer"),
 }
-"""By `Reply.finish`: the error for an answer that ended in this way, and its text."""
 
 
 def _snippet(text: str) -> str:

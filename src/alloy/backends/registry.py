@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from alloy.backends.base import Backend
 from alloy.errors import ConfigurationError
 
-__all__ = ["backend_names", "register_backend", "registrations_undone", "resolve"]
+__all__ = ["register_backend"]
 
 log = logging.getLogger("alloy")
 
