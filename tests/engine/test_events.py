@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kit.patience import PATIENCE
 from kit.ways import every_way
+from kit.wire import WireServer, openai
 
 import alloy
 from alloy import ConfigurationError, ParseError, RateLimitError, ask, command, configure, tool, use_config
@@ -296,6 +297,22 @@ def test_a_fallback_is_an_event(way: Any):
     assert kinds(first)[:4] == [CallStarted, RequestSent, FallbackTaken, RequestSent]
     assert kinds(seen)[:3] == [CallStarted, FallbackTaken, RequestSent]
     assert {event.feature for event in (*first, *seen) if isinstance(event, FallbackTaken)} == {taken.feature}
+
+
+@every_way
+def test_a_reply_knows_the_status_and_the_request_id(way: Any, server: WireServer):
+    """What a provider's support asks for, and how long the request took."""
+    seen: list[Any] = []
+    settings: dict[str, Any] = {"model": "openai:gpt-5.6", "api_key": "k", "base_url": f"{server.url}/v1"}
+    asked = total.with_options(**settings, on_event=seen.append)
+    answer = openai.response(text='{"value": 3}')
+    streamed = way.__name__.startswith("stream")
+    server.script((openai.stream if streamed else openai.reply)(answer))
+    way(asked)
+    (received,) = [event for event in seen if isinstance(event, ReplyReceived)]
+    assert (received.reply.status, received.reply.request_id) == (200, "req_1")
+    assert received.reply.seconds > 0
+    assert received.model == "openai:gpt-5.6"
 
 
 # --- the log, which is a listener ---------------------------------------------------------------------
