@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from alloy.calls import CallOptions, prepared
+from alloy.jsontypes import JsonObject
 from alloy.result import Result
 from alloy.streams import AsyncStream, Stream
 
@@ -51,7 +52,7 @@ class Ask:
         """Ask, and return a `Result`: the value, with everything that the call did."""
         from alloy._engine.runtime.drivers import run
 
-        return run(_job(prompt, options))
+        return run(_prepared(prompt, options))
 
     @overload
     async def async_(self, prompt: Prompt, *, output: TypeForm[T], **options: Unpack[AskOptions]) -> T: ...
@@ -71,7 +72,7 @@ class Ask:
         """As `run`, in the running event loop."""
         from alloy._engine.runtime.drivers import run_async
 
-        return await run_async(_job(prompt, options))
+        return await run_async(_prepared(prompt, options))
 
     @overload
     def stream(self, prompt: Prompt, *, output: TypeForm[T], **options: Unpack[AskOptions]) -> Stream[T]: ...
@@ -79,7 +80,7 @@ class Ask:
     def stream(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Stream[str]: ...
     def stream(self, prompt: Prompt, **options: Any) -> Stream[Any]:
         """Ask when it is iterated, and give the text of the answer as it arrives."""
-        return Stream(_job(prompt, options, streamed=True))
+        return Stream(_prepared(prompt, options, streamed=True))
 
     @overload
     def stream_async(
@@ -89,15 +90,15 @@ class Ask:
     def stream_async(self, prompt: Prompt, **options: Unpack[AskOptions]) -> AsyncStream[str]: ...
     def stream_async(self, prompt: Prompt, **options: Any) -> AsyncStream[Any]:
         """As `stream`, for `async for` in the running event loop."""
-        return AsyncStream(_job(prompt, options, streamed=True))
+        return AsyncStream(_prepared(prompt, options, streamed=True))
 
     def request(
         self, prompt: Prompt, *, output: TypeForm[Any] = str, **options: Unpack[AskOptions]
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """The body of the first request, exactly as the provider would receive it; nothing is sent."""
         from alloy._engine.runtime.sync_io import first_body
 
-        return first_body(_job(prompt, {"output": output, **options}))
+        return first_body(_prepared(prompt, {"output": output, **options}))
 
     def __repr__(self) -> str:
         return "<alloy.ask>"
@@ -109,7 +110,7 @@ class Ask:
 ask = Ask()
 
 
-def _job(prompt: object, options: dict[str, Any], *, streamed: bool = False) -> PreparedCall[Any]:
+def _prepared(prompt: object, options: dict[str, Any], *, streamed: bool = False) -> PreparedCall[Any]:
     context = options.pop("context", None)
     chosen = CallOptions().changed(options, "ask()", also=("context",))
     return prepared(_with_context(prompt, context), chosen, "ask()", streamed=streamed)

@@ -25,6 +25,7 @@ from alloy.functions import (
     reduced,
     signature_returning,
 )
+from alloy.jsontypes import JsonObject
 from alloy.prompts import check_returns_prompt
 from alloy.result import Result
 from alloy.streams import AsyncStream, Stream
@@ -134,7 +135,7 @@ class _Base(Generic[P, T_co]):
             raise CommandError(f"{self.__name__}(): {problem}")
         return bound
 
-    def _prepared(
+    def _call_with(
         self, prompt: object, bound: inspect.BoundArguments | None, *, streamed: bool
     ) -> PreparedCall[T_co]:
         where = f"{self.__name__}()"
@@ -163,7 +164,7 @@ class Command(_Base[P, T_co]):
         """Ask, and return a `Result`: the value, with everything that the call did."""
         from alloy._engine.runtime.drivers import run
 
-        return run(self._job(args, kwargs))
+        return run(self._prepared(args, kwargs))
 
     async def async_(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
         """As a call of the command, in the running event loop."""
@@ -173,21 +174,21 @@ class Command(_Base[P, T_co]):
         """As `run`, in the running event loop."""
         from alloy._engine.runtime.drivers import run_async
 
-        return await run_async(self._job(args, kwargs))
+        return await run_async(self._prepared(args, kwargs))
 
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> Stream[T_co]:
         """Ask when it is iterated, and give the answer's text as it arrives; `.result()` has the value."""
-        return Stream(self._job(args, kwargs, streamed=True))
+        return Stream(self._prepared(args, kwargs, streamed=True))
 
     def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """As `stream`, for `async for` in the running event loop."""
-        return AsyncStream(self._job(args, kwargs, streamed=True))
+        return AsyncStream(self._prepared(args, kwargs, streamed=True))
 
-    def request(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+    def request(self, *args: P.args, **kwargs: P.kwargs) -> JsonObject:
         """The body of the first request, exactly as the provider would receive it; nothing is sent."""
         from alloy._engine.runtime.sync_io import first_body
 
-        return first_body(self._job(args, kwargs))
+        return first_body(self._prepared(args, kwargs))
 
     @overload
     def with_options(self, *, output: TypeForm[T], **options: Unpack[CommandOptions]) -> Command[P, T]: ...
@@ -217,9 +218,9 @@ class Command(_Base[P, T_co]):
         """The command bound to *instance*, as a method is."""
         return self._bound_to(instance)
 
-    def _job(self, args: Any, kwargs: Any, *, streamed: bool = False) -> PreparedCall[T_co]:
+    def _prepared(self, args: Any, kwargs: Any, *, streamed: bool = False) -> PreparedCall[T_co]:
         bound = self._bind(args, kwargs)
-        return self._prepared(self._function(*args, **kwargs), bound, streamed=streamed)
+        return self._call_with(self._function(*args, **kwargs), bound, streamed=streamed)
 
 
 class AsyncCommand(_Base[P, T_co]):
@@ -244,7 +245,7 @@ class AsyncCommand(_Base[P, T_co]):
         """Ask, and return a `Result`: the value, with everything that the call did."""
         from alloy._engine.runtime.drivers import run_async
 
-        return await run_async(await self._job(args, kwargs))
+        return await run_async(await self._prepared(args, kwargs))
 
     def async_(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T_co]:
         """As a call of the command: code that holds either kind of command can await `async_`."""
@@ -256,17 +257,17 @@ class AsyncCommand(_Base[P, T_co]):
 
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """Ask when it is iterated with `async for`, and give the text of the answer as it arrives."""
-        return AsyncStream(partial(self._job, args, kwargs, streamed=True))
+        return AsyncStream(partial(self._prepared, args, kwargs, streamed=True))
 
     def stream_async(self, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[T_co]:
         """As `stream`: see `async_`."""
         return self.stream(*args, **kwargs)
 
-    async def request(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+    async def request(self, *args: P.args, **kwargs: P.kwargs) -> JsonObject:
         """The body of the first request, exactly as the provider would receive it; nothing is sent."""
         from alloy._engine.runtime.sync_io import first_body
 
-        return first_body(await self._job(args, kwargs))
+        return first_body(await self._prepared(args, kwargs))
 
     @overload
     def with_options(
@@ -297,9 +298,9 @@ class AsyncCommand(_Base[P, T_co]):
         """The command bound to *instance*, as a method is."""
         return self._bound_to(instance)
 
-    async def _job(self, args: Any, kwargs: Any, *, streamed: bool = False) -> PreparedCall[T_co]:
+    async def _prepared(self, args: Any, kwargs: Any, *, streamed: bool = False) -> PreparedCall[T_co]:
         bound = self._bind(args, kwargs)
-        return self._prepared(await self._function(*args, **kwargs), bound, streamed=streamed)
+        return self._call_with(await self._function(*args, **kwargs), bound, streamed=streamed)
 
 
 class CommandDecorator(Protocol[T_co]):

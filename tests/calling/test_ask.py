@@ -100,7 +100,7 @@ def test_a_prompt_is_a_str(way: Any, prompt: Any):
 
 @EVERY_WAY
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "problem"),
     [
         ({"contex": "x"}, "no option 'contex' .did you mean 'context'.*output, tools, .*context, model"),
         ({"output": object()}, "no JSON schema"),
@@ -110,9 +110,9 @@ def test_a_prompt_is_a_str(way: Any, prompt: Any):
         ({"model": "unknown-model", "backend": None}, "write provider:model"),
     ],
 )
-def test_wrong_options_are_refused_before_anything_is_sent(way: Any, options: dict[str, Any], said: str):
+def test_wrong_options_are_refused_before_anything_is_sent(way: Any, options: dict[str, Any], problem: str):
     """The error names `ask`, the option and the way out."""
-    with replies() as seen, pytest.raises(ConfigurationError, match=rf"^ask\(\): .*{said}"):
+    with replies() as seen, pytest.raises(ConfigurationError, match=rf"^ask\(\): .*{problem}"):
         way("What?", **options)
     assert seen.requests == []
 

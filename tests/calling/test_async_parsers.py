@@ -20,7 +20,7 @@ from alloy.testing import call, replies
 
 
 class Rate:
-    """A rate that somebody else knows."""
+    """A rate that is looked up elsewhere."""
 
     def __init__(self, code: str, loop: Any) -> None:
         self.code, self.loop = code, loop
@@ -136,7 +136,7 @@ def test_arguments_of_tools_are_awaited_too(way: Any):
 
 
 def test_a_parser_that_comes_too_late_is_not_begun():
-    """No coroutine is made that nobody would await: warnings are errors here."""
+    """No coroutine is created that is not awaited: warnings are errors here."""
     settings = Config(backend="fake", deadline=1e-9)
     job = prepare((User("go"),), output=Rate, settings=settings)
 

@@ -37,7 +37,7 @@ async def count_async(text: str) -> str:
 
 
 def asked(given: Any, *args: Any) -> Any:
-    """The `Result` of a command of either colour."""
+    """The `Result` of a command, sync or async."""
     return asyncio.run(given.run_async(*args))
 
 
@@ -66,7 +66,7 @@ def test_a_sync_commands_precondition_stops_every_way():
 
 @COMMANDS
 def test_a_broken_postcondition_goes_back_to_the_model(given: Any):
-    """The model is told what was wrong and asked again; its better answer counts."""
+    """The model gets the problem and is asked again; its second answer counts."""
     with replies(-3, 2) as seen:
         done = asked(given, "a b")
     assert (done.value, done.turns) == (2, 2)
@@ -75,7 +75,7 @@ def test_a_broken_postcondition_goes_back_to_the_model(given: Any):
 
 @COMMANDS
 def test_a_postcondition_that_stays_broken_is_an_error(given: Any):
-    """`PostconditionError`, after `reask` further tries, with what the model said."""
+    """`PostconditionError`, after `reask` further tries, with the answer of the model."""
     with (
         replies(-3, 9),
         pytest.raises(PostconditionError, match="must be less than the text is long") as raised,

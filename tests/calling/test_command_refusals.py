@@ -104,12 +104,12 @@ BAD: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("function", "said"), BAD, ids=[function.__name__ for function, _ in BAD])
-def test_a_function_that_returns_no_prompt_is_refused(function: Any, said: str):
+@pytest.mark.parametrize(("function", "problem"), BAD, ids=[function.__name__ for function, _ in BAD])
+def test_a_function_that_returns_no_prompt_is_refused(function: Any, problem: str):
     """At decoration, with its name, the cause and the way out."""
-    with pytest.raises(ConfigurationError, match=rf"^@command {function.__name__}\(\) .*{said}"):
+    with pytest.raises(ConfigurationError, match=rf"^@command {function.__name__}\(\) .*{problem}"):
         command(function)
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=problem):
         command(output=int)(function)
 
 
@@ -142,7 +142,7 @@ def test_a_prompt_that_is_no_str_is_a_command_error(prompt: Any):
 
 
 def test_a_forgotten_await_is_named():
-    """A sync command that returns a coroutine is told so, and the coroutine is closed."""
+    """The error for a sync command that returns a coroutine names the fix; the coroutine is closed."""
 
     async def prompt() -> str:
         return "hello"
@@ -167,6 +167,6 @@ def test_an_error_in_the_body_is_the_callers():
 
 
 def test_no_model_names_the_command():
-    """The way out is told, and nothing is sent."""
+    """The error says how to fix it, and nothing is sent."""
     with pytest.raises(ConfigurationError, match=r"^bare\(\): no model: .*ALLOY_MODEL"):
         bare("x")

@@ -1,4 +1,4 @@
-"""`@command`: its manners, every way to call it, and what is refused at decoration."""
+"""`@command`: how it resembles its function, every way to call it, and what is refused at decoration."""
 
 import asyncio
 import inspect
@@ -61,11 +61,11 @@ async def later(text: str) -> str:
     return f"Count: {text}"
 
 
-# --- manners --------------------------------------------------------------------------------------
+# --- like a function ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["bare", "options", "async"])
-def test_a_command_has_the_manners_of_its_function(kind: str):
+def test_a_command_looks_like_its_function(kind: str):
     """Name, docstring, module, qualified name, signature, `__wrapped__`, annotations and attributes."""
     if kind == "async":
 
@@ -204,7 +204,7 @@ def test_with_options_makes_a_copy():
 
 
 def test_with_options_refuses_what_the_decorator_refuses():
-    """Unknown names, wrong values and what is no tool, with the name of the command."""
+    """Unknown names, wrong values and values that are not tools, with the name of the command."""
     for wrong in ({"temprature": 1}, {"retry": -1}, {"tools": [5]}, {"tools": None}):
         with pytest.raises(ConfigurationError, match=r"^items\.with_options\(\): "):
             items.with_options(**wrong)
@@ -268,7 +268,7 @@ def test_the_answer_has_the_declared_type(output: Any, value: Any):
 
 
 def test_a_command_without_a_value_gives_none():
-    """`output=None`: what the model says is not read, and nothing at all is an answer too."""
+    """`output=None`: the text of the model is not parsed, and an empty answer is valid, too."""
     made = command(output=None)(bare.__wrapped__)
     with replies("whatever", ""):
         assert made("x") is None
@@ -291,7 +291,7 @@ def test_names_of_a_function_resolve_by_its_closure():
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "problem"),
     [
         ("Nowhere", "Nowhere"),
         (object(), "no JSON schema"),
@@ -300,10 +300,10 @@ def test_names_of_a_function_resolve_by_its_closure():
         (list["pytest.Nowhere"], "no attribute 'Nowhere'"),  # type: ignore[name-defined]
     ],
 )
-def test_an_output_without_a_schema_is_refused_before_anything_is_sent(output: Any, said: str):
+def test_an_output_without_a_schema_is_refused_before_anything_is_sent(output: Any, problem: str):
     """The error names the command and the type."""
     made = command(output=output)(bare.__wrapped__)
-    with replies() as seen, pytest.raises(ConfigurationError, match=rf"^bare\(\): .*{said}"):
+    with replies() as seen, pytest.raises(ConfigurationError, match=rf"^bare\(\): .*{problem}"):
         made("x")
     assert seen.requests == []
 
@@ -380,7 +380,7 @@ def test_a_command_as_a_tool_can_have_another_name():
 
 @pytest.mark.parametrize("errors", ["return", "raise"])
 def test_a_precondition_of_a_command_as_a_tool_speaks_to_the_model(errors: str):
-    """As a tool's does: the message alone, whatever `tool_errors` says, and nothing is asked for it."""
+    """As a tool's does: the message alone, whatever `tool_errors` is, and no request is made."""
     checked: list[str] = []
     demand = require(lambda text: checked.append(text) or len(text) > 2, "at least three letters")
     for given in (demand(inner), demand(inner_async), demand(tool(inner)), demand(tool(inner_async))):
@@ -394,7 +394,7 @@ def test_a_precondition_of_a_command_as_a_tool_speaks_to_the_model(errors: str):
 
 
 def test_what_fails_in_a_command_as_a_tool_is_told_to_the_model(caplog: pytest.LogCaptureFixture):
-    """Bad arguments and the inner command's own errors go back, the outer one goes on."""
+    """Bad arguments and the inner command's own errors go back, the outer one continues."""
     outer = command(tools=[inner])(bare.__wrapped__)
     failed = ServerError("down", provider="fake", transient=False)
     with replies(calls(call("inner", word=1)), call("inner", text="a"), failed, "gave up"):

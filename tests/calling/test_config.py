@@ -37,7 +37,7 @@ from alloy.testing import call, replies
 
 @pytest.fixture(autouse=True)
 def process_defaults() -> Iterator[None]:
-    """What `configure` sets in a test ends with it: a process has no other way back."""
+    """Undo at its end what a test sets with `configure`; a process cannot do that itself."""
     before = settings._process
     yield
     settings._process = before
@@ -124,7 +124,7 @@ def test_a_valid_value_arrives(name: str):
 
 @pytest.mark.parametrize("name", VALUES)
 def test_a_wrong_value_is_refused_everywhere_by_name(name: str):
-    """Every door says which setting is wrong, and sets nothing."""
+    """Every way to set it names the wrong setting, and sets nothing."""
     _, wrong = VALUES[name]
     before = current()
 
@@ -178,7 +178,7 @@ def _prompt() -> str:
 
 
 def test_commands_name_their_own_options_too():
-    """An unknown option of a command is told apart from `output` and `tools` as well."""
+    """The error for an unknown option of a command lists `output` and `tools`, too."""
     with pytest.raises(ConfigurationError, match=r"did you mean 'tools'.*output, tools, .*model"):
         command(tool=[])(_prompt)
     with pytest.raises(ConfigurationError, match="did you mean 'context'"):
@@ -252,8 +252,8 @@ def test_decorator_and_with_options_win_over_the_scope():
     assert model_of(greet.request()) == "decorator"
 
 
-def test_none_is_said_and_not_left_out(monkeypatch: pytest.MonkeyPatch):
-    """A layer that says `None` takes a lower layer's value away."""
+def test_none_is_a_value_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    """A layer that sets `None` removes the value of a lower layer."""
     monkeypatch.setenv("ALLOY_TEMPERATURE", "0.5")
     configure(system="Be brief.", timeout=3)
     assert (current().temperature, current().system, current().timeout) == (0.5, "Be brief.", 3)
@@ -285,7 +285,7 @@ def test_configure_sets_nothing_when_one_value_is_wrong():
 
 
 def test_a_scope_ends_with_its_block_also_by_an_error():
-    """An exception leaves no setting behind."""
+    """An exception ends it as well."""
     with pytest.raises(KeyError), use_config(retry=9):
         raise KeyError
     assert current().retry == 2
@@ -325,7 +325,7 @@ def test_scopes_of_tasks_do_not_meet():
     assert asyncio.run(main()) == [3, 4]
 
 
-def test_use_config_reaches_the_tools_of_every_colour():
+def test_use_config_reaches_sync_and_async_tools():
     """A tool, sync or async, run alone or in parallel, sees the scope of the call."""
 
     @tool
@@ -417,7 +417,7 @@ BAD = {
     ("variable", "text"), [(name, text) for name, texts in BAD.items() for text in texts]
 )
 def test_a_bad_variable_warns_once_and_is_ignored(variable: str, text: str, monkeypatch: pytest.MonkeyPatch):
-    """The warning names the variable; the other variables still count, and nobody is warned again."""
+    """The warning names the variable; the other variables still count, and there is no second warning."""
     monkeypatch.setenv(variable, text)
     monkeypatch.setenv("ALLOY_SYSTEM", "Be brief.")
     with pytest.warns(RuntimeWarning, match=f"^{variable} must be .*ignored$") as caught:
@@ -426,7 +426,7 @@ def test_a_bad_variable_warns_once_and_is_ignored(variable: str, text: str, monk
     assert found == Config(system="Be brief.")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        monkeypatch.setenv("ALLOY_SYSTEM", "Be kind.")  # the environment is read anew
+        monkeypatch.setenv("ALLOY_SYSTEM", "Be kind.")  # the environment is read again
         assert current() == Config(system="Be kind.")
 
 
@@ -454,7 +454,7 @@ def test_the_shorter_system_variable_wins(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_fake_backend_by_environment_alone(monkeypatch: pytest.MonkeyPatch):
-    """`ALLOY_BACKEND=fake` runs any command offline, whatever its model says."""
+    """`ALLOY_BACKEND=fake` runs any command offline, whatever its model is."""
     monkeypatch.setenv("ALLOY_BACKEND", "fake")
 
     @command(output=int, model="openai:gpt-5")

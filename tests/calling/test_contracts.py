@@ -62,7 +62,7 @@ def test_a_precondition_gets_what_it_names(predicate: Callable[..., Any]):
     ],
 )
 def test_a_postcondition_gets_the_result_and_what_it_names(predicate: Callable[..., Any]):
-    """`result`, or any one other name, is the result; arguments may be named beside it."""
+    """`result`, or any one other name, is the result; arguments may be named as well."""
     assert ensure(predicate, "no")(pay)(5) == "5 EUR"
 
 
@@ -76,7 +76,7 @@ def test_a_postcondition_gets_the_result_and_what_it_names(predicate: Callable[.
         lambda result, amount: True,
     ],
 )
-def test_a_predicate_that_nobody_can_call_is_refused(predicate: Callable[..., Any]):
+def test_a_predicate_that_cannot_be_called_is_refused(predicate: Callable[..., Any]):
     """The error names the function, what was asked for and what there is."""
     with pytest.raises(ConfigurationError, match=r"@require on pay\(\).*amount, currency, note"):
         require(predicate, "no")(pay)
@@ -104,7 +104,7 @@ def test_an_async_predicate_is_refused(predicate: Any):
 
 
 def test_a_predicate_that_turns_out_async_does_not_hold():
-    """A lambda that returns a coroutine is found out when it is asked, and leaves no coroutine behind."""
+    """A lambda that returns a coroutine is an error when it is called, and the coroutine is closed."""
     with pytest.raises(ToolError, match=r"no .*async"):
         require(lambda amount: _later(amount), "no")(pay)(5)
 
@@ -117,13 +117,13 @@ def test_what_cannot_be_called_is_no_predicate(wrong: Any):
 
 
 def test_a_message_is_text():
-    """A message that is no str is refused."""
+    """A message that is not a str is refused."""
     with pytest.raises(ConfigurationError, match="message must be a str"):
         require(lambda amount: True, 5)(pay)  # type: ignore[arg-type]
 
 
 def test_a_forgotten_predicate_is_told():
-    """`@require` without its arguments says so at the first call."""
+    """`@require` without its arguments is an error at the first call."""
     bare: Any = require(pay)
     with pytest.raises(ConfigurationError, match="@require needs a function, not 5"):
         bare(5)
@@ -146,19 +146,19 @@ class Unclear:
 
 
 @pytest.mark.parametrize(
-    ("predicate", "said"),
+    ("predicate", "problem"),
     [(lambda amount: 1 / 0, "ZeroDivisionError"), (lambda amount: Unclear(), "the truth is ambiguous")],
 )
-def test_a_check_that_fails_itself_does_not_hold(predicate: Callable[..., Any], said: str):
-    """Its own error is told beside the message and does not escape."""
-    with pytest.raises(ToolError, match=f"too much .the check failed: .*{said}"):
+def test_a_check_that_fails_itself_does_not_hold(predicate: Callable[..., Any], problem: str):
+    """Its own error is shown after the message, and is not raised."""
+    with pytest.raises(ToolError, match=f"too much .the check failed: .*{problem}"):
         require(predicate, "too much")(pay)(5)
-    with pytest.raises(ToolError, match=f"too much .the check failed: .*{said}"):
+    with pytest.raises(ToolError, match=f"too much .the check failed: .*{problem}"):
         ensure(predicate, "too much")(pay)(5)
 
 
 def test_the_first_clause_from_the_top_speaks():
-    """Clauses are checked in the order in which they are written, and the first that fails is told."""
+    """Clauses are checked in the order in which they are written; the first failure is reported."""
     seen: list[str] = []
 
     def note(name: str, holds: bool) -> Callable[[Any], bool]:
@@ -433,7 +433,7 @@ def test_predicates_see_converted_arguments():
 
 
 def test_a_tool_is_made_of_a_guarded_function_once():
-    """What stands in `tools=` is checked once: a predicate is not asked twice for one call."""
+    """A tool in `tools=` is checked once: its predicate runs once for each call."""
     asked: list[int] = []
 
     @require(lambda x: asked.append(x) or True, "no")

@@ -23,7 +23,7 @@ def add(a: int, b: int) -> int:
 
 
 def test_a_call_goes_on_from_the_last():
-    """All that was said is said again, tools and their results included."""
+    """All earlier messages are sent again, tool calls and results included."""
     chat = Conversation()
     with replies(call("add", a=1, b=2), "It is 3.", "I said 3.") as seen:
         ask("What is 1 + 2?", tools=[add], conversation=chat)
@@ -94,7 +94,7 @@ def test_a_copy_has_its_own_future():
     assert (len(chat), len(other)) == (2, 4)
 
 
-def test_what_is_no_conversation_is_refused():
+def test_anything_but_a_conversation_is_refused():
     """A list of messages is a prompt."""
     with pytest.raises(ConfigurationError, match="must be a Conversation"):
         ask("x", conversation=[], backend="fake")  # type: ignore[call-overload]
@@ -147,20 +147,20 @@ def test_json_and_back(history: list[Any]):
     ],
 )
 def test_other_text_is_refused(text: str, problem: str):
-    """Never half a conversation; the error says what is wrong with the text."""
+    """Never half a conversation; the error names what is wrong with the text."""
     start = r"^not a conversation saved by Conversation\.to_json\(\): "
     with pytest.raises(ConfigurationError, match=start + problem):
         Conversation.from_json(text)
 
 
 def test_another_format_is_refused():
-    """The error says which one the text has, and which one is read."""
+    """The error names the format of the text, and the one that is read."""
     with pytest.raises(ConfigurationError, match="in format 99, and this version of Alloy reads format 1"):
         Conversation.from_json('{"alloy": 99, "turns": []}')
 
 
 def test_a_conversation_shows_how_long_it_is():
-    """Not all that was said."""
+    """Not its messages."""
     assert repr(Conversation((User("secret"),))) == "<Conversation of 1 turns>"
     assert json.loads(Conversation().to_json())["turns"] == []
 
@@ -177,8 +177,8 @@ def test_a_conversation_shows_how_long_it_is():
         {"results": [["1", "add", "{}", 3, None]]},
     ],
 )
-def test_turns_of_another_shape_are_refused(turn: Any):
-    """Nothing is loaded that a provider would stumble over later."""
+def test_turns_in_another_format_are_refused(turn: Any):
+    """Nothing is loaded that a provider would refuse later."""
     with pytest.raises(ConfigurationError, match="to_json"):
         Conversation.from_json(json.dumps({"alloy": 1, "turns": [turn]}))
 

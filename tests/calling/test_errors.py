@@ -1,4 +1,4 @@
-"""The error tree: what each error says and holds, and that all of it survives a trip by pickle."""
+"""The error tree: the message and the attributes of each error, also after pickling."""
 
 import copy
 import inspect
@@ -20,7 +20,7 @@ from alloy.testing import call, calls, replies
 ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, AlloyError)]
 
 
-# What a class wants beside the arguments that its parent takes.
+# The arguments that a class needs in addition to those of its parent.
 EXTRA: dict[str, dict[str, Any]] = {"UnsupportedError": {"feature": "tools"}}
 
 
@@ -157,7 +157,7 @@ def test_a_long_answer_is_cut_in_the_message_and_whole_in_the_attribute(text: st
 
 
 def test_provider_errors_show_where_to_look():
-    """Provider, status and request id stand in the message; what is unknown is left out."""
+    """Provider, status and request id are in the message; what is unknown is left out."""
     assert str(ProviderError("no", provider="p")) == "p: no"
     assert str(ProviderError("no", provider="p", status=500)) == "p: no (status 500)"
     both = ProviderError("no", provider="p", status=500, request_id="r1")
@@ -175,7 +175,7 @@ TRANSIENT = {
 
 @pytest.mark.parametrize("kind", [kind for kind in ALL if issubclass(kind, ProviderError)])
 def test_each_provider_error_knows_whether_trying_again_can_help(kind: type[ProviderError]):
-    """By class, unless whoever raises it knows better."""
+    """By class, unless it is raised with another value."""
     extra = EXTRA.get(kind.__name__, {})
     assert kind("x", provider="p", **extra).transient is (kind.__name__ in TRANSIENT)
     assert kind("x", provider="p", transient=True, **extra).transient is True
@@ -191,14 +191,14 @@ UNFINISHED: list[tuple[Any, type[AnswerError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("said", "kind"), UNFINISHED)
-def test_each_bad_answer_has_its_own_error(said: Any, kind: type[AnswerError]):
-    """Refused, cut off, filtered, empty and unreadable answers are told apart, with the type that was due."""
-    with replies(said), pytest.raises(kind) as raised:
+@pytest.mark.parametrize(("answer", "kind"), UNFINISHED)
+def test_each_bad_answer_has_its_own_error(answer: Any, kind: type[AnswerError]):
+    """Refused, cut off, filtered, empty and unreadable answers; each error has the expected type."""
+    with replies(answer), pytest.raises(kind) as raised:
         ask("How many?", output=int, reask=0, auto_finalize_missing_output=False)
     assert type(raised.value) is kind
     assert raised.value.expected == "int"
-    explanation = said.explanation if isinstance(said, Reply) else ""
+    explanation = answer.explanation if isinstance(answer, Reply) else ""
     assert explanation in str(raised.value)
 
 

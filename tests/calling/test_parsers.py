@@ -101,20 +101,20 @@ class Wallet:
 amounts = st.builds(Money, st.integers(0, 10**6), st.sampled_from(["EUR", "USD"]))
 
 
-def said(value: Any) -> Any:
-    """What a model says where Money is said as an Amount."""
+def on_the_wire(value: Any) -> Any:
+    """*value* as a model writes it, with an Amount for Money."""
     if isinstance(value, Money):
         return {"cents": value.cents, "currency": value.currency}
     if isinstance(value, list | tuple):
-        return [said(item) for item in value]
+        return [on_the_wire(item) for item in value]
     if isinstance(value, dict):
-        return {key: said(item) for key, item in value.items()}
+        return {key: on_the_wire(item) for key, item in value.items()}
     if isinstance(value, BaseModel):
-        return {name: said(getattr(value, name)) for name in type(value).model_fields}
+        return {name: on_the_wire(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Line | Order | Wallet):
         names = [field.name for field in (attrs.fields(Wallet) if isinstance(value, Wallet) else ())]
         names = names or list(value.__dataclass_fields__)  # type: ignore[union-attr]
-        return {name: said(getattr(value, name)) for name in names}
+        return {name: on_the_wire(getattr(value, name)) for name in names}
     return value
 
 
@@ -149,7 +149,7 @@ def test_a_registered_type_is_read_wherever_it_stands(
     with register_parser(Money, wire=Amount, parse=money):
         spec = compile_type(annotation)
         assert spec.schema is not None
-        plain = {"value": said(value)} if spec.wrapped else said(value)
+        plain = {"value": on_the_wire(value)} if spec.wrapped else on_the_wire(value)
         text = written(plain, spec.schema, dialect)
 
         assert read(spec, text, to_wire(spec.schema, dialect)) == value
@@ -174,7 +174,7 @@ def test_a_registered_type_is_read_as_an_argument() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "said"),
+    ("raised", "problem"),
     [
         (ValueError("no"), "no"),
         (ValueError(), "ValueError"),
@@ -183,7 +183,7 @@ def test_a_registered_type_is_read_as_an_argument() -> None:
         (TypeError("{odd}"), "TypeError: {odd}"),
     ],
 )
-def test_what_a_parser_raises_is_a_problem_with_its_path(raised: Exception, said: str) -> None:
+def test_what_a_parser_raises_is_a_problem_with_its_path(raised: Exception, problem: str) -> None:
     """So it is asked again like any other."""
 
     def refuse(_: str) -> Money:
@@ -192,11 +192,11 @@ def test_what_a_parser_raises_is_a_problem_with_its_path(raised: Exception, said
     with register_parser(Money, wire=str, parse=refuse), pytest.raises(ParseError) as caught:
         read(compile_type(Order), '{"lines": [{"sku": "a", "price": "1"}]}')
 
-    assert caught.value.problems == (f'$.lines[0].price: {said}, got "1"',)
+    assert caught.value.problems == (f'$.lines[0].price: {problem}, got "1"',)
 
 
 def test_a_failing_provider_is_no_problem_of_the_answer() -> None:
-    """A parser may ask a model itself; what goes wrong there is told as it is."""
+    """A parser may ask a model itself; its error is raised unchanged."""
 
     def ask(_: str) -> Money:
         raise AuthenticationError("no key", provider="fake")

@@ -1,4 +1,4 @@
-"""Everything in a module with postponed annotations: hints are text there until somebody needs them."""
+"""A module with postponed annotations: hints are text there until they are needed."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_signatures_and_hints_resolve_too():
 
 
 def test_a_parameter_for_type_checkers_only_stays_text():
-    """A signature can be read all the same."""
+    """A signature can be read anyway."""
 
     @command(output=int)
     def pay(amount: Decimal) -> str:
@@ -95,7 +95,7 @@ def test_a_parameter_for_type_checkers_only_stays_text():
 
 
 def test_a_name_for_type_checkers_only_is_named():
-    """The error says which name, of which command or tool."""
+    """The error names it, and the command or the tool."""
 
     @tool
     def pay(amount: Decimal) -> str:
@@ -127,7 +127,7 @@ class Later(TypedDict):
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="before 3.14 annotations are evaluated at once")
 def test_annotations_can_name_what_comes_later():
-    """From Python 3.14 on they are evaluated when somebody reads them, without postponing anything."""
+    """From Python 3.14 on they are evaluated when they are read, without the future import."""
     module: dict[str, Any] = {"command": command, "tool": tool, "TypedDict": typing.TypedDict}
     exec(compile(LATER, __file__, "exec", dont_inherit=True), module)
     later, count, use = module["Later"], module["count"], module["use"]

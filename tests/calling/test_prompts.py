@@ -1,4 +1,4 @@
-"""Prompts beyond text: images, documents, and what was said before."""
+"""Prompts beyond text: images, documents, and earlier messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PICTURE = Image.from_bytes(PNG)
     ],
 )
 def test_an_image_tells_its_own_type(data: bytes, kind: str):
-    """By its first bytes, whatever its name says."""
+    """By its first bytes, whatever its name is."""
     image = Image.from_bytes(data, name="holiday.txt")
     assert (image.media_type, image.data) == (kind, data)
     assert image.data_url.startswith(f"data:{kind};base64,")
@@ -90,7 +90,7 @@ def test_a_list_is_one_turn_in_its_order():
 
 
 def test_messages_are_turns_of_their_own():
-    """What was said before comes before, as who said it."""
+    """Earlier messages come first, each with its role."""
     prompt = ["Hello", Message("assistant", "Hi!"), Message("user", ["Look", PICTURE]), "So?"]
     assert read_prompt(prompt, "f()") == (
         User("Hello"),
@@ -120,7 +120,7 @@ def test_what_is_no_prompt_says_why(prompt: Any, problem: str):
 
 @pytest.mark.parametrize(("role", "content"), [("system", "x"), ("assistant", ["x"])])
 def test_a_message_is_of_the_user_or_of_the_assistant(role: Any, content: Any):
-    """The assistant says text; the system prompt is a setting."""
+    """An assistant's message is text; the system prompt is a setting."""
     with pytest.raises(CommandError):
         Message(role, content)
 
@@ -138,7 +138,7 @@ def test_a_message_is_of_the_user_or_of_the_assistant(role: Any, content: Any):
     ],
 )
 def test_a_body_may_return_a_list_of_parts(annotation: str):
-    """Whatever part of the whole it says."""
+    """Whichever form of the list is written."""
     made: dict[str, Any] = {}
     names = {"Image": Image, "Document": Document, "Message": Message, "Prompt": Prompt}
     source = f"def look() -> {annotation}:\n    return ['What is it?', picture]"

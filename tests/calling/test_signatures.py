@@ -1,4 +1,4 @@
-"""What a command says of itself to frameworks, editors and `help()`: its parameters, and what it returns."""
+"""What frameworks, editors and `help()` see of a command: its parameters, and the type that it returns."""
 
 import asyncio
 import inspect

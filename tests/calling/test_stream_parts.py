@@ -131,7 +131,7 @@ def test_a_closed_stream_has_no_final_event():
 @both
 @pytest.mark.parametrize("output", [list[Item], tuple[Item, ...], Annotated[list[Item], Field(min_length=2)]])
 def test_items_come_one_by_one_and_are_the_value(read: Callable[..., list[Any]], output: Any):
-    """Each is validated as the element's type, whatever stands inside its strings."""
+    """Each is validated as the type of the elements, whatever its strings contain."""
     with replies(ITEMS):
         assert read("items", output=output) == ITEMS
 
@@ -166,14 +166,14 @@ def test_items_survive_noise(read: Callable[..., list[Any]], text: str):
 
 @both
 def test_items_after_tools_and_talk(read: Callable[..., list[Any]]):
-    """What a model says on the way to its answer is no part of it."""
+    """Text of a model before its answer is not part of the answer."""
     with replies(Reply("Let me see: [9, 9", (call("add", a=1, b=2),)), [1, 2]):
         assert read("items", output=list[int], tools=[add]) == [1, 2]
 
 
 @both
 def test_a_bad_item_is_asked_for_again(read: Callable[..., list[Any]]):
-    """What was given stays given, and the second answer goes on from there."""
+    """Elements that were given are not given again; the second answer continues after them."""
     with replies('[1, "two", 3]', "[1, 2, 3]"):
         assert read("items", output=list[int]) == [1, 2, 3]
 
@@ -188,7 +188,7 @@ def test_a_changed_past_is_an_error(read: Callable[..., list[Any]]):
 @both
 @pytest.mark.parametrize("output", [int, dict[str, int], Item, tuple[int, str], str])
 def test_items_need_a_sequence(read: Callable[..., list[Any]], output: Any):
-    """Anything else says so, before anything is sent."""
+    """Anything else is an error, before anything is sent."""
     with replies(), pytest.raises(ConfigurationError, match=r"items\(\) needs a sequence"):
         read("items", output=output)
 

@@ -82,7 +82,7 @@ def test_text_comes_in_pieces(read: Any):
 
 @EVERY_WAY
 def test_every_turn_is_heard_and_tools_run_between(read: Any):
-    """What the model says beside its calls reaches the caller, too."""
+    """Text that the model writes next to its calls reaches the caller, too."""
     first = Reply("Let me look. ", calls=(call("look", where="there"),), finish="tool_calls")
     with replies(first, "Done.") as seen:
         pieces, result = read()
@@ -110,7 +110,7 @@ def test_an_answer_that_does_not_read_is_an_error_at_the_end(read: Any):
 
 @EVERY_WAY
 def test_an_error_before_any_text_is_tried_again(read: Any):
-    """Nothing has been said yet, so nothing is said twice."""
+    """No text has been shown yet, so none is shown twice."""
     with replies(RateLimitError("slow", provider="fake", retry_after=0), TEXT):
         pieces, result = read()
     assert "".join(pieces) == TEXT and result.attempts == 2
@@ -199,7 +199,7 @@ def test_the_result_reads_what_is_left():
 
 
 def test_after_an_error_there_is_no_result():
-    """The error comes once; then the stream says that it failed."""
+    """The error is raised once; then the stream reports that it failed."""
     with replies("no number"):
         stream = tell.with_options(output=int, reask=0).stream("go")
         with pytest.raises(ParseError):
@@ -226,7 +226,7 @@ def test_an_async_stream_runs_the_body_when_it_is_read():
 
 
 def test_cancelling_a_reader_ends_its_stream():
-    """A task that is cancelled between two pieces leaves nothing behind."""
+    """A task that is cancelled between two pieces leaves nothing open."""
 
     async def main() -> list[str]:
         seen: list[str] = []

@@ -56,17 +56,17 @@ def test_arguments_arrive_as_the_declared_types():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "problem"),
     [
         ({}, "$.a: required, but missing"),
         ({"a": "one"}, "$.a: "),
         ({"a": 1, "c": 2}, "there is no such argument; there are: a, b"),
     ],
 )
-def test_bad_arguments_go_back_to_the_model(arguments: dict[str, Any], said: str):
+def test_bad_arguments_go_back_to_the_model(arguments: dict[str, Any], problem: str):
     """With the path and the problem; the tool does not run."""
     (content,) = used(add, call("add", **arguments), tool_errors="raise")
-    assert content.startswith("Error: bad arguments: ") and said in content
+    assert content.startswith("Error: bad arguments: ") and problem in content
 
 
 def test_an_unknown_tool_goes_back_to_the_model():
@@ -246,7 +246,7 @@ def test_no_more_run_at_once_than_allowed(most: int):
         assert peak <= most
 
 
-who: ContextVar[str] = ContextVar("who", default="nobody")
+who: ContextVar[str] = ContextVar("who", default="unset")
 
 
 def test_context_variables_reach_tools():

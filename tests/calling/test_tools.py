@@ -100,7 +100,7 @@ def test_a_given_name_and_description_win():
 
 
 def test_a_tool_can_be_made_of_a_tool():
-    """`tool(other, name=…)` gives a second one under another name, what is not said stays."""
+    """`tool(other, name=…)` makes a second tool under another name; the rest stays the same."""
     plus = tool(add, name="plus")
     assert (plus.name, plus.description, plus(1)) == ("plus", add.description, 3)
     sum_ = tool(plus, description="Sum.")
@@ -207,7 +207,7 @@ def untyped(x: int, y) -> None: ...  # type: ignore[no-untyped-def]
 
 
 class Unbound:
-    """Its method is no tool before it is bound."""
+    """Its method is not a tool before it is bound."""
 
     @tool
     def pay(self, amount: int) -> int:
@@ -232,16 +232,16 @@ BAD: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize(("given", "said"), BAD.values(), ids=BAD)
-def test_what_cannot_be_a_tool_is_refused_at_decoration(given: Any, said: str):
+@pytest.mark.parametrize(("given", "problem"), BAD.values(), ids=BAD)
+def test_what_cannot_be_a_tool_is_refused_at_decoration(given: Any, problem: str):
     """The error names who asked for it, the tool, the cause and the way out."""
 
     def work() -> str:
         return "hello"
 
-    with pytest.raises(ConfigurationError, match=rf"^@command .*work\(\): .*{said}"):
+    with pytest.raises(ConfigurationError, match=rf"^@command .*work\(\): .*{problem}"):
         command(tools=[given])(work)
-    with pytest.raises(ConfigurationError, match=rf"^ask\(\): .*{said}"):
+    with pytest.raises(ConfigurationError, match=rf"^ask\(\): .*{problem}"):
         ask("hello", tools=[given])
 
 
@@ -273,7 +273,7 @@ def test_two_tools_of_one_name_are_refused():
 
 @pytest.mark.parametrize("tools", ["add", 5, None, add])
 def test_tools_is_a_list(tools: Any):
-    """A single tool, a text or nothing in its place is told apart from a list."""
+    """A single tool, a text or `None` instead of a list is an error."""
     with pytest.raises(ConfigurationError, match="tools must be a list of tools"):
         ask("hello", tools=tools)
 

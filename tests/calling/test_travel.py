@@ -1,4 +1,4 @@
-"""Commands and tools on their way: pickled, copied, and sent to another process."""
+"""Commands and tools that are pickled, copied, and sent to another process."""
 
 import asyncio
 import copy
@@ -161,7 +161,7 @@ def test_a_command_from_a_function_can_be_copied():
 
 
 def test_a_strengthened_copy_never_loses_its_clause():
-    """Where a contract cannot travel, pickling says so instead of leaving it behind."""
+    """A contract that cannot be pickled is an error; it is not left out."""
     strict = require(lambda text: len(text) > 3, "too short")(count.with_options(temperature=1))
     with pytest.raises((pickle.PicklingError, AttributeError)):
         pickle.dumps(strict)

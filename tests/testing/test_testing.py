@@ -170,7 +170,7 @@ def test_any_other_exception_is_raised_as_it_is():
 
 
 def test_a_refusal_and_a_bad_answer_can_be_played():
-    """A `Reply` says how the turn finished; text is not bent to the type."""
+    """A `Reply` sets how the turn finished; its text is not adapted to the type."""
     refusal = Reply(finish="refusal", explanation="I would rather not.")
     with replies(refusal), pytest.raises(RefusalError, match="rather not"):
         asking()()
@@ -180,7 +180,7 @@ def test_a_refusal_and_a_bad_answer_can_be_played():
 
 
 def test_a_request_after_the_last_item_is_an_error():
-    """It says how often the model was asked, and what for."""
+    """It has the number of requests, and the last message."""
     with replies("a", "b") as seen:
         assert [ask("first"), ask("second")] == ["a", "b"]
     assert len(seen.requests) == 2
@@ -210,7 +210,7 @@ def test_a_swallowed_overrun_is_raised_at_the_end():
 
 
 def test_items_left_over_are_an_error_that_names_them():
-    """A script is used up, or the test is about something else than it says."""
+    """A script is used up, or the test does not test what it seems to."""
     with (
         pytest.raises(AssertionError, match=r"asked once, .* 3 items; not used: 'b', .*RateLimitError"),
         replies("a", "b", RateLimitError("slow", provider="fake")),
@@ -219,13 +219,13 @@ def test_items_left_over_are_an_error_that_names_them():
 
 
 def test_an_error_in_the_block_is_not_hidden():
-    """What is left over then is no news."""
+    """Items that are left over then are not reported."""
     with pytest.raises(ZeroDivisionError), replies("a"):
         _ = 1 / 0
 
 
 def test_everything_is_put_back():
-    """After the block, and after an error in it, whoever answered before answers again."""
+    """After the block, and after an error in it, the script or backend that answered before answers again."""
     with use_config(backend="fake"):
         before = ask("Hi")
         with replies("outer"):
@@ -289,7 +289,7 @@ def test_another_fake_can_be_answered_for():
     assert seen.requests[0]["output"]["strict"] is True
 
 
-def test_what_json_cannot_say_is_named():
+def test_a_value_without_a_json_form_is_named():
     """A value or an argument without a JSON form is the test's mistake."""
     with (
         pytest.raises(ConfigurationError, match=r"^<object obj.* cannot be written as JSON"),

@@ -10,7 +10,7 @@ import threading
 import pytest
 from kit.patience import PATIENCE
 from kit.wire import Answer, Cut, Gate, WireServer, each_byte, json_answer, lines, sse
-from kit.wire import openai as says
+from kit.wire import openai as wire
 
 
 def ask(server: WireServer, path: str = "/x", content: bytes = b"{}") -> http.client.HTTPConnection:
@@ -84,7 +84,7 @@ def test_a_client_that_leaves_is_noticed(server: WireServer) -> None:
 
 @pytest.mark.parametrize("place", ["before", "inside"])
 def test_a_gate_holds_the_answer_back(server: WireServer, place: str) -> None:
-    """Nothing behind the gate is sent before the test opens it."""
+    """Nothing after the gate is sent before the test opens it."""
     gate = Gate()
     answer = Answer([b"one", b"two"], framing="chunked")
     if place == "before":
@@ -130,12 +130,12 @@ def test_a_wrong_length_is_sent_as_scripted(server: WireServer) -> None:
     """The lie is in the header; the body stays what it is."""
     server.script(Answer([b"12345"], length=3, headers={"connection": "close"}))
 
-    assert b"content-length: 3\r\n" in (said := raw(server))
-    assert said.endswith(b"\r\n\r\n12345")
+    assert b"content-length: 3\r\n" in (answer := raw(server))
+    assert answer.endswith(b"\r\n\r\n12345")
 
 
 def test_every_piece_is_a_chunk(server: WireServer) -> None:
-    """Chunks are what the script says, to single bytes inside of a character."""
+    """Chunks are those of the script, even single bytes of a character."""
     answer = each_byte(Answer(["ü".encode()], framing="chunked", headers={"connection": "close"}))
     server.script(answer)
 
@@ -143,7 +143,7 @@ def test_every_piece_is_a_chunk(server: WireServer) -> None:
 
 
 def test_a_raw_answer_is_all_there_is(server: WireServer) -> None:
-    """Anything can be said, HTTP or not."""
+    """Any bytes can be sent, HTTP or not."""
     server.script(Answer(raw=[b"220 hello\r\n"]))
 
     assert raw(server) == b"220 hello\r\n"
@@ -197,8 +197,8 @@ def test_stopping_ends_threads_and_gates() -> None:
 
 def test_rendered_events_hold_the_whole_answer() -> None:
     """The pieces of a rendered stream join to the texts of the answer that they render."""
-    answer = says.response(text="Hello", thoughts=["Hm."], calls=[("add", {"a": 1})])
-    events = says.events(answer, says.words)
+    answer = wire.response(text="Hello", thoughts=["Hm."], calls=[("add", {"a": 1})])
+    events = wire.events(answer, wire.words)
     pieces: dict[str, str] = {}
     for event in events:
         if event["type"].endswith(".delta"):

@@ -1,4 +1,4 @@
-"""`ask`: `str` unless *output* says otherwise, in every colour."""
+"""`ask`: `str` without *output*, in every way to call it."""
 
 from __future__ import annotations
 

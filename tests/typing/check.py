@@ -1,6 +1,6 @@
 """Check the typing suite with mypy, pyright, ty and pyrefly, and the face's stub with stubtest.
 
-Each file beside this one is what a user could have written; nothing runs it. `python tests/typing/check.py`
+Each other file here is code that a user could have written; nothing runs it. `python tests/typing/check.py`
 prints a line per check, then the output of those that failed, and exits with 1 when there are any.
 """
 
@@ -28,7 +28,7 @@ class Check:
     arguments: tuple[str, ...]
 
     def run(self) -> tuple[bool, float, str]:
-        """Whether all is well, the seconds it took, and what the checker said."""
+        """Whether all is well, the seconds it took, and the output of the checker."""
         started = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", *self.arguments],
@@ -65,10 +65,10 @@ def main() -> int:
     todo = checks()
     failed: list[str] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for check, (well, seconds, said) in zip(todo, pool.map(Check.run, todo), strict=True):
+        for check, (well, seconds, output) in zip(todo, pool.map(Check.run, todo), strict=True):
             print(f"{check.name:<14} {'ok' if well else 'FAILED':<7}{seconds:5.1f} s", flush=True)  # noqa: T201
             if not well:
-                failed.append(f"--- {check.name}\n{said.rstrip()}")
+                failed.append(f"--- {check.name}\n{output.rstrip()}")
     print(*failed, sep="\n")  # noqa: T201
     return 1 if failed else 0
 

@@ -86,7 +86,7 @@ async def awaited() -> None:
     assert_type(await async_guarded_above("x"), str)
 
 
-# --- what a run says of its tools
+# --- what a result tells of its tools
 
 
 @command(tools=[rate, fetch])

@@ -38,7 +38,7 @@ async def returns_int_async() -> int:
 
 
 def use(value: object) -> None:
-    """Keep pyrefly from reporting, on every line, a result that nobody uses: it would do for the mark."""
+    """Use a result: pyrefly reports an unused one on its line, which would hide that an error is missing."""
 
 
 # --- arguments of a command and of a tool

@@ -14,6 +14,7 @@ from typing import Any
 from alloy.backends.fake.backend import responder
 from alloy.config import use_config
 from alloy.errors import ConfigurationError
+from alloy.jsontypes import JsonObject
 from alloy.messages import Reply, ToolCall
 
 __all__ = ["Seen", "call", "calls", "replies"]
@@ -27,7 +28,7 @@ class Seen:
     `system`, `tools`, `output` and the settings that are sent, such as `temperature`.
     """
 
-    requests: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[JsonObject] = field(default_factory=list)
 
 
 def call(name: str, /, **arguments: Any) -> ToolCall:
