@@ -106,19 +106,21 @@ def test_a_prompt_is_a_str(way: Any, prompt: Any):
         ({"output": object()}, "no JSON schema"),
         ({"output": "Item"}, "Item"),
         ({"tools": [5]}, "@tool needs a function, not 5"),
+        ({"parser": 5}, "parser must be a function, not 5"),
+        ({"conversation": "x"}, "conversation must be a Conversation, not 'x'"),
         ({"retry": -1}, "retry must be"),
         ({"model": "unknown-model", "backend": None}, "write provider:model"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_sent(way: Any, options: dict[str, Any], problem: str):
-    """The error names `ask`, the option and the way out."""
+    """The error names `ask`, the option and how to fix it."""
     with replies() as seen, pytest.raises(ConfigurationError, match=rf"^ask\(\): .*{problem}"):
         way("What?", **options)
     assert seen.requests == []
 
 
 def test_ask_shows_its_request():
-    """Nothing is sent, and it is the very body that is."""
+    """Nothing is sent, and it is the same body that would be."""
     with replies(3) as seen:
         shown = ask.request("How many?", output=int, context="x", seed=7)
         assert seen.requests == []
