@@ -236,7 +236,7 @@ def test_values(annotation: Any, text: str, value: Any) -> None:
         ),
         (Item, 'A list: [{"name": "a"}', "$: the JSON ends too early: it is cut off"),
         (Item, 'A list: [{"name": "a"}]', "$: expected an object, got ["),
-        (Item, '{"name": "\\ud800"}', "$.name: a lone surrogate is no character"),
+        (Item, '{"name": "\\ud800"}', "$.name: a lone surrogate is not a character"),
         (Node, '{"kids": [' * 5_000, "$.kids[0].kids[0].kids[0].kids[0]"),
         (Any, "[" * 300 + "]" * 300, "$[0][0][0][0][0][0][0][0][0][0]"),
     ],

@@ -209,20 +209,20 @@ def test_noise_without_an_answer_is_an_empty_one(text: str) -> None:
 @pytest.mark.parametrize(
     ("annotation", "text", "message"),
     [
-        (Item, '{"name": "a", "name": "b"}', '$.name: the key "name" is there twice, with different values'),
-        (Item, '{"name": "a", "price": 1, "price": 1.0}', '$.price: the key "price" is there twice'),
-        (Item, '{"name": "a", "price": 1, "price": true}', '$.price: the key "price" is there twice'),
-        (Item, '{"name": "a", "na\\u006de": "b"}', '$.name: the key "name" is there twice'),
-        (Item, "{'name': 'a', name: 'b'}", '$.name: the key "name" is there twice'),
+        (Item, '{"name": "a", "name": "b"}', '$.name: the key "name" appears twice, with different values'),
+        (Item, '{"name": "a", "price": 1, "price": 1.0}', '$.price: the key "price" appears twice'),
+        (Item, '{"name": "a", "price": 1, "price": true}', '$.price: the key "price" appears twice'),
+        (Item, '{"name": "a", "na\\u006de": "b"}', '$.name: the key "name" appears twice'),
+        (Item, "{'name': 'a', name: 'b'}", '$.name: the key "name" appears twice'),
         (
             list[Item],
             '[{"name": "a"}, {"name": "a", "name": "b"}]',
-            '$[1].name: the key "name" is there twice',
+            '$[1].name: the key "name" appears twice',
         ),
-        (Decimal, '{"value": 1.1, "value": 1.2}', '$.value: the key "value" is there twice'),
-        (dict[str, int], '{"a": 1, "b": 2, "a": 3}', '$.a: the key "a" is there twice'),
-        (Any, '{"x": {"a": [1], "a": [2]}}', '$.x.a: the key "a" is there twice'),
-        (Item, 'So: {"name": "a", "name": "b"}', '$.name: the key "name" is there twice'),
+        (Decimal, '{"value": 1.1, "value": 1.2}', '$.value: the key "value" appears twice'),
+        (dict[str, int], '{"a": 1, "b": 2, "a": 3}', '$.a: the key "a" appears twice'),
+        (Any, '{"x": {"a": [1], "a": [2]}}', '$.x.a: the key "a" appears twice'),
+        (Item, 'So: {"name": "a", "name": "b"}', '$.name: the key "name" appears twice'),
     ],
 )
 def test_keys_that_contradict_each_other_are_an_error(annotation: Any, text: str, message: str) -> None:
@@ -321,7 +321,7 @@ def test_scalars_are_not_stretched(annotation: Any, text: str) -> None:
         ("{'name': '\\u12'}", "$.name: invalid \\uxxxx escape"),
         ("{'name': 'a' 'b'}", "$.name: expected , or }"),
         ("{'name': f'a'}", "$.name: f is not JSON"),
-        ("{'name': ('a')}", "$.name: a value in parentheses is no tuple"),
+        ("{'name': ('a')}", "$.name: a value in parentheses is not a tuple"),
         ("{'name': 'a')", "$.name: expected , or }"),
         ("{1, 2}", "$: expected a key"),
         ("{'name': 'a',\n\n  'price': 1.2.3}", "$.price: expected a value, got '1.2.3}' at line 3 column 12"),
@@ -339,7 +339,7 @@ def test_what_is_missing_is_not_made_up(text: str, message: str) -> None:
 @pytest.mark.parametrize("half", ["\\ud800", "\\udc00 x", "\ud800", "\\ude00\\ud83d"])
 def test_lone_surrogates_are_an_error(text: str, half: str) -> None:
     """Escaped or raw, in a value or a key: half a character is none; both halves are one."""
-    assert "a lone surrogate is no character" in problem(Any, text % half)
+    assert "a lone surrogate is not a character" in problem(Any, text % half)
     assert parse(Any, text % "\\ud83d\\ude00") in ("😀", ["😀"], {"😀": 1})
 
 

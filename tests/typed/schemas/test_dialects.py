@@ -214,7 +214,7 @@ def test_mixed_choices_are_split_by_type() -> None:
         (
             dict[str, int],
             '{"entries": [{"key": "a", "value": 1}, {"key": "a", "value": 1}]}',
-            "$.entries[1].key: the key 'a' is there twice",
+            "$.entries[1].key: the key 'a' appears twice",
         ),
         (
             Other,

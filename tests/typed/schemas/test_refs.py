@@ -15,6 +15,7 @@ from alloy._typed.schemas.refs import (
     nodes,
     pointed_at,
     reachable,
+    reference_to,
     references,
     resolved,
 )
@@ -146,6 +147,8 @@ def test_names_are_unescaped() -> None:
     """A reference is a JSON pointer (RFC 6901)."""
     assert definition_name("#/$defs/a~1b~0c") == "a/b~c"
     assert definition_name("#/$defs/~01") == "~1"
+    for name in ("a/b~c", "~1", "Plain", "~", "/"):
+        assert definition_name(reference_to(name)) == name
 
 
 def test_resolved_follows_references() -> None:

@@ -1,31 +1,32 @@
-"""Finds the one answer in a text that holds more than the answer.
+"""Finds the one answer in a text that has other text around it.
 
-The text is gone through once, from left to right, and JSON in it is read where it stands, so that a
-fence, a tag or a bracket inside a string is never taken for a mark. What belongs to the answer:
+The text is scanned once, from left to right, and JSON is read where it begins, so that a fence, a tag or a
+bracket inside a string is not mistaken for a mark. Which text counts:
 
-- `Final Answer:` at the beginning of a line, and `<answer>…</answer>`, say that only what they mark
-  counts. Without such a mark all the text counts.
-- Thoughts and quotations never count: `<think>…</think>`, `<input>…</input>` and the like, lines that
-  begin with `>`, what follows `Thought:` or `Observation:` up to the next such label, and what follows
-  `Input:`, `Example:` and the like up to an empty line. What stands before a lone `</think>` is a
-  thought too: some models' templates open it in the prompt.
-- Code fences and plain tags (`<json>`, `<output>`) count as if they were not there.
+- After `Final Answer:` at the beginning of a line, or inside `<answer>…</answer>`, only that text counts.
+  Without such a mark, the whole text counts.
+- Reasoning and quotations never count: `<think>…</think>`, `<input>…</input>` and similar tags, lines
+  that begin with `>`, the text after `Thought:` or `Observation:` up to the next such label, and the text
+  after `Input:`, `Example:` and similar labels up to an empty line. The text before a lone `</think>` is
+  reasoning too: the templates of some models open it in the prompt.
+- Code fences and plain tags (`<json>`, `<output>`) are ignored, and their content counts.
 
-Among what counts there must be one value; the same one again is no second one. Two that differ are an
-error, and so is one that is broken, that is a part of something else, or that is cut off: a fence or
-tag that is opened must be closed. What cannot be seen is that text ends too early where it could end
-as well: after the value, outside of any fence or tag, or in a bare word or number (`12` of `123`).
+There must be one value in the text that counts; repetitions of it are allowed. Two different values are an
+error, and so is a value that is broken, that is a part of something else, or that is cut off: a fence or
+tag that is opened must be closed. A text that is cut off where it could also end is not noticed: after the
+value, outside of any fence or tag, or in a bare word or number (`12` of `123`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from alloy._typed.json.repair import CLOSING_QUOTES, Broken, CutOff, Repairs, read_at
 from alloy._typed.json.text import Unreadable, decode_at, encode
+from alloy.jsontypes import Json
 
 __all__ = ["AROUND", "NOTHING", "NO_JSON", "find"]
 
@@ -34,7 +35,7 @@ AROUND = "text around the answer"
 NOTHING: Any = object()
 
 # fmt: off
-_THOUGHTS = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "analysis")
+_REASONING = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "analysis")
 _QUOTED = (
     "input", "question", "query", "prompt", "context", "document", "documents", "source", "quote", "example",
     "examples", "observation", "tool_call", "tool_response", "tool_result", "function_results",
@@ -63,7 +64,7 @@ def _any(*names: str) -> str:
 
 
 _MARK = (
-    rf"(?P<tag><(?P<closing>/)?(?P<name>{_any(*_THOUGHTS, *_QUOTED, *_FINAL, *_PLAIN)})(?:\s[^<>]*)?>)"
+    rf"(?P<tag><(?P<closing>/)?(?P<name>{_any(*_REASONING, *_QUOTED, *_FINAL, *_PLAIN)})(?:\s[^<>]*)?>)"
     r"|^[ \t]*(?P<quotation>>)[^\n]*"
     rf"|^[ \t#*_-]*(?:(?P<final>{_FINAL_LABEL})[ \t*_]*(?::[*_]*|$)"
     rf"|(?P<label>{_any(*_LONG_LABELS, *_SHORT_LABELS, *_END_LABELS)})[ \t*_]*:[*_]*)"
@@ -72,16 +73,16 @@ _FLAGS = re.MULTILINE | re.IGNORECASE
 _TOKEN = re.compile(
     rf"{_MARK}|(?P<fence>`{{3,}}|^[ \t]*~{{3,}})|(?P<bracket>[{{}}\[\]])|(?P<gap>^[ \t]*\n)", _FLAGS
 )
-# After something broken only a mark at the beginning of a line is believed: others may stand in a string.
-_LATER = re.compile(
-    rf"^[ \t]*<(?=/?(?:{_any(*_THOUGHTS, *_QUOTED, *_FINAL, *_PLAIN)})\b)"
-    rf"|^[ \t#*_-]*(?={_FINAL_LABEL})|</(?=(?:{_any(*_THOUGHTS)})\s*>)",
+# After a broken value, only a mark at the beginning of a line counts: others may be inside a string.
+_RECOVERY = re.compile(
+    rf"^[ \t]*<(?=/?(?:{_any(*_REASONING, *_QUOTED, *_FINAL, *_PLAIN)})\b)"
+    rf"|^[ \t#*_-]*(?={_FINAL_LABEL})|</(?=(?:{_any(*_REASONING)})\s*>)",
     _FLAGS,
 )
 _LONG = re.compile(_any(*_LONG_LABELS), re.IGNORECASE)
 _SHORT = re.compile(_any(*_SHORT_LABELS), re.IGNORECASE)
 _LABEL_OF_FENCE = re.compile(r"[ \t]*(?:[A-Za-z][\w+#.-]*)?[ \t]*(?=[\n{\[(]|\Z)")
-_CLOSERS = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in (*_THOUGHTS, *_QUOTED)}
+_CLOSING_TAGS = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in (*_REASONING, *_QUOTED)}
 
 _BEGINNING = rf"[{''.join(CLOSING_QUOTES)}]|//|/\*|#|\Z"
 _OBJECT = re.compile(rf"\{{[\s\ufeff]*(?:{_BEGINNING}|\}}|(?:[^\W\d]|\$)[\w$-]*\s*(?::|/[/*]|#|\Z))")
@@ -89,56 +90,75 @@ _LIST = re.compile(r"\[\s*(?:[\[{]|\Z)")
 _ARRAY = re.compile(rf"\[[\s\ufeff]*(?:{_BEGINNING}|[\[\]{{(\d-]|(?:true|false|null|none)\b)", re.IGNORECASE)
 
 
-# Python's own decoder is quick, but when it fails it counts the lines from the beginning of the text.
-_EXACT_TRIES = 8
+# Python's decoder is fast, but when it fails it counts the lines from the beginning of the text.
+_MAX_EXACT_TRIES = 8
 
 
 @dataclass(slots=True)
 class _Section:
-    """A stretch of text that counts, or does not. *pieces*: where its prose is, and if that is marked."""
+    """A part of the text that counts, or does not.
+
+    *final*: it is marked as the final answer. *pieces*: the text outside of JSON, as start, end and
+    whether a fence, tag or mark is around it.
+    """
 
     final: bool = False
     counts: bool = True
-    values: list[Any] = field(default_factory=list)
+    values: list[Json] = field(default_factory=list)
     fault: Broken | None = None
     pieces: list[tuple[int, int, bool]] = field(default_factory=list)
 
 
-def find(text: str, repairs: Repairs, *, arrays: bool, scalar: Callable[[str, Repairs], Any] | None) -> Any:
-    """The one answer in *text*: an object, with *arrays* an object or array, or what *scalar* takes.
+def find(text: str, repairs: Repairs, *, arrays: bool, scalar: Callable[[str, Repairs], Json] | None) -> Json:
+    """The one answer in *text*: an object, with *arrays* an object or array, or a value that *scalar* reads.
 
-    *scalar* is given the text of a place where nothing but the answer can stand, and returns the value
-    or `NOTHING`. *repairs* gets what was removed. Returns `NOTHING` when nothing was said at all. Raises
-    `Unreadable`. Linear in the length of *text*: no part is tried more than twice.
+    *scalar* gets the text of a place where only the answer can be, and returns its value or `NOTHING`. The
+    removed marks are added to *repairs*. Returns `NOTHING` for a text without content. Raises
+    `Unreadable`. Linear in the length of *text*: no part is read more than twice.
     """
     scan = _Scan(text, repairs, arrays=arrays)
     scan.run()
-    found = _only(scan, scalar)
-    if found is NOTHING and scan.passed_over():
-        raise Unreadable(NO_JSON)
-    return found
+    sections = _counting(scan)
+    values = [value for section in sections for value in section.values]
+    pieces = list(_pieces(scan, sections))
+    if not values and not pieces:
+        if scan.has_ignored_text():
+            raise Unreadable(NO_JSON)
+        return NOTHING
+    scalars = [] if scalar is None else _scalars(pieces, scalar, repairs, alone=not values)
+    return _only([*values, *scalars], repairs, prose=len(pieces) > len(scalars))
 
 
-def _only(scan: _Scan, scalar: Callable[[str, Repairs], Any] | None) -> Any:
-    repairs, final = scan.repairs, any(section.final for section in scan.sections)
+def _counting(scan: _Scan) -> list[_Section]:
+    """The sections that may have the answer. Raises `Unreadable` when one of them is broken."""
     if scan.cut_off:
         raise CutOff(len(scan.text))
+    final = any(section.final for section in scan.sections)
     chosen = [section for section in scan.sections if section.counts and section.final >= final]
     for section in chosen:
         if section.fault is not None:
             raise section.fault.placed(scan.text)
-    values = [value for section in chosen for value in section.values]
-    spans = [piece for section in chosen for piece in section.pieces]
-    pieces = [(piece, marked) for start, end, marked in spans if (piece := scan.text[start:end].strip())]
-    if not values and not pieces:
-        return NOTHING
-    prose = len(pieces)
-    if scalar is not None:
-        alone = not values and len(pieces) == 1
-        found = [scalar(piece, repairs) for piece, marked in pieces if marked or alone]
-        found = [value for value in found if value is not NOTHING]
-        values += found
-        prose -= len(found)
+    return chosen
+
+
+def _pieces(scan: _Scan, sections: list[_Section]) -> Iterator[tuple[str, bool]]:
+    """The text outside of JSON, and whether each piece of it is marked."""
+    for section in sections:
+        for start, end, marked in section.pieces:
+            if piece := scan.text[start:end].strip():
+                yield piece, marked
+
+
+def _scalars(
+    pieces: list[tuple[str, bool]], scalar: Callable[[str, Repairs], Json], repairs: Repairs, *, alone: bool
+) -> list[Json]:
+    """The values of the pieces that are marked, or of the only one there is, *alone* without JSON."""
+    alone = alone and len(pieces) == 1
+    found = [scalar(piece, repairs) for piece, marked in pieces if marked or alone]
+    return [value for value in found if value is not NOTHING]
+
+
+def _only(values: list[Json], repairs: Repairs, *, prose: bool) -> Json:
     if not values:
         raise Unreadable(NO_JSON)
     if prose:
@@ -148,21 +168,31 @@ def _only(scan: _Scan, scalar: Callable[[str, Repairs], Any] | None) -> Any:
     return values[0]
 
 
-def _canonical(value: Any) -> str:
+def _canonical(value: Json) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{encode(key)}:{_canonical(value[key])}" for key in sorted(value)) + "}"
     return "[" + ",".join(map(_canonical, value)) + "]" if isinstance(value, list) else encode(value)
 
 
 class _Scan:
+    """Divides *text* into sections, and reads the JSON values in them.
+
+    `run` goes from one mark (`_TOKEN`) to the next, and keeps the text between them as a piece of the
+    current section. A bracket that looks like the beginning of JSON is read there, and the scan continues
+    after the value; any other bracket only changes `depth`, because a value inside of it is a part of
+    something else. A label or a tag of an answer begins a new section; tags of reasoning and quotations
+    are skipped up to their end. After a broken value nothing is certain but a mark at the beginning of a
+    line (`_RECOVERY`), so the scan continues there. What a section has is judged by `find`, at the end.
+    """
+
     def __init__(self, text: str, repairs: Repairs, *, arrays: bool) -> None:
         self.text, self.repairs = text, repairs
         self.array = _ARRAY if arrays else _LIST
-        self.tries = _EXACT_TRIES
-        self.forget()
+        self.tries = _MAX_EXACT_TRIES
+        self.restart()
 
-    def forget(self) -> None:
-        """All so far was a thought."""
+    def restart(self) -> None:
+        """Forget everything up to here: it was reasoning."""
         self.section = _Section()
         self.sections = [self.section]
         self.fence = ""
@@ -170,22 +200,22 @@ class _Scan:
         self.depth = 0
         self.until_gap = self.broken = self.quoted = self.cut_off = False
 
-    def passed_over(self) -> bool:
-        """Whether something was said that is quoted, or a thought with a label."""
+    def has_ignored_text(self) -> bool:
+        """Whether there is a quotation, or reasoning with a label."""
         return self.quoted or any(
             not section.counts and (section.values or section.pieces) for section in self.sections
         )
 
     def run(self) -> None:
-        """Go through the text."""
+        """Scan the text."""
         position = 0
         while (token := _TOKEN.search(self.text, position)) is not None:
             self._piece(position, token.start())
             position = self._take(token)
             if self.broken:
                 self.broken = False
-                later = _LATER.search(self.text, position)
-                position = len(self.text) if later is None else later.start()
+                mark = _RECOVERY.search(self.text, position)
+                position = len(self.text) if mark is None else mark.start()
         self._piece(position, len(self.text))
         if self.fence or self.tags or self.depth:
             self._fail(CutOff(len(self.text)))
@@ -195,7 +225,7 @@ class _Scan:
             return
         marked = bool(self.fence or self.tags or self.section.final)
         pieces = self.section.pieces
-        if pieces and pieces[-1][1:] == (start, marked):  # a bracket stood between them
+        if pieces and pieces[-1][1:] == (start, marked):  # divided by a bracket
             start = pieces.pop()[0]
         pieces.append((start, end, marked))
 
@@ -212,7 +242,7 @@ class _Scan:
     # --- tokens -----------------------------------------------------------------------------------
 
     def _take(self, token: re.Match[str]) -> int:
-        """Go past *token*; returns where to go on."""
+        """Process *token*; returns the position after it."""
         groups = token.groupdict()
         if groups["bracket"]:
             return self._bracket(token.start())
@@ -240,7 +270,7 @@ class _Scan:
         self.until_gap = quoted
 
     def _tag(self, name: str, token: re.Match[str], *, closing: bool) -> int:
-        if name in _CLOSERS:
+        if name in _CLOSING_TAGS:
             return self._skip(name, token, closing=closing)
         self.repairs[f"the tag <{name}>"] = None
         if not closing:
@@ -257,13 +287,14 @@ class _Scan:
         return token.end()
 
     def _skip(self, name: str, token: re.Match[str], *, closing: bool) -> int:
-        self.repairs["thinking" if name in _THOUGHTS else AROUND] = None
+        """Skip reasoning or a quotation; returns the position after it."""
+        self.repairs["thinking" if name in _REASONING else AROUND] = None
         if closing:
-            if name in _THOUGHTS:
-                self.forget()
+            if name in _REASONING:
+                self.restart()
             return token.end()
         self.quoted = self.quoted or name in _QUOTED
-        closer = _CLOSERS[name].search(self.text, token.end())
+        closer = _CLOSING_TAGS[name].search(self.text, token.end())
         if closer is None:
             self._fail(CutOff(len(self.text)))
             return len(self.text)
@@ -275,21 +306,20 @@ class _Scan:
             self.fence = ""
             self.repairs["a code fence"] = None
             return token.end()
-        self.fence = self.fence or mark  # a shorter fence inside a longer one is a part of it
+        self.fence = self.fence or mark  # a shorter fence inside a longer one belongs to its content
         label = _LABEL_OF_FENCE.match(self.text, token.end())
         return label.end() if label else token.end()
 
     def _bracket(self, start: int) -> int:
         mark = self.text[start]
-        if mark in "}]":
-            self._piece(start, start + 1)
-            self.depth = max(0, self.depth - 1)
-            return start + 1
-        opening = (_OBJECT if mark == "{" else self.array).match(self.text, start)
-        if opening is None:
-            self._piece(start, start + 1)
-            self.depth += 1
-            return start + 1
+        if mark in "{[" and (_OBJECT if mark == "{" else self.array).match(self.text, start):
+            return self._json(start)
+        self._piece(start, start + 1)
+        self.depth = self.depth + 1 if mark in "{[" else max(0, self.depth - 1)
+        return start + 1
+
+    def _json(self, start: int) -> int:
+        """Read the value that begins at *start*; returns the position after it, or of its error."""
         try:
             value, end = self._value(start)
         except Broken as error:
@@ -300,11 +330,11 @@ class _Scan:
             self._fail(Broken("$: the JSON in the answer is a part of something that is not JSON", start))
         if _quoted(self.text, start, end):
             self.quoted = True
-            return end
-        self.section.values.append(value)
+        else:
+            self.section.values.append(value)
         return end
 
-    def _value(self, start: int) -> tuple[Any, int]:
+    def _value(self, start: int) -> tuple[Json, int]:
         if self.tries:
             try:
                 return decode_at(self.text, start)
@@ -321,5 +351,5 @@ _QUOTES = {'"': '"', "'": "'", "“": "”", "\u2018": "\u2019", "«": "»"}
 
 
 def _quoted(text: str, start: int, end: int) -> bool:
-    """Whether quotation marks stand round this part of *text*: it is what somebody else said."""
+    """Whether this part of *text* is between quotation marks: then it is a quotation."""
     return start > 0 and text[end : end + 1] == _QUOTES.get(text[start - 1], NOTHING)

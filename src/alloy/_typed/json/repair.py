@@ -1,15 +1,15 @@
-"""Reads what is JSON but for its notation, and nothing else. One linear pass, no recursion.
+"""Reads JSON in a slightly different notation. One linear pass, no recursion.
 
-Forgiven are comments (`//`, `#`, `/* */`), trailing commas, keys without quotes, strings in single or
+Repaired are comments (`//`, `#`, `/* */`), trailing commas, keys without quotes, strings in single or
 typographic quotes, raw line breaks inside strings, and Python's `True`, `False`, `None` and tuples.
-Everything else is an error: a comma or a quote that is missing, text that ends too early, `[1,,2]`,
-`1,000`, `007`, `NaN`, `…`. A string holds what is written between its quotes; an escape that JSON does
-not have is an error too.
+Everything else is an error: a missing comma or quote, text that ends too early, `[1,,2]`, `1,000`, `007`,
+`NaN`, `…`. The text between the quotes of a string is not changed; an escape that JSON does not have is an
+error.
 
-This is our own because the libraries for it do more, or less. Tried: json-repair 0.64 completes text
-that is cut off, makes 7 of `007` and a string of `1,000`, takes the last of two values of one key; json5
-0.17 and hjson 3.1 take NaN or the last duplicate, know no typographic quotes and no `True`; all three
-turn numbers into floats, and json5 needs 3 seconds for 140 KB.
+The libraries for this repair too much or too little. Tried: json-repair 0.64 completes text that is cut
+off, reads `007` as 7 and `1,000` as a string, and uses the last value of a repeated key; json5 0.17 and
+hjson 3.1 accept NaN or the last duplicate, and support neither typographic quotes nor `True`; all three
+convert numbers to floats, and json5 needs 3 seconds for 140 KB.
 """
 
 from __future__ import annotations
@@ -18,24 +18,33 @@ import re
 from dataclasses import dataclass
 from json import JSONDecodeError
 from json.decoder import scanstring  # type: ignore[attr-defined]
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from alloy._typed.json.text import DEEPEST, TOO_DEEP, Unreadable, conflict, encode, number, step
+from alloy._typed.json.text import (
+    MAX_DEPTH,
+    TOO_DEEP,
+    Unreadable,
+    encode,
+    path_step,
+    read_number,
+    repeated_key,
+)
+from alloy.jsontypes import Json, JsonObject
 
 __all__ = ["CLOSING_QUOTES", "Broken", "CutOff", "Repairs", "read_at"]
 
-Repairs = dict[str, None]  # what was repaired, in order, each once
+Repairs = dict[str, None]  # the kinds of repairs, in order, each once
 
 
 class Broken(Unreadable):
-    """A value that does not go on as it began. *at* is where."""
+    """The text of a value has an error. *at* is the position."""
 
     def __init__(self, problem: str, at: int) -> None:
         super().__init__(problem)
         self.at = at
 
     def placed(self, text: str) -> Unreadable:
-        """The same with line and column, which take time to count."""
+        """The same problem with its line and column, which take time to count."""
         column = self.at - text.rfind("\n", 0, self.at)
         return Unreadable(f"{self.problems[0]} at line {text.count(chr(10), 0, self.at) + 1} column {column}")
 
@@ -47,12 +56,13 @@ class CutOff(Broken):
         super().__init__("$: the JSON ends too early: it is cut off", at)
 
     def placed(self, text: str) -> Unreadable:
-        """The end is no place that has to be named."""
+        """The same: the end needs no line and column."""
         return self
 
 
-# What may close a string that is opened by it. A German “ closes, an English one opens: as both, nothing
-# is misread, because what follows a wrong end is never a comma, a colon or a bracket and so an error.
+# The quotes that may close a string, by the quote that opens it. A German “ closes a string and an English
+# one opens it. Accepting both misreads nothing: after a wrong end there is no comma, colon or bracket, so
+# it is an error.
 CLOSING_QUOTES = {
     '"': '"',
     "'": "'",
@@ -85,32 +95,42 @@ class _Open:
     """A container that is not closed yet."""
 
     closer: str
-    value: dict[str, Any] | list[Any]
+    value: JsonObject | list[Json]
     key: str | None = None
     commas: int = 0
 
     def path(self) -> str:
+        """The step of a path to the value that is read now."""
         if isinstance(self.value, list):
             return f"[{len(self.value)}]"
-        return "" if self.key is None else step(self.key)
+        return "" if self.key is None else path_step(self.key)
 
 
-def read_at(text: str, start: int, repairs: Repairs) -> tuple[Any, int]:
-    """The value that begins at *start* of *text*, and where it ends; *repairs* gets what was forgiven.
+def read_at(text: str, start: int, repairs: Repairs) -> tuple[Json, int]:
+    """The value that begins at *start* of *text*, and where it ends. The repairs are added to *repairs*.
 
-    Numbers come as from `alloy._typed.json.text.decode`. Raises `CutOff` when the text ends too early, and
-    else `Broken` with the path of what is wrong.
+    Numbers are as from `alloy._typed.json.text.decode`. Raises `CutOff` when the text ends too early, and
+    `Broken`, with the path of the problem, for every other error.
     """
     return _Reader(text, repairs).read(start)
 
 
 class _Reader:
+    """Reads one value of *text*, from left to right.
+
+    `at` is the position, and `stack` has the containers that are open, the innermost last. `read` repeats:
+    skip spaces and comments, then either open a container (`_enter`) or read a scalar. A finished value is
+    put into the innermost container (`_put`); `_next` goes to that container's next value, and if there is
+    none, the container itself is finished and is put into the one around it. The value is complete when
+    the stack is empty. So nesting needs no recursion, and each character is looked at once.
+    """
+
     def __init__(self, text: str, repairs: Repairs) -> None:
         self.text, self.repairs = text, repairs
         self.at = 0
         self.stack: list[_Open] = []
 
-    def read(self, start: int) -> tuple[Any, int]:
+    def read(self, start: int) -> tuple[Json, int]:
         self.at = start
         while True:
             self._skip()
@@ -118,7 +138,7 @@ class _Reader:
                 self._enter()
                 if not self._next(first=True):
                     continue
-                value: Any = self._leave()
+                value: Json = self._leave()
             else:
                 value = self._scalar()
             while self.stack:
@@ -132,14 +152,14 @@ class _Reader:
     # --- containers -------------------------------------------------------------------------------
 
     def _enter(self) -> None:
-        if len(self.stack) >= DEEPEST:
+        if len(self.stack) >= MAX_DEPTH:
             raise Broken(f"{self._path()[:80]}…: {TOO_DEEP}", self.at)
         opener = self._peek()
         self.stack.append(_Open(_CLOSERS[opener], {} if opener == "{" else []))
         self.at += 1
 
     def _next(self, *, first: bool = False) -> bool:
-        """Go on to the next value; true when there is none."""
+        """Go to the next value of the innermost container. True when the container ends instead."""
         top = self.stack[-1]
         self._skip()
         if not first and self._peek() != top.closer:
@@ -162,15 +182,15 @@ class _Reader:
             self.at += 1
         return False
 
-    def _leave(self) -> Any:
+    def _leave(self) -> Json:
         top = self.stack.pop()
         if top.closer == ")":
             if len(top.value) == 1 and not top.commas:
-                self._fail("a value in parentheses is no tuple")
+                self._fail("a value in parentheses is not a tuple")
             self._repaired("Python notation")
         return top.value
 
-    def _put(self, value: Any) -> None:
+    def _put(self, value: Json) -> None:
         top = self.stack[-1]
         if isinstance(top.value, list):
             top.value.append(value)
@@ -178,11 +198,11 @@ class _Reader:
         assert top.key is not None
         if top.key in top.value:
             if encode(top.value[top.key]) != encode(value):
-                raise Broken(f"{self._path()}: {conflict(top.key)}", self.at)
+                raise Broken(f"{self._path()}: {repeated_key(top.key)}", self.at)
             self._repaired("a key given twice")
         top.value[top.key] = value
 
-    # --- what they hold ---------------------------------------------------------------------------
+    # --- keys and scalars -------------------------------------------------------------------------
 
     def _key(self) -> str:
         if self._peek() in CLOSING_QUOTES:
@@ -194,24 +214,27 @@ class _Reader:
         self._repaired("a key without quotes")
         return word.group()
 
-    def _scalar(self) -> Any:
+    def _scalar(self) -> Json:
         if self._peek() in CLOSING_QUOTES:
             return self._string()
         found = _NUMBER.match(self.text, self.at)
-        if found is not None:
-            self.at = found.end()
-            try:
-                return number(found.group())
-            except Unreadable as error:
-                raise Broken(f"{self._path()}{error.problems[0][1:]}", self.at) from None
+        return self._literal() if found is None else self._number(found)
+
+    def _number(self, found: re.Match[str]) -> Json:
+        self.at = found.end()
+        try:
+            return read_number(found.group())
+        except Unreadable as error:
+            raise Broken(f"{self._path()}{error.problems[0][1:]}", self.at) from None
+
+    def _literal(self) -> Json:
         word = _WORD.match(self.text, self.at)
         if word is None:
             self._fail("expected a value")
         name = word.group()
-        if word.end() == len(self.text):  # what the word would have become cannot be known
+        if word.end() == len(self.text):  # a word at the end of the text may be cut off
             self.at = word.end()
-        known = name in _LITERALS or name in _PYTHON or name.lower() in ("true", "false")
-        if not known:
+        if not (name in _LITERALS or name in _PYTHON or name.lower() in ("true", "false")):
             self._fail(f"{name[:40]} is not JSON")
         self.at = word.end()
         if name in _LITERALS:
@@ -235,7 +258,7 @@ class _Reader:
         return self._unescaped(written, start) if "\\" in written else written
 
     def _unescaped(self, written: str, start: int) -> str:
-        # `\'` is how a single quote is written between single quotes; the rest is JSON's.
+        # Between single quotes, `\'` is a single quote. All other escapes are those of JSON.
         inside = "\\'" if self.text[start - 1] == "'" else None
         body = _REQUOTED.sub(
             lambda found: "'" if found[0] == inside else '\\"' if found[0] == '"' else found[0], written
@@ -246,7 +269,7 @@ class _Reader:
             self.at = start
             raise Broken(f"{self._path()}: {error.msg.lower()} in the string", start) from None
 
-    # --- moving -----------------------------------------------------------------------------------
+    # --- position and errors ----------------------------------------------------------------------
 
     def _peek(self) -> str:
         return self.text[self.at : self.at + 1]
@@ -264,8 +287,8 @@ class _Reader:
             self.at = comment.end()
             self._repaired("a comment")
 
-    def _repaired(self, what: str) -> None:
-        self.repairs[what] = None
+    def _repaired(self, kind: str) -> None:
+        self.repairs[kind] = None
 
     def _path(self) -> str:
         return "$" + "".join(frame.path() for frame in self.stack)

@@ -2,11 +2,11 @@ r"""JSON as text: decoding and encoding without losing a digit.
 
 Where RFC 8259 leaves a choice, this is what holds here:
 
-- A key that comes twice in one object is an error, unless it says the same both times.
-- NaN and the infinities are no JSON. A number that no 64-bit float can hold (from 1e309) is an error,
-  whatever its type; up to there an integer has every digit, and a `Decimal` too.
-- A lone surrogate (`\ud800` without its other half) is no character: an error where it reaches a value.
-- More than 200 levels of nesting is an error (pydantic's own limit for JSON text).
+- A key that appears twice in one object is an error, unless both values are the same.
+- NaN and the infinities are not JSON. A number that is too large for a 64-bit float (from 1e309) is an
+  error, whatever its type; below that, an integer keeps every digit, and so does a `Decimal`.
+- A lone surrogate (`\ud800` without its other half) is not a character: an error where it reaches a value.
+- More than 200 levels of nesting are an error: that is pydantic's limit for JSON text.
 """
 
 from __future__ import annotations
@@ -14,31 +14,34 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
-from typing import Any, NoReturn
+from typing import NoReturn
+
+from alloy.jsontypes import Json, JsonObject
 
 __all__ = [
-    "DEEPEST",
+    "MAX_DEPTH",
     "TOO_DEEP",
     "Digits",
     "Unreadable",
     "check_text",
-    "conflict",
     "decode",
     "decode_at",
     "encode",
     "is_json",
-    "number",
+    "path_step",
+    "read_number",
+    "repeated_key",
     "repeats_a_key",
-    "step",
 ]
 
-DEEPEST = 200  # levels of nesting
+MAX_DEPTH = 200  # levels of nesting
 TOO_DEEP = "nested too deeply: at most 200 levels can be read"
 
 
 class Unreadable(ValueError):
-    """Text or a value that does not read as the type. *problems*: one line each, with its path."""
+    """A text or a value does not have the type. *problems*: one line each, with its path."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -46,13 +49,13 @@ class Unreadable(ValueError):
 
 
 class Digits(float):
-    """A number that remembers how it was written, so that a `Decimal` gets every digit."""
+    """A number that keeps the text it was read from, so that a `Decimal` gets every digit."""
 
     __slots__ = ("text",)
     text: str
 
     def __new__(cls, text: str) -> Digits:
-        """The number that *text* is. Raises `Unreadable` when no float is that large."""
+        """The number in *text*. Raises `Unreadable` when it is too large for a float."""
         number = super().__new__(cls, text)
         if math.isinf(number):
             raise Unreadable(f"$: the number {text[:40]} is too large")
@@ -61,7 +64,7 @@ class Digits(float):
 
 
 def _integer(text: str) -> int:
-    # Beyond this a float is infinite, and beyond 4300 digits Python itself refuses.
+    # A longer number is infinite as a float, and above 4300 digits Python refuses to convert it.
     if len(text) > 309:
         raise Unreadable(f"$: the number {text[:40]}… is too large")
     return int(text)
@@ -71,20 +74,20 @@ def _constant(name: str) -> NoReturn:
     raise Unreadable(f"$: {name} is not JSON")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        first: dict[str, Any] = {}
+def _object(pairs: list[tuple[str, Json]]) -> JsonObject:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        first: JsonObject = {}
         for key, value in pairs:
             if key in first and encode(first[key]) != encode(value):
-                raise Unreadable(f"$: {conflict(key)}")
+                raise Unreadable(f"$: {repeated_key(key)}")
             first.setdefault(key, value)
-    return made
+    return found
 
 
-def conflict(key: str) -> str:
-    """The problem of a *key* that comes twice."""
-    return f"the key {encode(key)} is there twice, with different values"
+def repeated_key(key: str) -> str:
+    """The problem of a *key* with two values."""
+    return f"the key {encode(key)} appears twice, with different values"
 
 
 _decoder = json.JSONDecoder(
@@ -92,8 +95,8 @@ _decoder = json.JSONDecoder(
 )
 
 
-def decode(text: str) -> Any:
-    """The JSON value that *text* is. Floats come as `Digits`. Raises `Unreadable`."""
+def decode(text: str) -> Json:
+    """The JSON value of *text*, which is nothing else. Floats are `Digits`. Raises `Unreadable`."""
     try:
         return _decoder.decode(text)
     except json.JSONDecodeError as error:
@@ -102,7 +105,7 @@ def decode(text: str) -> Any:
         raise Unreadable(f"$: {TOO_DEEP}") from None
 
 
-def decode_at(text: str, start: int) -> tuple[Any, int]:
+def decode_at(text: str, start: int) -> tuple[Json, int]:
     """The JSON value that begins at *start*, and where it ends. Raises `Unreadable`."""
     try:
         return _decoder.raw_decode(text, start)
@@ -112,8 +115,8 @@ def decode_at(text: str, start: int) -> tuple[Any, int]:
         raise Unreadable(f"$: {TOO_DEEP}") from None
 
 
-def number(text: str) -> Any:
-    """The number that *text*, which has JSON's form of one, is. Raises `Unreadable`."""
+def read_number(text: str) -> int | Digits:
+    """The value of *text*, a number in JSON's notation. Raises `Unreadable` when it is too large."""
     return _integer(text) if text.lstrip("-").isdigit() else Digits(text)
 
 
@@ -123,14 +126,15 @@ def _json_problem(error: json.JSONDecodeError, text: str) -> str:
     return f"$: not JSON: {error.msg} at line {error.lineno} column {error.colno}"
 
 
-def encode(value: Any) -> str:
-    """*value*, as `decode` made it, as compact JSON text. Raises `RecursionError` when it is too deep."""
+def encode(value: Json) -> str:
+    """*value*, as `decode` returns it, as compact JSON text. Raises `RecursionError` when it is too deep."""
     pieces: list[str] = []
     _write(value, pieces.append)
     return "".join(pieces)
 
 
-def _write(value: Any, put: Any) -> None:
+def _write(value: Json, put: Callable[[str], object]) -> None:
+    """Give the text of *value* to *put*, in pieces; a number from `decode` keeps the digits of its text."""
     if isinstance(value, str):
         put(encode_basestring_ascii(value))
     elif value is None or value is True or value is False:
@@ -138,31 +142,31 @@ def _write(value: Any, put: Any) -> None:
     elif isinstance(value, Digits):
         put(value.text)
     elif isinstance(value, dict):
-        mark = "{"
+        before = "{"
         for key, item in value.items():
-            put(f"{mark}{encode_basestring_ascii(key)}:")
+            put(f"{before}{encode_basestring_ascii(key)}:")
             _write(item, put)
-            mark = ","
+            before = ","
         put("}" if value else "{}")
     elif isinstance(value, list):
-        mark = "["
+        before = "["
         for item in value:
-            put(mark)
+            put(before)
             _write(item, put)
-            mark = ","
+            before = ","
         put("]" if value else "[]")
     else:
         put(repr(value))
 
 
-# --- what pydantic's own reader of JSON does not tell -----------------------------------------------
+# --- what pydantic's own JSON parser accepts without a report ----------------------------------------
 
 
 class _Repeated(Exception):
-    """A key comes twice."""
+    """A key appears twice."""
 
 
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> None:
+def _object_without_repeats(pairs: list[tuple[str, Json]]) -> None:
     if len(dict(pairs)) != len(pairs):
         raise _Repeated
 
@@ -171,20 +175,20 @@ _repeats = json.JSONDecoder(parse_float=str, parse_int=str, object_pairs_hook=_o
 
 
 def repeats_a_key(text: str) -> bool:
-    """Whether a key comes twice in an object of *text*, of which pydantic would take the last in silence."""
+    """Whether a key appears twice in an object of *text*. Pydantic would use the last value silently."""
     if text.count(":") < 2:
         return False
     try:
         _repeats.decode(text)
     except _Repeated:
         return True
-    except (ValueError, RecursionError):  # no JSON, or none that will be read
+    except (ValueError, RecursionError):  # it is not JSON, or the reader will refuse it
         return False
     return False
 
 
 def is_json(text: str) -> bool:
-    """Whether *text* is one JSON value, with no key twice. Tells nothing of what it holds."""
+    """Whether *text* is one JSON value without repeated keys. The value itself is not checked."""
     try:
         _repeats.decode(text)
     except (_Repeated, ValueError, RecursionError):
@@ -195,33 +199,33 @@ def is_json(text: str) -> bool:
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def check_text(value: Any) -> None:
-    """Raise `Unreadable` when *value*, as `decode` made it, is too deep or holds a lone surrogate."""
-    todo: list[tuple[str, int, Any]] = [("$", 0, value)]
+def check_text(value: Json) -> None:
+    """Raise `Unreadable` when *value*, as `decode` returns it, is too deep or has a lone surrogate."""
+    todo: list[tuple[str, int, Json]] = [("$", 0, value)]
     while todo:
         path, depth, part = todo.pop()
         if isinstance(part, str):
             if _SURROGATE.search(part):
-                raise Unreadable(f"{path}: a lone surrogate is no character, got {encode(part)[:80]}")
+                raise Unreadable(f"{path}: a lone surrogate is not a character, got {encode(part)[:80]}")
         elif isinstance(part, dict | list):
-            if depth >= DEEPEST:
+            if depth >= MAX_DEPTH:
                 raise Unreadable(f"{path[:80]}…: {TOO_DEEP}")
             todo += _inside(path, depth + 1, part)
 
 
-def _inside(path: str, depth: int, part: dict[str, Any] | list[Any]) -> list[tuple[str, int, Any]]:
+def _inside(path: str, depth: int, part: JsonObject | list[Json]) -> list[tuple[str, int, Json]]:
     if isinstance(part, list):
         return [(f"{path}[{i}]", depth, item) for i, item in enumerate(part) if not _plain(item)]
     for key in part:
         if _SURROGATE.search(key):
-            raise Unreadable(f"{path}: a lone surrogate is no character, got the key {encode(key)[:80]}")
-    return [(path + step(key), depth, item) for key, item in part.items() if not _plain(item)]
+            raise Unreadable(f"{path}: a lone surrogate is not a character, got the key {encode(key)[:80]}")
+    return [(path + path_step(key), depth, item) for key, item in part.items() if not _plain(item)]
 
 
-def _plain(item: Any) -> bool:
+def _plain(item: Json) -> bool:
     return item is None or isinstance(item, int | float) or (isinstance(item, str) and item.isascii())
 
 
-def step(key: str) -> str:
+def path_step(key: str) -> str:
     """*key* as a step of a path: `.name`, or `["other name"]`."""
     return f".{key}" if key.isidentifier() else f"[{encode(key)}]"

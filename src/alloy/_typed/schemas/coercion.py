@@ -1,72 +1,77 @@
-"""The few conversions between JSON types that cannot be mistaken, guided by a schema.
+"""The few conversions between JSON types that cannot be misunderstood, guided by a schema.
 
-3.0 is the integer 3, "3" is the number 3 where only a number fits, "true" in any case is true where
-only a boolean fits, an enum member may be given by its name and a choice in another case, and a
-Decimal is made of the digits as they were written. Everything else is left as it is, for the
-validator to judge. A value that fits as it stands is never converted.
+3.0 is the integer 3; "3" is the number 3 where only a number is valid; "true", in any case, is true where
+only a boolean is valid; an enum member may be given by its name, and a choice in another case; a Decimal
+is read from the digits as they were written. Everything else stays as it is, and the validator decides. A
+value that is valid is never converted.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from alloy._typed.json.text import Digits
 from alloy._typed.json.values import json_type, same
-from alloy._typed.schemas.refs import resolved
+from alloy._typed.schemas.refs import Schema, resolved
+from alloy.jsontypes import Json
 
-__all__ = ["DECIMAL", "NAMES", "settle"]
+__all__ = ["DECIMAL", "NAMES", "coerce"]
 
-# Marks in a schema that only this module reads; they are never sent.
-NAMES = "x-alloy-names"  # of an enum: its members' names -> their JSON values
+# Marks in a schema that only Alloy reads; they are never sent.
+NAMES = "x-alloy-names"  # of an enum: the names of its members -> their JSON values
 DECIMAL = "x-alloy-decimal"
 
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,308})\Z")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z")
 
 
-def settle(value: Any, schema: Mapping[str, Any]) -> Any:
-    """*value* with what *schema* shows to be meant. Neither is changed."""
-    return _settle(value, schema, _Definitions(schema.get("$defs", {})))
+def coerce(value: Json, schema: Schema) -> Json:
+    """*value*, converted where *schema* leaves no doubt of what is meant. Neither is changed."""
+    return _coerce(value, schema, _Definitions(schema.get("$defs", {})))
 
 
-class _Definitions(dict[str, Any]):
-    """A schema's definitions, and what was settled by them: members that hold each other meet again."""
+class _Definitions(dict[str, Json]):
+    """The definitions of a schema, and what was coerced before.
 
-    def __init__(self, definitions: Mapping[str, Any]) -> None:
+    The members of a union may refer to each other, so the same part of a value meets the same union
+    again and again: without *coerced*, the time would be exponential in the depth.
+    """
+
+    def __init__(self, definitions: Mapping[str, Json]) -> None:
         super().__init__(definitions)
-        self.settled: dict[tuple[int, int], Any] = {}
+        self.coerced: dict[tuple[int, int], Json] = {}
 
 
-def _settle(value: Any, node: Any, defs: _Definitions) -> Any:
+def _coerce(value: Json, node: Json, defs: _Definitions) -> Json:
+    """*value* for the schema *node*: by its union, its choices, its parts or its type."""
     node = resolved(node, defs)
     if DECIMAL in node:
         return _decimal(value)
     branches = node.get("anyOf") or node.get("oneOf")
     if branches:
         key = (id(value), id(branches))
-        if key not in defs.settled:
-            defs.settled[key] = _settle_union(value, branches, defs)
-        return defs.settled[key]
+        if key not in defs.coerced:
+            defs.coerced[key] = _coerce_union(value, branches, defs)
+        return defs.coerced[key]
     if "enum" in node or "const" in node:
-        return _settle_choice(value, node)
+        return _coerce_choice(value, node)
     if isinstance(value, dict):
-        return {key: _settle(item, _property(node, key), defs) for key, item in value.items()}
+        return {key: _coerce(item, _property(node, key), defs) for key, item in value.items()}
     if isinstance(value, list):
         first, rest = node.get("prefixItems", ()), node.get("items", {})
-        return [_settle(v, first[i] if i < len(first) else rest, defs) for i, v in enumerate(value)]
-    return _settle_scalar(value, node.get("type"))
+        return [_coerce(v, first[i] if i < len(first) else rest, defs) for i, v in enumerate(value)]
+    return _coerce_scalar(value, node.get("type"))
 
 
-def _property(node: Mapping[str, Any], key: str) -> Any:
+def _property(node: Schema, key: str) -> Json:
     if key in node.get("properties", {}):
         return node["properties"][key]
     patterns = node.get("patternProperties")
     return next(iter(patterns.values())) if patterns else node.get("additionalProperties", {})
 
 
-def _settle_scalar(value: Any, kind: Any) -> Any:
+def _coerce_scalar(value: Json, kind: Json) -> Json:
     if isinstance(value, str):
         if kind == "integer" and _INTEGER.match(value):
             return int(value)
@@ -79,42 +84,44 @@ def _settle_scalar(value: Any, kind: Any) -> Any:
     return value
 
 
-def _decimal(value: Any) -> Any:
+def _decimal(value: Json) -> Json:
     if isinstance(value, Digits):
         return value.text
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _settle_choice(value: Any, node: Mapping[str, Any]) -> Any:
+def _coerce_choice(value: Json, node: Schema) -> Json:
     if any(same(value, choice) for choice in _choices(node)):
         return int(value) if isinstance(value, float) and value.is_integer() else value
     if isinstance(value, str):
         return node.get(NAMES, {}).get(value, _in_another_case(value, node))
-    # For Python `true` equals 1, so it would pass for that member; an object passes for none.
+    # In Python, true equals 1 and would be accepted as that member. No member equals an object.
     return {} if isinstance(value, bool | int | float) else value
 
 
-def _in_another_case(value: str, node: Mapping[str, Any]) -> str:
-    """The only choice that is *value* but for its case, which Anthropic's strict mode does not enforce."""
+def _in_another_case(value: str, node: Schema) -> str:
+    """The only choice that is *value* in another case: Anthropic's strict mode does not enforce the case."""
     alike = [c for c in _choices(node) if isinstance(c, str) and c.casefold() == value.casefold()]
     return alike[0] if len(alike) == 1 else value
 
 
-def _choices(node: Mapping[str, Any]) -> list[Any]:
+def _choices(node: Schema) -> list[Json]:
     return list(node["enum"]) if "enum" in node else [node["const"]]
 
 
-def _settle_union(value: Any, branches: list[Any], defs: _Definitions) -> Any:
+def _coerce_union(value: Json, branches: list[Json], defs: _Definitions) -> Json:
+    """*value* for the members of a union that it fits; unchanged if they differ in what it is."""
     fitting = [branch for branch in branches if _fits(value, branch, defs)]
-    results: list[Any] = []
+    results: list[Json] = []
     for branch in fitting or branches:
-        settled = _settle(value, branch, defs)
-        if (fitting or _fits(settled, branch, defs)) and not any(same(settled, result) for result in results):
-            results.append(settled)
+        coerced = _coerce(value, branch, defs)
+        if (fitting or _fits(coerced, branch, defs)) and not any(same(coerced, one) for one in results):
+            results.append(coerced)
     return results[0] if len(results) == 1 else value
 
 
-def _fits(value: Any, node: Any, defs: Mapping[str, Any]) -> bool:
+def _fits(value: Json, node: Json, defs: Mapping[str, Json]) -> bool:
+    """Whether *value* may be valid for *node*, as far as its type, required keys and tags show."""
     node = resolved(node, defs)
     if "anyOf" in node or "oneOf" in node:
         return any(_fits(value, branch, defs) for branch in node.get("anyOf") or node["oneOf"])

@@ -1,4 +1,4 @@
-"""JSON Schema -> a compact type notation, for prompts: TypeScript as models have read it a million times.
+"""JSON Schema -> a compact type notation for prompts: TypeScript, which every model has seen often.
 
     {
       vendor: string,
@@ -10,8 +10,8 @@
 
     type Line = { text: string, amount: integer }
 
-It says all that decides whether a value is valid, in less than half of the characters. What TypeScript
-has no syntax for stands in a comment: `//` behind a property, `/* */` behind a part of a type.
+It has everything that decides whether a value is valid, in less than half of the characters. A constraint
+without a TypeScript syntax is in a comment: `//` after a property, `/* */` after a part of a type.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from alloy._typed.schemas.refs import definition_name, reachable
+from alloy._typed.schemas.refs import Schema, definition_name, reachable, reference_to
+from alloy.jsontypes import Json
 
 __all__ = ["notation"]
 
-WIDTH = 80  # an object that is longer gets a line for each property
+WIDTH = 80  # a longer object has a line for each property
 
-# Keywords that the notation puts in words.
-_WORDS: Mapping[str, str] = {
+# The comments for keywords.
+_COMMENTS: Mapping[str, str] = {
     "minimum": ">= {}",
     "exclusiveMinimum": "> {}",
     "maximum": "<= {}",
@@ -46,13 +47,13 @@ _WORDS: Mapping[str, str] = {
     "contentMediaType": "holds {}",
 }
 
-# Keywords that have a syntax, and ones that say nothing about which values are valid.
+# Keywords that have a syntax, and keywords that do not decide which values are valid.
 # fmt: off
 _SYNTAX = frozenset((
     "type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "$defs", "items", "prefixItems",
     "properties", "required", "additionalProperties", "patternProperties", "propertyNames",
 ))
-_SILENT = frozenset((
+_IGNORED = frozenset((
     "title", "discriminator", "$schema", "$id", "$comment", "deprecated", "readOnly", "writeOnly",
 ))
 # fmt: on
@@ -63,7 +64,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 
 
 class _Type(NamedTuple):
-    """A type as text, and what a comment has to say about it. *union*: as a part, it needs brackets."""
+    """A type as text, and the notes for its comment. *union*: as a part of a type, it needs brackets."""
 
     text: str
     notes: tuple[str, ...] = ()
@@ -71,28 +72,28 @@ class _Type(NamedTuple):
 
     @property
     def inline(self) -> str:
-        """The text with its notes, where no line ends behind it."""
+        """The text with its notes, where the line continues after it."""
         if not self.notes:
             return self.text
         return f"{self.text} /* {'; '.join(self.notes).replace('*/', '* /')} */"
 
     @property
     def operand(self) -> str:
-        """The same as a part of a larger expression."""
+        """The text with its notes, as a part of a larger expression."""
         return f"({self.inline})" if self.union or self.notes else self.text
 
 
-def notation(schema: Mapping[str, Any]) -> str:
-    """*schema*, plain JSON Schema or a dialect of it, as the type of its values.
+def notation(schema: Schema) -> str:
+    """The type of the values of *schema*, which is plain JSON Schema or a dialect of it.
 
-    The root's type comes first, then the definitions that it uses, by their names.
+    The type of the root is first, then the definitions that it uses, with their names.
     """
-    definitions: Mapping[str, Any] = schema.get("$defs", {})
+    definitions: Mapping[str, Json] = schema.get("$defs", {})
     root = {key: value for key, value in schema.items() if key != "$defs"}
-    # A recursive root stands among its own definitions: its name will do.
-    same = next((name for name, definition in definitions.items() if definition == root), None)
-    if same is not None:
-        root = {"$ref": f"#/$defs/{same}"}
+    # A recursive root is one of its own definitions, so its name is enough.
+    name = next((name for name, definition in definitions.items() if definition == root), None)
+    if name is not None:
+        root = {"$ref": reference_to(name)}
     parts = [_line("", _type(root))]
     parts += [_line(f"type {name} = ", _type(definitions[name])) for name in reachable(root, definitions)]
     return "\n\n".join(parts)
@@ -109,23 +110,23 @@ def _comment(notes: Sequence[str]) -> str:
 # --- types ----------------------------------------------------------------------------------------
 
 
-def _type(node: Any) -> _Type:
+def _type(node: Json) -> _Type:
     if not isinstance(node, Mapping):
         return _Type("never" if node is False else "any")
     text, union = _expression(node)
     return _Type(text, tuple(_notes(node)), union)
 
 
-def _expression(node: Mapping[str, Any]) -> tuple[str, bool]:
-    """The type's text, and whether it needs brackets as a part of another one."""
+def _expression(node: Schema) -> tuple[str, bool]:
+    """The text of the type, and whether it needs brackets as a part of another type."""
     parts = list(_conditions(node))
     if len(parts) == 1:
         return parts[0].text, parts[0].union
     return " & ".join(part.operand for part in parts), True
 
 
-def _conditions(node: Mapping[str, Any]) -> Iterator[_Type]:
-    """All that a value must be at once: one thing in nearly every schema."""
+def _conditions(node: Schema) -> Iterator[_Type]:
+    """The types that a value must have at the same time: only one in nearly every schema."""
     if "$ref" in node:
         yield _Type(definition_name(node["$ref"]))
     for members in filter(None, (node.get("anyOf"), node.get("oneOf"))):
@@ -148,7 +149,7 @@ def _union(members: list[str]) -> _Type:
     return _Type(" | ".join(distinct) or "never", union=len(distinct) > 1)
 
 
-def _of_kind(kind: Any, node: Mapping[str, Any]) -> str:
+def _of_kind(kind: Json, node: Schema) -> str:
     if kind == "object" or (kind is None and ("properties" in node or "required" in node)):
         return _object(node)
     if kind == "array" or (kind is None and ("items" in node or "prefixItems" in node)):
@@ -156,7 +157,7 @@ def _of_kind(kind: Any, node: Mapping[str, Any]) -> str:
     return str(kind) if kind is not None else "any"
 
 
-def _array(node: Mapping[str, Any]) -> str:
+def _array(node: Schema) -> str:
     items = node.get("items", True)
     if "prefixItems" not in node:
         return "[]" if node.get("maxItems") == 0 else f"{_type(items).operand}[]"
@@ -171,7 +172,7 @@ def _array(node: Mapping[str, Any]) -> str:
 # --- objects --------------------------------------------------------------------------------------
 
 
-def _object(node: Mapping[str, Any]) -> str:
+def _object(node: Schema) -> str:
     required = node.get("required", ())
     members = [
         (f"{_key(name)}{'' if name in required else '?'}", _type(part))
@@ -188,8 +189,8 @@ def _object(node: Mapping[str, Any]) -> str:
     return "\n  ".join(["{", *lines]) + "\n}"
 
 
-def _free_keys(node: Mapping[str, Any]) -> Iterator[tuple[str, _Type]]:
-    patterns: Mapping[str, Any] = node.get("patternProperties", {})
+def _free_keys(node: Schema) -> Iterator[tuple[str, _Type]]:
+    patterns: Mapping[str, Json] = node.get("patternProperties", {})
     for pattern, part in patterns.items():
         yield f"[key: {_key_type({'pattern': pattern}).inline}]", _type(part)
     more = node.get("additionalProperties", "properties" not in node and not patterns)
@@ -198,8 +199,8 @@ def _free_keys(node: Mapping[str, Any]) -> Iterator[tuple[str, _Type]]:
         yield f"[key: {'string' if names is None else _key_type(names).inline}]", _type(more)
 
 
-def _key_type(names: Any) -> _Type:
-    # What names a property is a string even where the schema does not say so.
+def _key_type(names: Json) -> _Type:
+    # A key is a string, even where the schema does not say so.
     return _type(names if "$ref" in names or "enum" in names else {"type": "string", **names})
 
 
@@ -214,37 +215,38 @@ def _indented(text: str) -> str:
 # --- comments -------------------------------------------------------------------------------------
 
 
-def _notes(node: Mapping[str, Any]) -> Iterator[str]:
-    """What the syntax does not say: the description first, then the constraints."""
+def _notes(node: Schema) -> Iterator[str]:
+    """What the syntax does not express: the description first, then the constraints."""
     if text := " ".join(str(node.get("description", "")).split()):
         yield text.removesuffix(".")
     for key, value in node.items():
-        if key in _SYNTAX or key in _SILENT or key == "description" or _is_said(key, node):
+        if key in _SYNTAX or key in _IGNORED or key == "description" or _is_redundant(key, node):
             continue
         if key == "default":
-            yield from [f"default {_json(value)}"] * (value is not None)  # null is what left out means
+            yield from [f"default {_json(value)}"] * (
+                value is not None
+            )  # null is the usual meaning of an absent property
         elif key == "examples":
             yield f"for example {', '.join(map(_json, value))}"
         elif key == "uniqueItems":
             yield from ["no item twice"] * bool(value)
         else:
-            yield _in_words(key, value)
+            yield _note(key, value)
 
 
-def _in_words(key: str, value: Any) -> str:
-    # A keyword that nobody thought of is still said, as it stands.
-    if key not in _WORDS:
+def _note(key: str, value: Json) -> str:
+    if key not in _COMMENTS:  # an unknown keyword may matter, too
         return f"{key}: {_json(value)}"
     shown = _json(value) if isinstance(value, str) and not value.isprintable() else value
-    said = _WORDS[key].format(shown)
-    return said.removesuffix("s") if value == 1 else said
+    note = _COMMENTS[key].format(shown)
+    return note.removesuffix("s") if value == 1 else note
 
 
-def _is_said(key: str, node: Mapping[str, Any]) -> bool:
-    """Whether the syntax of a tuple or an empty array says *key* already."""
+def _is_redundant(key: str, node: Schema) -> bool:
+    """Whether the syntax of a tuple or an empty array has the meaning of *key* already."""
     positions = len(node.get("prefixItems", ()))
     return (key == "minItems" and node[key] <= positions) or (key == "maxItems" and node[key] == positions)
 
 
-def _json(value: Any) -> str:
+def _json(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)

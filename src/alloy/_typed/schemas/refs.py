@@ -23,6 +23,7 @@ __all__ = [
     "nodes",
     "pointed_at",
     "reachable",
+    "reference_to",
     "references",
     "resolved",
 ]
@@ -91,6 +92,11 @@ def nodes(schema: Json, *, definitions: bool = False) -> Iterator[Schema]:
 def definition_name(reference: str) -> str:
     """The name of the definition that *reference* leads to."""
     return _unescaped(reference.removeprefix("#/$defs/"))
+
+
+def reference_to(name: str) -> str:
+    """The reference to the definition *name*."""
+    return f"#/$defs/{name.replace('~', '~0').replace('/', '~1')}"
 
 
 def _unescaped(step: str) -> str:

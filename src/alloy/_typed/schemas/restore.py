@@ -1,19 +1,19 @@
 """Functions that turn values of a strict form back into values of the plain schema.
 
-Each takes a decoded JSON value and returns another; what does not have the form's shape is left as it
-is, because a server that does not enforce strict mode may have answered in the plain shape, and
-because the validator says better what is wrong with a value. None changes its input.
+Each takes a decoded JSON value and returns another; the input is not changed. A value that does not have
+the shape of the form is returned as it is: a server that does not enforce strict mode may have answered in
+the plain shape, and the validator reports better what is wrong with a value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from alloy._typed.json.text import Unreadable
 from alloy._typed.json.values import same
-from alloy._typed.schemas.refs import alternatives
+from alloy._typed.schemas.refs import Schema, alternatives
+from alloy.jsontypes import Json
 
 __all__ = [
     "Branch",
@@ -27,18 +27,18 @@ __all__ = [
     "root_entries_restorer",
 ]
 
-Restore = Callable[[Any], Any]
+Restore = Callable[[Json], Json]
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
     """A member of a union in strict form."""
 
-    schema: Mapping[str, Any]
+    schema: Schema
     restore: Restore | None
 
 
-def _inside(step: str, restore: Restore, value: Any) -> Any:
+def _inside(step: str, restore: Restore, value: Json) -> Json:
     try:
         return restore(value)
     except Unreadable as error:
@@ -46,11 +46,11 @@ def _inside(step: str, restore: Restore, value: Any) -> Any:
 
 
 def record_restorer(droppable: frozenset[str], restorers: Mapping[str, Restore]) -> Restore | None:
-    """For an object: drops the nulls that stand for "not given"."""
+    """For an object: removes the nulls that stand for an absent property."""
     if not droppable and not restorers:
         return None
 
-    def restore(value: Any) -> Any:
+    def restore(value: Json) -> Json:
         if not isinstance(value, dict):
             return value
         restored = {}
@@ -65,34 +65,34 @@ def record_restorer(droppable: frozenset[str], restorers: Mapping[str, Restore])
 
 
 def entries_restorer(value_restore: Restore | None) -> Restore:
-    """For an open object: makes it of its list of entries. A key that comes twice is an error."""
+    """For an object with free keys: builds it from its list of entries. A repeated key is an error."""
 
-    def restore(value: Any) -> Any:
-        if isinstance(value, dict):  # the plain shape
+    def restore(value: Json) -> Json:
+        if isinstance(value, dict):  # in the plain shape
             return {key: _entry_value(f".{key}", item) for key, item in value.items()}
         if not isinstance(value, list) or not all(map(_is_entry, value)):
             return value
         restored = {}
         for index, entry in enumerate(value):
             if entry["key"] in restored:
-                raise Unreadable(f"$[{index}].key: the key {entry['key']!r} is there twice")
+                raise Unreadable(f"$[{index}].key: the key {entry['key']!r} appears twice")
             restored[entry["key"]] = _entry_value(f"[{index}].value", entry["value"])
         return restored
 
-    def _entry_value(step: str, item: Any) -> Any:
+    def _entry_value(step: str, item: Json) -> Json:
         return item if value_restore is None else _inside(step, value_restore, item)
 
     return restore
 
 
-def _is_entry(value: Any) -> bool:
+def _is_entry(value: Json) -> bool:
     return isinstance(value, dict) and value.keys() == {"key", "value"} and isinstance(value["key"], str)
 
 
 def root_entries_restorer(name: str, restore_entries: Restore) -> Restore:
-    """For an open object that is the root: its entries are the property *name* of the root."""
+    """For a root with free keys: its entries are in the property *name* of the root."""
 
-    def restore(value: Any) -> Any:
+    def restore(value: Json) -> Json:
         if isinstance(value, dict) and value.keys() == {name} and isinstance(value[name], list):
             entries = value[name]
             if all(map(_is_entry, entries)):
@@ -105,7 +105,7 @@ def root_entries_restorer(name: str, restore_entries: Restore) -> Restore:
 def items_restorer(restore_item: Restore) -> Restore:
     """For an array."""
 
-    def restore(value: Any) -> Any:
+    def restore(value: Json) -> Json:
         if not isinstance(value, list):
             return value
         return [_inside(f"[{index}]", restore_item, item) for index, item in enumerate(value)]
@@ -114,11 +114,11 @@ def items_restorer(restore_item: Restore) -> Restore:
 
 
 def positions_restorer(
-    names: list[str], restorers: list[Restore | None], droppable: Mapping[str, Any]
+    names: list[str], restorers: list[Restore | None], droppable: Mapping[str, Json]
 ) -> Restore:
-    """For a tuple: the list of its named positions; null in a *droppable* one stands for its default."""
+    """For a tuple: the list of its named positions. Null in a *droppable* one stands for its default."""
 
-    def restore(value: Any) -> Any:
+    def restore(value: Json) -> Json:
         if not isinstance(value, dict) or value.keys() != set(names):
             return value
         given = list(names)
@@ -140,10 +140,10 @@ def positions_restorer(
 # --- unions ---------------------------------------------------------------------------------------
 
 
-def choice_restorer(branches: list[Branch], definitions: Mapping[str, Any]) -> Restore:
-    """For a union: restores by the one member that the value fits; by none when that is not clear."""
+def choice_restorer(branches: list[Branch], definitions: Mapping[str, Json]) -> Restore:
+    """For a union: restores the value by the only member that it fits, if there is one."""
 
-    def restore(value: Any) -> Any:
+    def restore(value: Json) -> Json:
         if not isinstance(value, dict | list):
             return value
         fitting = [branch for branch in branches if _fits(value, branch.schema, definitions, exactly=True)]
@@ -158,8 +158,8 @@ def choice_restorer(branches: list[Branch], definitions: Mapping[str, Any]) -> R
     return restore
 
 
-def _fits(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any], *, exactly: bool) -> bool:
-    # Only the outside is compared: `overlapping` has seen to it that this tells the members apart.
+def _fits(value: Json, schema: Schema, definitions: Mapping[str, Json], *, exactly: bool) -> bool:
+    # Comparing the outermost level is enough: `overlapping` has checked that it differs in all members.
     for node in alternatives(schema, definitions):
         kind = node.get("type")
         if kind == "array" and isinstance(value, list):
@@ -173,13 +173,13 @@ def _fits(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any],
     return False
 
 
-def _may_be(value: Any, schema: Mapping[str, Any]) -> bool:
+def _may_be(value: Json, schema: Schema) -> bool:
     choices = schema.get("enum")
     return choices is None or any(same(value, choice) for choice in choices)
 
 
-def overlapping(branches: list[Branch], definitions: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a value may fit two of *branches* from outside, so that how to restore it is a guess."""
+def overlapping(branches: list[Branch], definitions: Mapping[str, Schema]) -> bool:
+    """Whether the outermost level of a value may fit two of *branches*: restoring it would be a guess."""
     for index, one in enumerate(branches):
         for other in branches[index + 1 :]:
             if one.restore is None and other.restore is None:
@@ -191,7 +191,7 @@ def overlapping(branches: list[Branch], definitions: Mapping[str, Mapping[str, A
     return False
 
 
-def _look_alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+def _look_alike(a: Schema, b: Schema) -> bool:
     if a.get("type") != b.get("type") or a.get("type") not in ("array", "object"):
         return False
     if a["type"] == "array":
@@ -199,10 +199,10 @@ def _look_alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     ours, theirs = a["properties"], b["properties"]
     in_both = ours.keys() & theirs.keys()
     if not {*a["required"], *b["required"]} <= in_both:
-        return False  # one says a name that the other does not know
+        return False  # one always has a name that the other never has
     always = set(a["required"]) & set(b["required"])
-    return not any(_apart(ours[name].get("enum"), theirs[name].get("enum")) for name in always)
+    return not any(_disjoint(ours[name].get("enum"), theirs[name].get("enum")) for name in always)
 
 
-def _apart(ours: list[Any] | None, theirs: list[Any] | None) -> bool:
+def _disjoint(ours: list[Json] | None, theirs: list[Json] | None) -> bool:
     return ours is not None and theirs is not None and not any(same(a, b) for a in ours for b in theirs)

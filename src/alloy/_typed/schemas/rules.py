@@ -9,11 +9,11 @@ from alloy._typed.schemas.refs import Schema, children, definition_name, nodes
 from alloy.jsontypes import Json
 
 __all__ = [
-    "DESCRIBED",
     "STRUCTURE",
     "NoStrictForm",
     "StrictRules",
     "check_limits",
+    "described",
     "sentence",
 ]
 
@@ -25,8 +25,8 @@ STRUCTURE = frozenset((
 ))
 # fmt: on
 
-# What a description says in place of a constraint that the provider does not support.
-DESCRIBED = {
+# A constraint that a provider does not support, as its description has it.
+_NOTES = {
     "minLength": "at least {} characters",
     "maxLength": "at most {} characters",
     "pattern": "matches {}",
@@ -124,6 +124,13 @@ def _depth(node: Schema, definitions: Mapping[str, Json], inside: frozenset[str]
         return 0 if name in inside else _depth(definitions[name], definitions, inside | {name})
     below = max((_depth(child, definitions, inside) for child in children(node)), default=0)
     return below + (node.get("type") == "object")
+
+
+def described(keyword: str, value: Json) -> str:
+    """A constraint in words; "" for a keyword that is not a constraint."""
+    if keyword == "uniqueItems" and not value:
+        return ""
+    return _NOTES.get(keyword, "").format(value)
 
 
 def sentence(text: str) -> str:

@@ -1,8 +1,8 @@
-"""JSON Schema -> the closed form that strict modes hold, and the way back.
+"""JSON Schema -> the closed form that strict modes support, and the decoding of its values.
 
-A form is a schema and, where its values differ from the plain schema's, a function that restores
-them: nulls that stand for "not given" go, lists of entries become objects again, named positions
-lists.
+A form is a schema and, where its values differ from those of the plain schema, a function that restores
+them: it removes nulls that stand for an absent property, and turns lists of entries into objects and named
+positions into lists.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from alloy._typed.json.values import json_type
-from alloy._typed.schemas.refs import definition_name, reachable
+from alloy._typed.schemas.refs import Schema, definition_name, reachable
 from alloy._typed.schemas.restore import (
     Branch,
     Restore,
@@ -27,13 +26,14 @@ from alloy._typed.schemas.restore import (
     root_entries_restorer,
 )
 from alloy._typed.schemas.rules import (
-    DESCRIBED,
     STRUCTURE,
     NoStrictForm,
     StrictRules,
     check_limits,
+    described,
     sentence,
 )
+from alloy.jsontypes import Json, JsonObject
 
 __all__ = ["strict_form"]
 
@@ -42,11 +42,13 @@ ENTRIES = "entries"
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    schema: dict[str, Any]
+    """A schema in strict form, and what restores its values, if they differ."""
+
+    schema: JsonObject
     restore: Restore | None = None
 
 
-def strict_form(schema: Mapping[str, Any], rules: StrictRules) -> tuple[dict[str, Any], Restore | None]:
+def strict_form(schema: Schema, rules: StrictRules) -> tuple[JsonObject, Restore | None]:
     """*schema* under *rules*, and what restores its values if they differ. Raises `NoStrictForm`."""
     compiler = _Compiler(schema, rules)
     form = compiler.root()
@@ -55,23 +57,35 @@ def strict_form(schema: Mapping[str, Any], rules: StrictRules) -> tuple[dict[str
 
 
 class _Compiler:
-    def __init__(self, schema: Mapping[str, Any], rules: StrictRules) -> None:
+    """Converts one schema, with the definitions that it uses.
+
+    `_form` converts a node by its kind: a reference, a union, a choice, an object, an array or a scalar.
+    Each returns a form whose restorer is built from those of its parts, or `None` if the values of all
+    parts keep their shape. A reference is restored by its definition's form. With recursion, a form is
+    needed before it is known, so `root` converts everything until the set of definitions that need a
+    restorer, which is empty at first, does not grow any more. Then it checks that the members of each
+    union can be told apart when a value is restored, and leaves out definitions that were only inlined.
+    """
+
+    def __init__(self, schema: Schema, rules: StrictRules) -> None:
         self._schema, self._rules = schema, rules
-        self._definitions: Mapping[str, Any] = schema.get("$defs", {})
+        self._definitions: Mapping[str, Json] = schema.get("$defs", {})
+        self._recursive: dict[str, bool] = {}
         self._forms: dict[str, _Form] = {}
-        self._sent: dict[str, Any] = {}  # the definitions' schemas, once all are made
+        self._changed: set[str] = set()  # definitions whose values differ in strict form
         self._unions: list[list[Branch]] = []
-        # Which definitions need restoring is known only when all are made, for they may be recursive:
-        # assume none, and make them again until nothing new turns up.
-        self._changed: set[str] = set()
+        self._sent: JsonObject = {}  # the schemas of all forms, once they are final
 
     def root(self) -> _Form:
+        """The form of the whole schema."""
         while True:
             self._unions.clear()
             used = reachable(self._schema, self._definitions)
             self._forms = {name: self._form(self._definitions[name]) for name in used}
             changed = {name for name, form in self._forms.items() if form.restore is not None}
             root = self._form({key: value for key, value in self._schema.items() if key != "$defs"})
+            # The form of a reference depends on `_changed` only, and a larger set never makes a restorer
+            # disappear. So the set grows each time, until it is complete.
             if changed <= self._changed:
                 break
             self._changed |= changed
@@ -81,7 +95,7 @@ class _Compiler:
         return self._with_definitions(_object_root(root))
 
     def _with_definitions(self, root: _Form) -> _Form:
-        # A definition that was only ever inlined is not sent.
+        # A definition that was inlined everywhere is not sent.
         used = {name: self._sent[name] for name in reachable(root.schema, self._sent)}
         if not self._rules.recursion and any(name in reachable(part, used) for name, part in used.items()):
             raise NoStrictForm("a definition that refers to itself")
@@ -89,9 +103,9 @@ class _Compiler:
 
     # --- one node ---------------------------------------------------------------------------------
 
-    def _form(self, node: Any) -> _Form:
+    def _form(self, node: Json) -> _Form:
         if not isinstance(node, Mapping):
-            raise NoStrictForm("a schema that takes anything, or nothing")
+            raise NoStrictForm("a schema that accepts everything or nothing")
         if "$ref" in node:
             return self._reference(node)
         if "allOf" in node:
@@ -103,7 +117,7 @@ class _Compiler:
             return _Form(self._choice(node))
         return self._typed(node)
 
-    def _typed(self, node: Mapping[str, Any]) -> _Form:
+    def _typed(self, node: Schema) -> _Form:
         match node.get("type"):
             case list(kinds):
                 return self._union({}, [{**node, "type": kind} for kind in kinds])
@@ -117,26 +131,31 @@ class _Compiler:
                 return _Form(self._kept(node))
         raise NoStrictForm("a schema without a type")
 
-    def _reference(self, node: Mapping[str, Any]) -> _Form:
+    def _reference(self, node: Schema) -> _Form:
         name = definition_name(node["$ref"])
         definition = self._definition(name)
-        beside = {key: value for key, value in node.items() if key in ("description", "default")}
-        if (beside or self._rules.inline) and name not in reachable(definition, self._definitions):
-            # Nothing may stand beside a reference, so what is meant goes in its place.
-            return self._form({**definition, **beside})
+        more = {key: value for key, value in node.items() if key in ("description", "default")}
+        if (more or self._rules.inline) and not self._is_recursive(name):
+            # A reference may have no other keywords, so the definition replaces it.
+            return self._form({**definition, **more})
         restore = (lambda value: self._restored(name, value)) if name in self._changed else None
         return _Form({"$ref": node["$ref"]}, restore)
 
-    def _definition(self, name: str) -> Any:
+    def _is_recursive(self, name: str) -> bool:
+        if name not in self._recursive:
+            self._recursive[name] = name in reachable(self._definitions[name], self._definitions)
+        return self._recursive[name]
+
+    def _definition(self, name: str) -> Json:
         if name not in self._definitions:
             raise NoStrictForm("a reference that leads to no definition")
         return self._definitions[name]
 
-    def _restored(self, name: str, value: Any) -> Any:
+    def _restored(self, name: str, value: Json) -> Json:
         restore = self._forms[name].restore
         return value if restore is None else restore(value)
 
-    def _union(self, node: Mapping[str, Any], members: list[Any]) -> _Form:
+    def _union(self, node: Schema, members: list[Json]) -> _Form:
         forms = [self._form(member) for member in members]
         branches = [Branch(form.schema, form.restore) for form in forms]
         schema = {**_description(node), "anyOf": [form.schema for form in forms]}
@@ -145,8 +164,8 @@ class _Compiler:
         self._unions.append(branches)
         return _Form(schema, choice_restorer(branches, self._sent))
 
-    def _choice(self, node: Mapping[str, Any]) -> dict[str, Any]:
-        by_type: dict[str, list[Any]] = {}
+    def _choice(self, node: Schema) -> JsonObject:
+        by_type: dict[str, list[Json]] = {}
         for value in node["enum"] if "enum" in node else [node["const"]]:
             by_type.setdefault(_scalar_type(value), []).append(value)
         schemas = [
@@ -157,13 +176,14 @@ class _Compiler:
 
     # --- objects ----------------------------------------------------------------------------------
 
-    def _object(self, node: Mapping[str, Any]) -> _Form:
+    def _object(self, node: Schema) -> _Form:
+        """An object with named properties, or one with free keys as a list of entries."""
         more = node.get("additionalProperties")
         if "patternProperties" in node or ("properties" not in node and more is not False):
             return self._entries(node)
         if more:
             raise NoStrictForm("an object with both named and free keys")
-        properties: dict[str, Any] = {}
+        properties: JsonObject = {}
         restorers: dict[str, Restore] = {}
         droppable: set[str] = set()
         required: list[str] = []
@@ -184,8 +204,8 @@ class _Compiler:
         schema = {**self._kept(node), **_closed(properties), "required": required}
         return _Form(schema, record_restorer(frozenset(droppable), restorers))
 
-    def _optional(self, part: Mapping[str, Any]) -> _Form:
-        """The form of a property that may be left out: null stands for that."""
+    def _optional(self, part: Schema) -> _Form:
+        """The form of a property that may be absent, where null says so."""
         nullable = self._nullable(part)
         bare = {key: value for key, value in part.items() if key not in ("default", "description")}
         form = self._form(bare)
@@ -200,18 +220,18 @@ class _Compiler:
             schema = {"anyOf": [schema]}
         return _Form({**schema, "description": text} if text else schema, form.restore)
 
-    def _left_out(self, part: Mapping[str, Any]) -> _Form:
-        """The form of a property that may be left out where that is allowed."""
+    def _left_out(self, part: Schema) -> _Form:
+        """The form of a property that may be absent, where it may be left out."""
         bare = {key: value for key, value in part.items() if key != "default"}
         default = part.get("default")
         if default is not None:
             shown = json.dumps(default, ensure_ascii=False)
             bare["description"] = f"{sentence(part.get('description', ''))} Default: {shown}.".lstrip()
         elif "default" in part:
-            bare = _without_null(bare)  # leaving it out says the same, and needs no union
+            bare = _without_null(bare)  # leaving it out has the same meaning, without a union
         return self._form(bare)
 
-    def _nullable(self, node: Any, seen: frozenset[str] = frozenset()) -> bool:
+    def _nullable(self, node: Json, seen: frozenset[str] = frozenset()) -> bool:
         if "$ref" in node:
             name = definition_name(node["$ref"])
             return name not in seen and self._nullable(self._definition(name), seen | {name})
@@ -225,7 +245,8 @@ class _Compiler:
             or any(self._nullable(branch, seen) for branch in branches)
         )
 
-    def _entries(self, node: Mapping[str, Any]) -> _Form:
+    def _entries(self, node: Schema) -> _Form:
+        """An object with free keys: a list of objects with a key and a value."""
         patterns = node.get("patternProperties", {})
         if node.get("properties") or len(patterns) > 1 or (patterns and node.get("additionalProperties")):
             raise NoStrictForm("an object with both named and free keys")
@@ -240,7 +261,7 @@ class _Compiler:
             next(iter(patterns.values())) if patterns else node.get("additionalProperties", True)
         )
         entry = _closed({"key": key.schema, "value": value.schema})
-        schema: dict[str, Any] = {**_description(node), "type": "array", "items": entry}
+        schema: JsonObject = {**_description(node), "type": "array", "items": entry}
         for bound, array_bound in (("minProperties", "minItems"), ("maxProperties", "maxItems")):
             if bound in node:
                 schema[array_bound] = node[bound]
@@ -248,14 +269,15 @@ class _Compiler:
 
     # --- arrays -----------------------------------------------------------------------------------
 
-    def _array(self, node: Mapping[str, Any]) -> _Form:
+    def _array(self, node: Schema) -> _Form:
         if "prefixItems" in node or node.get("maxItems") == 0:
             return self._positions(node)
         items = self._form(node.get("items", True))
         schema = {**self._kept(node), "items": items.schema}
         return _Form(schema, None if items.restore is None else items_restorer(items.restore))
 
-    def _positions(self, node: Mapping[str, Any]) -> _Form:
+    def _positions(self, node: Schema) -> _Form:
+        """A tuple: an object with a property for each position."""
         parts = node.get("prefixItems", [])
         if node.get("items") or node.get("maxItems", len(parts)) != len(parts):
             raise NoStrictForm("an array with both fixed and free positions")
@@ -275,20 +297,20 @@ class _Compiler:
 
     # --- keywords ---------------------------------------------------------------------------------
 
-    def _kept(self, node: Mapping[str, Any]) -> dict[str, Any]:
-        """*node* with the keywords that strict mode holds; the other constraints are put in words."""
-        kept: dict[str, Any] = {}
-        words: list[str] = []
+    def _kept(self, node: Schema) -> JsonObject:
+        """*node* with the supported keywords; its description has the other constraints."""
+        kept: JsonObject = {}
+        notes: list[str] = []
         for key, value in node.items():
-            if self._holds(key, value):
+            if self._supports(key, value):
                 kept[key] = value
-            elif key in DESCRIBED:
-                words.append(DESCRIBED[key].format(value))
-        if words:
-            kept["description"] = " ".join(filter(None, (kept.get("description"), f"({', '.join(words)})")))
+            elif note := described(key, value):
+                notes.append(note)
+        if notes:
+            kept["description"] = " ".join(filter(None, (kept.get("description"), f"({', '.join(notes)})")))
         return kept
 
-    def _holds(self, key: str, value: Any) -> bool:
+    def _supports(self, key: str, value: Json) -> bool:
         if key == "format":
             return value in self._rules.formats
         if key not in self._rules.constraints:
@@ -298,7 +320,7 @@ class _Compiler:
         return key not in self._rules.at_most or value <= self._rules.at_most[key]
 
 
-def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+def _closed(properties: JsonObject) -> JsonObject:
     return {
         "type": "object",
         "properties": properties,
@@ -311,12 +333,12 @@ def _object_root(root: _Form) -> _Form:
     if root.schema.get("type") == "object":
         return root
     if root.schema.get("type") != "array" or root.restore is None:
-        raise NoStrictForm("a root that is no object")
+        raise NoStrictForm("a root that is not an object")
     schema = _closed({ENTRIES: root.schema})
     return _Form(schema, root_entries_restorer(ENTRIES, root.restore))
 
 
-def _without_null(node: dict[str, Any]) -> dict[str, Any]:
+def _without_null(node: JsonObject) -> JsonObject:
     branches = [part for part in node.get("anyOf", ()) if part != {"type": "null"}]
     if not branches:
         return node
@@ -324,17 +346,17 @@ def _without_null(node: dict[str, Any]) -> dict[str, Any]:
     return {**branches[0], **rest} if len(branches) == 1 else {**rest, "anyOf": branches}
 
 
-def _merged_all_of(node: Mapping[str, Any]) -> dict[str, Any]:
+def _merged_all_of(node: Schema) -> JsonObject:
     if len(node["allOf"]) != 1 or not isinstance(node["allOf"][0], Mapping):
         raise NoStrictForm("an intersection of schemas")
     return {**node["allOf"][0], **{key: value for key, value in node.items() if key != "allOf"}}
 
 
-def _description(node: Mapping[str, Any]) -> dict[str, Any]:
+def _description(node: Schema) -> JsonObject:
     return {"description": node["description"]} if "description" in node else {}
 
 
-def _scalar_type(value: Any) -> str:
+def _scalar_type(value: Json) -> str:
     kind = json_type(value)
     if kind in ("array", "object"):
         raise NoStrictForm("a choice that is not a scalar")

@@ -1,9 +1,9 @@
 """One type's schema and validator, and the one place that decides how strict reading is.
 
 pydantic validates JSON text in *strict* mode: no number is a boolean, no boolean a number, no string
-either of them. What that refuses gets one second chance after `settle`, which knows the few
+either of them. What that refuses gets one second chance after `coerce`, which knows the few
 conversions that cannot be mistaken. What strict mode is too lax about (`true` equals 1 in an enum or
-a Literal, a Decimal takes a number's nearest float, NaN) is settled before.
+a Literal, a Decimal takes a number's nearest float, NaN) is coerced before.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from alloy._typed.json.text import Unreadable, decode, encode, repeats_a_key
-from alloy._typed.schemas.coercion import DECIMAL, NAMES, settle
+from alloy._typed.schemas.coercion import DECIMAL, NAMES, coerce
 from alloy._typed.schemas.refs import mapped, nodes
 from alloy._typed.types.async_parsers import restart
 from alloy._typed.types.unions import validator_by_fit
@@ -42,7 +42,7 @@ def _suspect(text: str) -> bool:
 class Validator:
     """Reads JSON text as one type.
 
-    *schema* is the type's plain JSON Schema, *marked* the same with the marks that `settle` reads.
+    *schema* is the type's plain JSON Schema, *marked* the same with the marks that `coerce` reads.
     """
 
     __slots__ = ("_careful", "_validate_json", "marked", "schema")
@@ -71,8 +71,8 @@ class Validator:
                 try:
                     return self._validate(encode(value))
                 except ValidationError:
-                    pass  # once more, settled
-            return self._validate(encode(settle(value, self.marked)))
+                    pass  # once more, coerced
+            return self._validate(encode(coerce(value, self.marked)))
         except RecursionError:
             raise Unreadable("$: nested too deeply") from None
         except ValidationError as error:
@@ -89,7 +89,7 @@ class Validator:
 
 
 class _Generator(GenerateJsonSchema):
-    """pydantic's schemas without its made-up field titles, with the marks that `settle` looks for."""
+    """pydantic's schemas without its made-up field titles, with the marks that `coerce` looks for."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
