@@ -198,7 +198,7 @@ def test_a_stream_that_breaks_off_is_no_reply(answered_by, reply):
 )
 def test_what_is_no_answer_is_a_bad_reply(raw):
     """Another shape is an error of the provider's and not a KeyError."""
-    with pytest.raises(BadReplyError, match="fake: this is no answer"):
+    with pytest.raises(BadReplyError, match="fake: not an answer of the fake backend"):
         FAKE.decode(raw)
 
 
@@ -207,7 +207,7 @@ def test_what_is_no_answer_is_a_bad_reply(raw):
 )
 def test_what_is_no_event_is_a_bad_reply(event):
     """So is an event of another shape."""
-    with pytest.raises(BadReplyError, match="fake: this is no event"):
+    with pytest.raises(BadReplyError, match="fake: not an event of the fake backend"):
         FAKE.accumulator().feed(event)
 
 

@@ -1,3 +1,3 @@
-"""The offline backend, and the values that it makes up."""
+"""The offline backend, and its generated answers."""
 
 PREFIXES = {"fake": ("fake",)}

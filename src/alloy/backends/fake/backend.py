@@ -1,23 +1,23 @@
-"""The offline backend: no key, no SDK, no network, and the same answer to the same request every time.
+"""The offline backend: no key, no SDK, no network, and always the same answer to the same request.
 
-It is a codec as the others are, with a wire format of its own that is meant to be read:
-`command.request(...)` shows it under `ALLOY_BACKEND=fake`. Who answers a request is
+It is a codec like the others. Its wire format is easy to read: `command.request(...)` shows it under
+`ALLOY_BACKEND=fake`. A request is answered by
 
 1. the script of the `alloy.testing.replies` block around the call, if there is one;
-2. else the prompt, in lines of a little language, one turn of the model for each:
+2. otherwise the script lines in the prompt, one turn of the model for each:
 
        fake: call weather {"city": "Oslo"}      calls a tool; the arguments are a JSON object, or left out
        fake: and weather {"city": "Rome"}       one more call in the same turn as the line before
-       fake: say Both are cold.                 answers with this text, as it stands
+       fake: say Both are cold.                 answers with this text, unchanged
 
-   The last user message that holds such lines counts, and how far they have got is the number of
-   replies since. So what a model gets wrong first and then corrects is two lines. A line that starts
-   with `fake:` and is none of these is a `ConfigurationError`. With `tool_choice` "none" the lines count
-   all the same: a script is obeyed;
-3. else, or when those lines are used up, an output schema is filled with a valid value (`samples.py`) and
-   a text answer repeats how the last prompt begins. Tools are then not called.
+   Only the lines of the last user message that has any are used, and the number of replies since then
+   selects the next one: an answer that the model corrects later is two lines. Any other line that begins
+   with `fake:` is a `ConfigurationError`. `tool_choice` "none" does not change the script;
+3. otherwise, or after the last line, a generated answer: a valid value for an output schema
+   (`alloy._typed.schemas.samples`), or a text that repeats the beginning of the last prompt. No tool is
+   called then.
 
-Tokens are counted as words, so that usage is there to be added up.
+Tokens are counted as words, so that there is a usage to add up.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from typing import Any
 from alloy._typed.schemas.dialects import Dialect
 from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.fake.improvise import improvise
+from alloy.backends.http.bodies import given
 from alloy.backends.schemas import in_dialect
 from alloy.errors import (
     AlloyError,
@@ -39,6 +40,7 @@ from alloy.errors import (
     ProviderError,
     ProviderTimeoutError,
 )
+from alloy.jsontypes import JsonObject
 from alloy.media import Media
 from alloy.messages import (
     Delta,
@@ -50,6 +52,7 @@ from alloy.messages import (
     TextDelta,
     ToolCall,
     ToolCallDelta,
+    ToolResult,
     ToolResults,
     ToolSchema,
     Turn,
@@ -62,13 +65,13 @@ __all__ = ["FakeBackend", "Responder", "responder"]
 
 Responder = Callable[[Mapping[str, Any]], Reply]
 
-# Who answers in this context; `alloy.testing` sets it. A responder may raise what a provider would.
+# Answers the requests of this context; `alloy.testing` sets it. It may raise the errors of a provider.
 responder: ContextVar[Responder] = ContextVar("alloy_fake_responder", default=improvise)
 
-# Uneven on purpose: a reader of a stream must not come to rely on where it is cut.
+# Uneven on purpose, so that no reader of a stream depends on where it is divided.
 PIECES = (1, 7, 3, 12, 5, 2, 20)
 
-# What a transport raises, for scripts that let one fail; the more special first.
+# The errors of a transport, for scripts that raise one; subclasses come first.
 EXPLAINED: tuple[tuple[type[Exception], type[ProviderError]], ...] = (
     (TimeoutError, ProviderTimeoutError),
     (ConnectionError, ProviderConnectionError),
@@ -78,8 +81,8 @@ EXPLAINED: tuple[tuple[type[Exception], type[ProviderError]], ...] = (
 class FakeBackend:
     """The backend `fake`.
 
-    A third party's tests may register one under another *name*, with the *dialect* or the
-    *capabilities* of the provider that it stands for.
+    Tests may register one with another *name*, and with the *dialect* and the *capabilities* of the
+    provider that it replaces.
     """
 
     def __init__(
@@ -92,8 +95,8 @@ class FakeBackend:
         """The same for every model."""
         return self._capabilities
 
-    def encode(self, request: Request) -> dict[str, Any]:
-        """*request* as plain JSON data; what is not set is not there."""
+    def encode(self, request: Request) -> JsonObject:
+        """*request* as plain JSON data, without the fields that are not set."""
         request = in_dialect(request, self.dialect)
         settings = {
             "system": request.system,
@@ -102,53 +105,56 @@ class FakeBackend:
             "output": None if request.output is None else _output(request.output),
             **{name: _plain(getattr(request, name)) for name in SENT},
         }
-        return {"model": request.model, **_stated(settings), **request.extra}
+        return {"model": request.model, **given(settings), **request.extra}
 
     def decode(self, raw: Any) -> Reply:
-        """The reply in an answer of `send`. Raises `BadReplyError` when it is none."""
+        """The reply in an answer of `send`. Raises `BadReplyError` for anything else."""
         try:
             calls = tuple(ToolCall(**call) for call in raw["calls"])
             return Reply(**{**raw, "calls": calls, "usage": Usage(**raw["usage"])})
         except (KeyError, TypeError) as error:
-            raise BadReplyError(f"this is no answer: {raw!r:.200}", provider=self.name) from error
+            raise BadReplyError(
+                f"not an answer of the fake backend: {raw!r:.200}", provider=self.name
+            ) from error
 
     def accumulator(self) -> _Accumulator:
-        """A fresh accumulator for one stream."""
+        """A new accumulator for one stream."""
         return _Accumulator(self)
 
     def explain(self, error: Exception) -> AlloyError | None:
-        """Scripted errors as they are, and what a transport raises as its Alloy error."""
+        """A scripted error unchanged, and the error of a transport as an Alloy error."""
         if isinstance(error, AlloyError):
             return error
         kind = next((kind for raised, kind in EXPLAINED if isinstance(error, raised)), None)
         return None if kind is None else kind(str(error) or type(error).__name__, provider=self.name)
 
-    def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> dict[str, Any]:
-        """The answer to *body*. Raises what the script raises, and `ConfigurationError` for a bad one."""
+    def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> JsonObject:
+        """The answer to *body*. Raises the script's errors, and `ConfigurationError` for a bad script."""
         return _raw(responder.get()(body), body)
 
-    async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> JsonObject:
         """As `send`."""
         return self.send(body, endpoint, CancelToken())
 
     def open(
         self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken
-    ) -> Generator[dict[str, Any], None, None]:
-        """The answer to *body*, in events."""
+    ) -> Generator[JsonObject, None, None]:
+        """The answer to *body*, as events."""
         yield from _events(self.send(body, endpoint, cancel))
 
     async def open_async(
         self, body: Mapping[str, Any], endpoint: Endpoint
-    ) -> AsyncGenerator[dict[str, Any], None]:
+    ) -> AsyncGenerator[JsonObject, None]:
         """As `open`."""
         for event in _events(await self.send_async(body, endpoint)):
             yield event
 
 
-# --- the request's way out ------------------------------------------------------------------------
+# --- encoding -------------------------------------------------------------------------------------
 
 
-def _message(message: Turn) -> list[dict[str, Any]]:
+def _message(message: Turn) -> list[JsonObject]:
+    """The messages for one turn: one for each result of a tool."""
     match message:
         case User(str() as text):
             return [{"role": "user", "content": text}]
@@ -158,29 +164,28 @@ def _message(message: Turn) -> list[dict[str, Any]]:
             calls = [asdict(call) for call in message.calls]
             return [{"role": "assistant", "content": message.text, **({"calls": calls} if calls else {})}]
         case ToolResults(results):
-            return [
-                _stated(
-                    {
-                        "role": "tool",
-                        "call": result.call.id,
-                        "name": result.name,
-                        "content": result.content,
-                        "error": result.error,
-                    }
-                )
-                for result in results
-            ]
+            return [given(_result(result)) for result in results]
 
 
-def _part(part: str | Media) -> str | dict[str, Any]:
+def _result(result: ToolResult) -> JsonObject:
+    return {
+        "role": "tool",
+        "call": result.call.id,
+        "name": result.name,
+        "content": result.content,
+        "error": result.error,
+    }
+
+
+def _part(part: str | Media) -> str | JsonObject:
     if isinstance(part, str):
         return part
-    told = {"kind": part.kind, "name": part.name or None, "media_type": part.media_type or None}
-    return _stated({**told, "url": part.url, "data": None if part.data is None else part.base64})
+    fields = {"kind": part.kind, "name": part.name or None, "media_type": part.media_type or None}
+    return given({**fields, "url": part.url, "data": None if part.data is None else part.base64})
 
 
-def _tool(tool: ToolSchema) -> dict[str, Any]:
-    return _stated(
+def _tool(tool: ToolSchema) -> JsonObject:
+    return given(
         {
             "name": tool.name,
             "description": tool.description,
@@ -190,24 +195,19 @@ def _tool(tool: ToolSchema) -> dict[str, Any]:
     )
 
 
-def _output(output: OutputSchema) -> dict[str, Any]:
-    return _stated({"name": output.name, "schema": output.schema, "strict": output.strict or None})
+def _output(output: OutputSchema) -> JsonObject:
+    return given({"name": output.name, "schema": output.schema, "strict": output.strict or None})
 
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _stated(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """*settings* without those that are not set."""
-    return {name: value for name, value in settings.items() if value is not None}
+# --- answering ------------------------------------------------------------------------------------
 
 
-# --- the answer's way back ------------------------------------------------------------------------
-
-
-def _raw(reply: Reply, body: Mapping[str, Any]) -> dict[str, Any]:
-    """*reply* as the wire has it, with what its writer left to the model: ids, usage, the model's name."""
+def _raw(reply: Reply, body: Mapping[str, Any]) -> JsonObject:
+    """*reply* in the wire format, completed with ids, usage and the name of the model."""
     turn = 1 + sum(message.get("role") == "assistant" for message in body["messages"])
     calls = [
         asdict(replace(call, id=call.id or f"call_{turn}_{nth}")) for nth, call in enumerate(reply.calls, 1)
@@ -226,18 +226,14 @@ def _raw(reply: Reply, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _usage(reply: Reply, body: Mapping[str, Any]) -> Usage:
-    said = [
-        reply.text,
-        reply.reasoning,
-        *(part for call in reply.calls for part in (call.name, call.arguments)),
-    ]
-    asked = [body.get(part) for part in ("system", "messages", "tools", "output")]
-    thought = _count(reply.reasoning)
-    return Usage(max(1, _count(asked)), max(1, _count(said)), reasoning_tokens=thought)
+    calls = [part for call in reply.calls for part in (call.name, call.arguments)]
+    received = _count([reply.text, reply.reasoning, *calls])
+    sent = _count([body.get(part) for part in ("system", "messages", "tools", "output")])
+    return Usage(max(1, sent), max(1, received), reasoning_tokens=_count(reply.reasoning))
 
 
 def _count(part: Any) -> int:
-    """The words in all texts of *part*."""
+    """The number of words in all texts of *part*."""
     match part:
         case str():
             return len(part.split())
@@ -249,7 +245,7 @@ def _count(part: Any) -> int:
             return 0
 
 
-def _events(raw: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _events(raw: Mapping[str, Any]) -> Iterator[JsonObject]:
     yield {"type": "start", "id": raw["id"], "model": raw["model"]}
     yield from ({"type": "reasoning", "text": piece} for piece in _pieces(raw["reasoning"]))
     yield from ({"type": "text", "text": piece} for piece in _pieces(raw["text"]))
@@ -269,17 +265,17 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 class _Accumulator:
-    """Puts the events of a stream together to what `send` would have returned."""
+    """Builds from the events of a stream the answer that `send` would have returned."""
 
     def __init__(self, backend: FakeBackend) -> None:
         self._backend = backend
-        self._raw: dict[str, Any] = {}
+        self._raw: JsonObject = {}
         self._texts: dict[str, list[str]] = {"text": [], "reasoning": []}
         self._calls: list[tuple[str, str, list[str]]] = []
         self._ended = False
 
     def feed(self, event: Any) -> Delta | None:
-        """Take one event in. Raises `BadReplyError` for one that no answer has."""
+        """Take in one event. Raises `BadReplyError` for an unknown one."""
         match event:
             case {"type": "text", "text": text}:
                 self._texts["text"].append(text)
@@ -298,14 +294,16 @@ class _Accumulator:
                 self._raw.update(finish=finish, explanation=explanation, usage=usage)
                 self._ended = True
             case _:
-                raise BadReplyError(f"this is no event: {event!r:.200}", provider=self._backend.name)
+                raise BadReplyError(
+                    f"not an event of the fake backend: {event!r:.200}", provider=self._backend.name
+                )
         return None
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` when the end event has not come."""
         texts = {name: "".join(pieces) for name, pieces in self._texts.items()}
         if not self._ended:
-            name, said = self._backend.name, texts["text"]
-            raise BadReplyError("the stream broke off before its end", provider=name, text=said)
+            name, text = self._backend.name, texts["text"]
+            raise BadReplyError("the stream broke off before its end", provider=name, text=text)
         calls = [{"id": id_, "name": name, "arguments": "".join(pieces)} for id_, name, pieces in self._calls]
         return self._backend.decode({**self._raw, **texts, "calls": calls})

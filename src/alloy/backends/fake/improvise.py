@@ -1,4 +1,4 @@
-"""What the fake model says when no test script answers for it. The language it obeys is told in `fake.py`."""
+"""The answers of the fake model without a test script. `backend.py` describes the script lines of a prompt."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ __all__ = ["improvise"]
 LINE = re.compile(r"^[ \t]*fake:[ \t]*(\w*)[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
 CALL = re.compile(r"([^\s{]+)\s*(.*)")
 
-BEGINNING = 60  # characters of the prompt that an answer repeats
+MAX_REPEATED = 60  # characters of the prompt that an answer repeats
 
 
 def improvise(body: Mapping[str, Any]) -> Reply:
-    """The reply to *body*: the prompt's next script line, or an answer of the asked-for shape.
+    """The reply to *body*: from the next script line of the prompt, or a generated answer.
 
-    Raises `ConfigurationError` for a line that is not in the language, and for an output schema that no
-    value can be found for.
+    Raises `ConfigurationError` for an invalid script line, and for an output schema without a value.
     """
     at, lines = _script(body["messages"])
     turns = _turns(lines)
-    # A backend holds no call's state, so the conversation itself says how far the script has got.
+    # A backend has no state of a call, so the position in the script follows from the conversation.
     done = sum(message["role"] == "assistant" for message in body["messages"][at:])
     return turns[done] if done < len(turns) else Reply(text=_answer(body))
 
 
 def _script(messages: Sequence[Mapping[str, Any]]) -> tuple[int, list[re.Match[str]]]:
-    """Where the last user message with script lines stands, and those lines."""
+    """The index of the last user message with script lines, and those lines."""
     for at in reversed(range(len(messages))):
         if messages[at]["role"] == "user" and (lines := list(LINE.finditer(_text(messages[at])))):
             return at, lines
@@ -71,12 +70,12 @@ def _call(line: re.Match[str], rest: str) -> ToolCall:
 
 def _bad(line: re.Match[str], wanted: str) -> ConfigurationError:
     return ConfigurationError(
-        f"the fake backend cannot read the prompt's line {line.group().strip()!r}: it takes {wanted}"
+        f"the fake backend cannot read the line {line.group().strip()!r} of the prompt: it expects {wanted}"
     )
 
 
 def _text(message: Mapping[str, Any]) -> str:
-    """What a user's *message* says, without images and documents."""
+    """The text of a user's *message*, without images and documents."""
     content = message["content"]
     return (
         content if isinstance(content, str) else "\n".join(part for part in content if isinstance(part, str))
@@ -89,7 +88,8 @@ def _answer(body: Mapping[str, Any]) -> str:
 
         return json.dumps(sample(output["schema"]), ensure_ascii=False)
     prompts = [_text(message) for message in body["messages"] if message["role"] == "user"]
-    said = " ".join(LINE.sub("", prompts[-1] if prompts else "").split())
-    if not said:
+    prompt = " ".join(LINE.sub("", prompts[-1] if prompts else "").split())
+    if not prompt:
         return "[fake] Done."
-    return f"[fake] You said: {said if len(said) <= BEGINNING else said[:BEGINNING].rstrip() + '…'}"
+    beginning = prompt if len(prompt) <= MAX_REPEATED else prompt[:MAX_REPEATED].rstrip() + "…"
+    return f"[fake] You said: {beginning}"

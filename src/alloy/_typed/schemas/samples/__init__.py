@@ -1,4 +1,4 @@
-"""Values for JSON Schemas: what the offline backend answers with when no script answers for it."""
+"""Generates valid values for JSON Schemas: the answers of the offline backend when there is no script."""
 
 from alloy._typed.schemas.samples.values import sample
 

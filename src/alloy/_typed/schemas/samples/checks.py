@@ -1,30 +1,28 @@
-"""Whether a value fits a JSON Schema: what JSON Schema 2020-12 says of the keywords that pydantic writes.
+"""Whether a value is valid for a JSON Schema (2020-12), by the keywords that pydantic uses.
 
-A keyword that is not in the table asks nothing. Formats are checked by `formats.FORMATS`, for an example
-or a default of the wrong format is no use as an answer.
+Other keywords are ignored. Formats are checked, too: an example or a default that does not have its format
+would be a bad answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from fractions import Fraction
 from math import isfinite
 from typing import Any
 
 from alloy._typed.json.values import same
-from alloy._typed.schemas.refs import pointed_at
+from alloy._typed.schemas.refs import Schema, pointed_at
 from alloy._typed.schemas.samples.formats import has_format
 from alloy._typed.schemas.samples.patterns import finder
 from alloy.errors import ConfigurationError
 
 __all__ = ["fits", "resolve_ref"]
 
-Schema = Mapping[str, Any] | bool
 
-
-def fits(value: Any, schema: Schema, root: Mapping[str, Any]) -> bool:
-    """Whether *value* keeps every rule of *schema*; *root* is the document that `$ref`s point into."""
+def fits(value: Any, schema: Schema | bool, root: Schema) -> bool:
+    """Whether *value* is valid for *schema*; *root* is the document that its references lead into."""
     if isinstance(schema, bool):
         return schema
     return all(
@@ -32,20 +30,20 @@ def fits(value: Any, schema: Schema, root: Mapping[str, Any]) -> bool:
     )
 
 
-def resolve_ref(ref: str, root: Mapping[str, Any]) -> Any:
-    """What a local `$ref` points to (RFC 6901). Raises `ConfigurationError` when there is nothing."""
+def resolve_ref(ref: str, root: Schema) -> Any:
+    """What *ref* leads to in *root*. Raises `ConfigurationError` when it leads to nothing."""
     try:
         return pointed_at(ref, root)
     except KeyError:
-        raise ConfigurationError(f"the schema refers to {ref!r}, and has nothing there") from None
+        raise ConfigurationError(f"the schema refers to {ref!r}, which does not exist") from None
 
 
 def exact(number: float) -> Fraction:
-    """*number* as it is written in JSON, so that 0.3 is a multiple of 0.1."""
+    """The value of *number* as JSON has it, so that 0.3 is a multiple of 0.1."""
     return Fraction(repr(number))
 
 
-# --- one row for each keyword: (value, the keyword's rule, its schema, the root) -> does it hold? ----
+# --- one row for each keyword: (value, the keyword's value, its schema, the root) -> is it valid? ------
 
 TYPES: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
@@ -72,7 +70,7 @@ def _matches(value: Any, pattern: Any, _schema: Any, _root: Any) -> bool:
     try:
         return finder(pattern).search(value) is not None
     except re.error:
-        return False  # what cannot be read cannot be promised
+        return False  # a pattern that cannot be compiled cannot be checked
 
 
 def _items(value: Any, rule: Any, schema: Any, root: Any) -> bool:

@@ -1,7 +1,7 @@
-"""The `format`s of JSON Schema 2020-12 and the further ones that pydantic writes: a value, and a check.
+"""The values of `format` in JSON Schema 2020-12 and in pydantic, with sample values and checks.
 
-Addresses are the ones kept for documentation: RFC 2606 (example.com), 5737 and 3849 (192.0.2.1, 2001:db8::).
-Dates and times carry an offset, which RFC 3339 asks for.
+Addresses are those reserved for documentation: RFC 2606 (example.com), RFC 5737 (192.0.2.1) and RFC 3849
+(2001:db8::). Dates and times have an offset, which RFC 3339 requires.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _numbered(word: str, nth: int) -> str:
 
 
 def _uuid(version: int, nth: int) -> str:
-    # RFC 9562: the version is the third group's first digit, the variant the fourth's.
+    # RFC 9562: the version is the first digit of the third group, the variant that of the fourth.
     return f"00000000-0000-{version}000-8000-{nth + 1:012x}"
 
 
@@ -64,7 +64,7 @@ FORMATS: dict[str, Callable[[int], str]] = {
     "color": lambda nth: f"#{nth % 0x1000000:06x}",
 }
 
-# What raises `ValueError` says no; a format without a row is not checked.
+# Each raises one of `INVALID` for a text without the format. A format without a row is not checked.
 READERS: dict[str, Callable[[str], object]] = {
     "date": date.fromisoformat,
     "date-time": datetime.fromisoformat,
@@ -87,14 +87,14 @@ READERS: dict[str, Callable[[str], object]] = {
     "regex": re.compile,
 }
 
-UNREADABLE = (ValueError, NotBase64, re.error)
+INVALID = (ValueError, NotBase64, re.error)
 
 
 def has_format(text: str, name: str) -> bool:
-    """Whether *text* has the format *name*; yes, when nothing here can tell."""
+    """Whether *text* has the format *name*. True for an unknown format."""
     try:
         READERS.get(name, str)(text)
-    except UNREADABLE:
+    except INVALID:
         return False
     return True
 

@@ -1,9 +1,9 @@
-"""Strings that a regular expression finds, built from the expression's own text.
+"""Strings that match a regular expression, built from the text of the expression.
 
-What the patterns of real schemas are made of is read: characters, classes, groups, alternatives and
-repeats. What says nothing about the characters to write (anchors, lookarounds, flags, back references)
-is passed over, so a string counts only after `re` itself has found the pattern in it. That check is
-what makes this sound; the reading only has to be good enough to find a string.
+The parts that schemas commonly use are parsed: characters, classes, groups, alternatives and repeats. The
+parts that do not name characters (anchors, look-around, flags, back references) are ignored, so a string
+is only used after `re` has found the pattern in it. That check makes the result correct; the parser only
+has to be good enough to find a string.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from itertools import count
 
 __all__ = ["finder", "matching"]
 
-# The order is the order of preference: words rather than noise.
+# In the order of preference: letters first.
 ALPHABET = string.ascii_letters + "1234567890" + "-_.@ " + string.punctuation + "\t\n"
 
-VARIANTS = 200  # how many different strings are tried before a pattern is given up
+VARIANTS = 200  # the number of strings that are tried for a pattern
 
 TOKEN = re.compile(
     r"""(?P<repeat>(?:[*+?]|\{\d+(?:,\d*)?\}|\{,\d+\})[?+]?)
-      | (?P<aside>\(\?(?:[=!]|<[=!]))              # a lookaround
+      | (?P<aside>\(\?(?:[=!]|<[=!]))              # look-around
       | (?P<flags>\(\?[a-zA-Z-]+\))
       | (?P<open>\((?:\?(?:P?<\w+>|[a-zA-Z-]*:))?)
       | (?P<close>\))
@@ -39,20 +39,20 @@ TOKEN = re.compile(
 
 @lru_cache(maxsize=256)
 def finder(pattern: str) -> re.Pattern[str]:
-    """*pattern* as `re` reads it. Raises `re.error` when it cannot.
+    """*pattern*, compiled. Raises `re.error` when `re` does not support it.
 
-    Schemas carry the dialects of Rust (pydantic) and ECMAScript, which spell two things differently.
+    Schemas have patterns in the syntax of Rust (pydantic) or ECMAScript, where two things differ.
     """
     return re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", pattern).replace(r"\z", r"\Z"))
 
 
 def matching(pattern: str, least: int = 0, most: int | None = None) -> Iterator[str]:
-    """Different strings of *least* to *most* characters in which *pattern* is found; maybe none.
+    """Different strings of *least* to *most* characters that match *pattern*; maybe none.
 
-    Raises `re.error` when *pattern* is not an expression.
+    Raises `re.error` when `re` does not support *pattern*.
     """
     ceiling = float("inf") if most is None else most
-    return _found(finder(pattern), _Reader(pattern).alternatives(), least, ceiling)
+    return _found(finder(pattern), _Parser(pattern).alternatives(), least, ceiling)
 
 
 def _found(pattern: re.Pattern[str], node: _Node, least: int, most: float) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _found(pattern: re.Pattern[str], node: _Node, least: int, most: float) -> It
                 break
 
 
-# --- what an expression is made of: each part writes itself, with *more* repeats than it needs ------
+# --- the parts of an expression: each writes a text for itself, with *more* repeats than necessary -----
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,15 @@ class _Either:
 
 @dataclass(frozen=True, slots=True)
 class _Repeat:
+    """A part that is repeated *least* to *most* times."""
+
     part: _Node
     least: int
     most: float
 
     def write(self, more: int, turn: Iterator[int]) -> str:
         times = int(min(self.least + more, self.most))
-        # Where the number of repeats is at its limit, the first of them grows instead.
+        # When the number of repeats is at its limit, the first one is made longer instead.
         inner = more if times == self.most else 0
         return "".join(self.part.write(0 if nth else inner, turn) for nth in range(times))
 
@@ -113,22 +115,22 @@ NOTHING = _Sequence(())
 
 @lru_cache(maxsize=1024)
 def _atom(source: str) -> _Atom:
-    """`re` knows best which characters a class stands for; a class's own text may name others."""
+    """The characters that *source* stands for, found by `re`; its own text may name further ones."""
     if len(source) == 1 and source != ".":
         return _Atom(source)
     alone = re.compile(source)
     return _Atom("".join(dict.fromkeys(char for char in ALPHABET + source if alone.fullmatch(char))))
 
 
-class _Reader:
-    """Reads an expression, left to right."""
+class _Parser:
+    """Parses an expression, from left to right."""
 
     def __init__(self, pattern: str) -> None:
         self._tokens = [(match.lastgroup, match.group()) for match in TOKEN.finditer(pattern)]
         self._tokens.reverse()
 
     def alternatives(self) -> _Node:
-        """All up to the end of the group."""
+        """The alternatives up to the end of the group."""
         branches = [self._sequence()]
         while self._tokens and self._tokens.pop()[0] == "either":
             branches.append(self._sequence())

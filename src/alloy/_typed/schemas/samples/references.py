@@ -1,11 +1,11 @@
-"""Where the references of a JSON Schema lead: which of them meet each other, and which ever end."""
+"""Where the references of a JSON Schema lead, and which of them have a finite value."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from alloy._typed.schemas.refs import references
+from alloy._typed.schemas.refs import Schema, references
 from alloy._typed.schemas.samples.checks import resolve_ref
 
 __all__ = ["References"]
@@ -16,25 +16,25 @@ ENDLESS = float("inf")
 class References:
     """The references of one document, *root*."""
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Schema) -> None:
         self.root = root
         self._reach: dict[str, frozenset[str]] = {}
         self._ranks: dict[str, float] | None = None
 
     def target(self, ref: str) -> Any:
-        """The schema that *ref* stands for. Raises `ConfigurationError` when there is none."""
+        """The schema that *ref* leads to. Raises `ConfigurationError` when there is none."""
         return resolve_ref(ref, self.root)
 
     def reach(self, ref: str) -> frozenset[str]:
-        """All references that a value for *ref* may pass through, *ref* included."""
+        """All references that a value for *ref* may need, *ref* included."""
         if ref not in self._reach:
             self._reach[ref] = self._closure({ref})
         return self._reach[ref]
 
     def rank(self, ref: str) -> float:
-        """How deep references must be nested in a value for *ref*, at least; infinite when none ends.
+        """A number such that a value for *ref* can be built from references of lower ranks only.
 
-        So a value for *ref* can be made with references of a lower rank alone.
+        It is infinite when no value for *ref* is finite.
         """
         if self._ranks is None:
             self._ranks = self._ranked(self._closure(set(references(self.root))))
@@ -56,7 +56,7 @@ class References:
 
 
 def _ends(schema: Any, known: Mapping[str, float]) -> bool:
-    """Whether *schema* has a finite value, when of all references only *known* ones have."""
+    """Whether *schema* has a finite value, if of all references only the *known* ones have one."""
     if isinstance(schema, bool) or schema.keys() & {"const", "enum", "examples"}:
         return True
     chosen = schema.get("anyOf") or schema.get("oneOf") or [True]
@@ -67,8 +67,8 @@ def _ends(schema: Any, known: Mapping[str, float]) -> bool:
     )
 
 
-def _must_have(schema: Mapping[str, Any]) -> Iterator[Any]:
-    """The schemas of what no value may leave out."""
+def _must_have(schema: Schema) -> Iterator[Any]:
+    """The schemas of the parts that every value has."""
     properties = schema.get("properties", {})
     yield from (properties[name] for name in schema.get("required", ()) if name in properties)
     least, fixed = schema.get("minItems", 0), schema.get("prefixItems", [])

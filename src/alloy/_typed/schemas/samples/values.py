@@ -1,14 +1,14 @@
-"""A JSON value for a JSON Schema: valid, the same in every process, and readable to a human.
+"""A JSON value for a JSON Schema: valid, the same in every process, and readable.
 
-Each part of a schema gives a stream of different values that it allows, best first; an empty stream
-means that there is none. So a union is its branches one after the other, an optional property whose
-stream is empty is left out, and a set takes as many as it needs. Every value is checked against its
-schema before it counts.
+Each part of a schema has a stream of different valid values, the best first; an empty stream means that
+there is none. The stream of a union is those of its branches, one after the other; an optional property
+with an empty stream is left out; a set takes as many values as it needs. Every value is checked against
+its schema before it is used.
 
-- An example comes before a default, and a default before what is made up. A default of `null` says
-  only that a value may be missing, so one is made up all the same; a branch that is `null` comes last.
+- An example comes before a default, and a default before a generated value. A default of `null` only says
+  that a value may be absent, so a value is generated anyway; a branch that is `null` comes last.
 - All properties are filled and lists have one item, but recursion ends as early as the schema allows.
-- What a schema does not say cannot be kept: that a date lies in the past, or that a file exists.
+- Rules that a schema does not have cannot be obeyed: that a date is in the past, or that a file exists.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from itertools import chain, count, cycle, islice
 from math import ceil, floor
 from typing import Any
 
+from alloy._typed.schemas.refs import Schema
 from alloy._typed.schemas.samples.checks import exact, fits
 from alloy._typed.schemas.samples.formats import FORMATS
 from alloy._typed.schemas.samples.patterns import matching
 from alloy._typed.schemas.samples.references import References
 from alloy.errors import ConfigurationError
+from alloy.jsontypes import JsonObject
 
 __all__ = ["sample"]
 
-TRIES = 1000  # values of one stream that are looked at before it counts as exhausted
-
-Schema = Mapping[str, Any]
+TRIES = 1000  # the number of values of one stream that are tried
 
 
 def sample(schema: Schema) -> Any:
-    """A value that *schema*, a JSON Schema as pydantic writes it, allows.
+    """A valid value for *schema*, a JSON Schema as pydantic writes it.
 
-    Raises `ConfigurationError` that names the path and the cause when none can be found.
+    Raises `ConfigurationError` with the path and the cause when none is found.
     """
     document = _Document(References(schema))
     for value in _needed(schema, _Spot(document)):
@@ -46,14 +46,14 @@ def sample(schema: Schema) -> Any:
     problems = document.problems or [f"{path}: it refers to itself without end" for path in document.closed]
     causes = "; ".join(dict.fromkeys(problems))
     raise ConfigurationError(
-        f"the fake backend finds no answer for this output type: {causes}. Give the field examples=[…], "
-        "or script the answer with alloy.testing.replies"
+        f"the fake backend cannot generate an answer for this output type: {causes}. Add examples=[…] to the "
+        "field, or script the answer with alloy.testing.replies"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """The whole schema, what in it could not be met, and where recursion was ended."""
+    """The whole schema, the rules that no value was found for, and where recursion was ended."""
 
     references: References
     problems: list[str] = field(default_factory=list)
@@ -62,10 +62,10 @@ class _Document:
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """Where in the value we are.
+    """A position in the value.
 
-    *open* are the references that we are inside of, *rank* is the innermost one's, and *avoid* are those
-    that are not to be met again, because here a value can do without.
+    *open* are the references that lead there, *rank* is the rank of the innermost one, and *avoid* are
+    those that must not occur again, because the value does not need them here.
     """
 
     document: _Document
@@ -79,17 +79,17 @@ class _Spot:
         return replace(self, path=self.path + step, name=name)
 
     def follow(self, ref: str) -> _Spot | None:
-        """Inside *ref*, or `None` when a value can do without it, or could not end there."""
+        """The position inside *ref*, or `None` when the value does not need it, or would not be finite."""
         references = self.document.references
         reach, rank = references.reach(ref), references.rank(ref)
-        # Ranks that only fall cannot go round in circles, and need no trying out of dead ends.
+        # With falling ranks there is no cycle, so no dead end has to be tried.
         if reach & self.avoid or (reach & self.open and rank >= self.rank):
             return None
         return replace(self, open=self.open | {ref}, rank=rank)
 
 
 def _needed(schema: Any, spot: _Spot) -> Iterator[Any]:
-    """Values for what may not be left out, without recursion if there are any."""
+    """Values for a part that may not be left out, without recursion if there are any."""
     found = False
     for value in _wanted(schema, spot):
         found = True
@@ -99,12 +99,12 @@ def _needed(schema: Any, spot: _Spot) -> Iterator[Any]:
 
 
 def _wanted(schema: Any, spot: _Spot) -> Iterator[Any]:
-    """Values for what may be left out: none where only recursion gives one."""
+    """Values for a part that may be left out: none that need recursion."""
     return _values(schema, replace(spot, avoid=spot.open))
 
 
 def _values(schema: Any, spot: _Spot) -> Iterator[Any]:
-    """Different values that *schema* allows, best first."""
+    """Different valid values for *schema*, the best first."""
     flat = _flatten(schema, spot)
     if flat is None:
         spot.document.closed.append(spot.path)
@@ -112,30 +112,30 @@ def _values(schema: Any, spot: _Spot) -> Iterator[Any]:
     rules, inside = flat
     seen: set[str] = set()
     document = spot.document
-    blamed = len(document.problems) + len(document.closed)
-    for value in islice(chain(_given(rules), _made(rules, inside)), TRIES):
+    causes = len(document.problems) + len(document.closed)
+    for value in islice(chain(_provided(rules), _generated(rules, inside)), TRIES):
         key = json.dumps(value, sort_keys=True)
         if key not in seen and fits(value, schema, document.references.root):
             seen.add(key)
             yield value
-    if not seen and len(document.problems) + len(document.closed) == blamed:
-        document.problems.append(f"{spot.path}: {_told(rules)}")  # the innermost cause is the cause
+    if not seen and len(document.problems) + len(document.closed) == causes:  # no cause further inside
+        document.problems.append(f"{spot.path}: {_cause(rules)}")
 
 
-def _told(rules: Schema) -> str:
-    """The cause of an empty stream, as far as one keyword can be blamed."""
+def _cause(rules: Schema) -> str:
+    """Why a stream is empty: the keyword that is the most likely cause, or all of them."""
     for keyword in ("pattern", "format", "uniqueItems", "multipleOf"):
         if keyword in rules:
-            return f"nothing was found that meets {keyword} {rules[keyword]!r}"
-    return "nothing was found that meets " + json.dumps(rules, sort_keys=True, default=str)[:200]
+            return f"no value was found for {keyword} {rules[keyword]!r}"
+    return "no value was found for " + json.dumps(rules, sort_keys=True, default=str)[:200]
 
 
 def _flatten(schema: Schema | bool, spot: _Spot) -> tuple[Schema, _Spot] | None:
-    """*schema* with its `$ref` and `allOf` written out, or `None` when a reference is closed to us."""
+    """*schema* with its `$ref` and `allOf` resolved, or `None` when a reference may not be followed."""
     if isinstance(schema, bool):
         return ({} if schema else {"enum": []}), spot
     parts = dict(schema)
-    merged: dict[str, Any] = {}
+    merged: JsonObject = {}
     if (ref := parts.pop("$ref", None)) is not None:
         inside = spot.follow(ref)
         if inside is None:
@@ -152,7 +152,7 @@ def _flatten(schema: Schema | bool, spot: _Spot) -> tuple[Schema, _Spot] | None:
     return merged, spot
 
 
-def _merge(into: dict[str, Any], more: Schema) -> None:
+def _merge(into: JsonObject, more: Schema) -> None:
     for keyword, rule in more.items():
         if keyword == "properties":
             into[keyword] = {**into.get(keyword, {}), **rule}
@@ -162,14 +162,14 @@ def _merge(into: dict[str, Any], more: Schema) -> None:
             into[keyword] = rule
 
 
-def _given(rules: Schema) -> Iterator[Any]:
-    """What the schema itself offers."""
+def _provided(rules: Schema) -> Iterator[Any]:
+    """The values that are in the schema."""
     yield from rules.get("examples", ())
     if rules.get("default") is not None:
         yield rules["default"]
 
 
-def _made(rules: Schema, spot: _Spot) -> Iterator[Any]:
+def _generated(rules: Schema, spot: _Spot) -> Iterator[Any]:
     if "const" in rules:
         return iter([rules["const"]])
     if "enum" in rules:
@@ -186,16 +186,16 @@ def _branches(rules: Schema, keyword: str, spot: _Spot) -> Iterator[Any]:
     shared = {key: rule for key, rule in rules.items() if key not in (keyword, "default", "examples")}
     branches = sorted(rules[keyword], key=lambda branch: branch == {"type": "null"})
     values = (_values({"allOf": [shared, branch]}, spot) for branch in branches)
-    # A branch that goes on for ever must not keep the others from their turn.
+    # A branch with endless values must not keep the other branches from being tried.
     return chain.from_iterable(islice(stream, 1 + TRIES // len(branches)) for stream in values)
 
 
 def _kind(rules: Schema) -> str:
-    """The type that a schema without `type` speaks of."""
-    return next((kind for keyword, kind in SPEAKS_OF.items() if keyword in rules), "string")
+    """The type that the keywords of a schema without `type` are for."""
+    return next((kind for keyword, kind in TYPE_OF_KEYWORD.items() if keyword in rules), "string")
 
 
-SPEAKS_OF = {
+TYPE_OF_KEYWORD = {
     "properties": "object",
     "required": "object",
     "additionalProperties": "object",
@@ -230,13 +230,13 @@ def _strings(rules: Schema, spot: _Spot) -> Iterator[Any]:
 
 
 def _words(text: str, least: int, most: int | None) -> Iterator[str]:
-    """*text* and numbered copies of it, drawn out or cut to length."""
+    """*text* and numbered copies of it, extended or cut to length."""
     for nth in count(1):
         mark = "" if nth == 1 else f" {nth}"
         size = max(least, len(text) + len(mark))
         room = (size if most is None else min(size, most)) - len(mark)
         body = (f"{text} " * (size // (len(text) + 1) + 1))[:room]
-        # A space at the end would not outlive a type that strips.
+        # A type that strips would remove a space at the end.
         yield body.rstrip().ljust(len(body), ".") + mark
 
 
@@ -244,7 +244,7 @@ def _words(text: str, least: int, most: int | None) -> Iterator[str]:
 
 
 def _integers(rules: Schema, _spot: _Spot) -> Iterator[Any]:
-    # A multiple of p/q in lowest terms that is whole is a multiple of p.
+    # An integer that is a multiple of p/q in lowest terms is a multiple of p.
     step = exact(rules.get("multipleOf", 1)).numerator
     return map(int, _grid(*_bounds(rules), Fraction(step)))
 
@@ -316,13 +316,13 @@ def _objects(rules: Schema, spot: _Spot) -> Iterator[Any]:
 def _entries(
     rules: Schema, spot: _Spot, known: int, lack: list[str]
 ) -> Iterator[tuple[list[str], Iterator[list[Any]]]]:
-    """Further keys, and the rows of their values: one entry if a value's type is told, else what must be."""
+    """Further keys, and the rows of their values: one entry if its type is known, or as few as allowed."""
     pattern, rule = next(iter(rules.get("patternProperties", {}).items()), (None, None))
     rule = rules.get("additionalProperties", True) if rule is None else rule
-    told = isinstance(rule, Mapping) and bool(rule)
+    typed = isinstance(rule, Mapping) and bool(rule)
     least = max(rules.get("minProperties", 0) - known, len(lack))
-    wished = 1 if told and not known and rules.get("maxProperties", 1) else 0
-    for size in dict.fromkeys((max(wished, least), least)):
+    wanted = 1 if typed and not known and rules.get("maxProperties", 1) else 0
+    for size in dict.fromkeys((max(wanted, least), least)):
         stream = _needed if size == least else _wanted
         keys = [*lack, *islice(_keys(rules, pattern, spot), size - len(lack))]
         values = stream(rule, spot.at(f".{keys[0]}" if keys else "", spot.name))
@@ -331,17 +331,17 @@ def _entries(
 
 
 def _keys(rules: Schema, pattern: str | None, spot: _Spot) -> Iterator[str]:
-    """Keys that no property has. Pydantic does not tell `dict[int, …]` from `dict[str, …]`: "1" is both."""
+    """Keys that no property has. A schema does not tell `dict[int, …]` from `dict[str, …]`: "1" fits both."""
     names = {"type": "string", **rules.get("propertyNames", {})}
     if pattern is not None:
         names["pattern"] = pattern
-    told = names.keys() - {"type", "title", "description"}
-    keys = _needed(names, spot.at(".<key>", "key")) if told else map(str, count(1))
+    rules_for_names = names.keys() - {"type", "title", "description"}
+    keys = _needed(names, spot.at(".<key>", "key")) if rules_for_names else map(str, count(1))
     return (key for key in keys if key not in rules.get("properties", {}))
 
 
 def _chunks(values: Iterator[Any], size: int, *, again: bool) -> Iterator[list[Any]]:
-    """*values*, *size* at a time; *again* allows the same one twice."""
+    """*values*, *size* at a time; with *again*, a value may be repeated."""
     if size == 0:
         yield []
         return
@@ -351,7 +351,7 @@ def _chunks(values: Iterator[Any], size: int, *, again: bool) -> Iterator[list[A
 
 
 def _rows(streams: list[Iterator[Any]]) -> Iterator[list[Any]]:
-    """The streams side by side, until the last ends; one that ends earlier repeats its last value."""
+    """The streams in parallel, until the last one ends; one that ends earlier repeats its last value."""
     end = object()
     row = [next(stream, end) for stream in streams]
     if end in row:
