@@ -1,4 +1,4 @@
-"""The answers of the fake model without a test script. `backend.py` describes the script lines of a prompt."""
+"""The answers of the fake model without a test script. `backend.py` describes the script lines of prompts."""
 
 from __future__ import annotations
 
