@@ -240,3 +240,21 @@ def test_all_is_what_is_promised(module: str) -> None:
     """A public module lists nothing that users are not shown."""
     promised = {name for home, name in PROMISED if home == module}
     assert set(import_module(module).__all__) == promised
+
+
+def test_typed_packages_point_down() -> None:
+    """Answers use types, types use schemas, schemas use JSON; JSON knows none of them."""
+    order = ["json", "schemas", "types", "answers"]
+
+    def number(module: str) -> int:
+        return order.index(module.split(".")[2])
+
+    inside = [name for name in GRAPH if name.startswith("alloy._typed.")]
+    upward = [
+        f"{name} -> {target}"
+        for name in inside
+        for target in GRAPH[name]
+        if target.startswith("alloy._typed.") and number(target) > number(name)
+    ]
+    assert {name.split(".")[2] for name in inside} == set(order)
+    assert upward == []
