@@ -1,7 +1,7 @@
 """Writes the support matrix into its page, from what the suite has shown: `make matrix`.
 
 The suite leaves in `.cache/matrix.json` what the backends' capability tables claim, as far as its tests have
-borne it out. `tests/suite/test_matrix.py` compares the page with the results of its own run.
+borne it out. `tests/suite/test_matrix.py` compares the page with the results of that run.
 """
 
 from __future__ import annotations
