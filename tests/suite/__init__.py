@@ -1,6 +1,6 @@
-"""One suite: each behaviour is one test, run on every provider in sync, async, stream and stream_async.
+"""One suite: each behaviour is one test, which runs with every provider in four ways to call.
 
-`saying` has the words that no provider owns: what a model says, and what was said to it. `providers` puts
-them into each provider's own, `stage` plays them, `table` holds the rows of the support matrix, and
-`conftest` collects which tests prove which of its cells.
+`script` has the answers of a model and the content of a request, in terms that do not depend on the
+provider. `providers` and `local` convert them to each provider's format, `stage` joins a provider, a server
+and a script, `table` has the rows of the support matrix, and `proofs` the tests that prove its cells.
 """

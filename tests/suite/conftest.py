@@ -1,4 +1,4 @@
-"""Runs each behaviour on each provider, and collects which tests prove which cell of the support matrix."""
+"""Runs each test with each provider, and collects which tests prove which cells of the support matrix."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # The page is judged by what the other tests of this run have shown.
+    # The tests of the page compare it with the results of the other tests, so they run last.
     items.sort(key=lambda item: item.path.name == "test_matrix.py")
     config.stash[PROOFS].collected(items)
 
@@ -59,7 +59,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture
 def proofs(request: pytest.FixtureRequest) -> Proofs:
-    """What this run has shown so far."""
+    """The results of this run so far."""
     return request.config.stash[PROOFS]
 
 
@@ -74,7 +74,7 @@ def no_patience() -> Iterator[None]:
 
 @pytest.fixture
 def stage(provider: str, server: WireServer, no_patience: None) -> Iterator[Stage]:
-    """The *provider* with an empty script; at the end all of it must have been said."""
+    """The *provider* with an empty script; at the end the whole script must be used."""
     made = Stage(PROVIDERS[provider], server)
     yield made
     made.finished()

@@ -1,4 +1,4 @@
-"""The providers that run on one's own machine: Ollama by both of its APIs, and the offline backend."""
+"""The providers that run locally: Ollama with both of its APIs, and the offline backend."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from alloy.backends.http.errors import status_error
 from alloy.errors import ProviderError, UnsupportedError
 from alloy.messages import Reply, ToolCall, Usage
 from suite.providers import OpenAIChat, Provider, join
-from suite.saying import Fail, Heard, Result, Say, Told
+from suite.script import ErrorAnswer, HistoryTurn, ModelTurn, ReceivedRequest, SentResult
 
-SHAPE = "\n\nGive your answer as "  # from here on a user's word is Alloy's, of the shape
+SHAPE = "\n\nGive your answer as "  # Alloy adds the description of the type after this text
 
 
 class Ollama(Provider):
@@ -32,35 +32,35 @@ class Ollama(Provider):
         "reasoning_effort": {"think": True},
     }
 
-    def whole(self, say: Say) -> Any:
-        reason = "length" if say.ending == "length" else "stop"
-        text = say.text
-        return ollama.answer(text=text, calls=say.calls, reason=reason, usage=say.usage[:2])
+    def whole(self, turn: ModelTurn) -> Any:
+        reason = "length" if turn.ending == "length" else "stop"
+        text = turn.text
+        return ollama.answer(text=text, calls=turn.calls, reason=reason, usage=turn.usage[:2])
 
-    def sent(self, whole: Any, *, streamed: bool) -> Answer:
+    def over_http(self, whole: Any, *, streamed: bool) -> Answer:
         return ollama.stream(whole) if streamed else ollama.reply(whole)
 
-    def failed(self, fail: Fail) -> Answer:
-        return self.waits(ollama.failure(fail.status, fail.message), fail.wait)
+    def error_answer(self, error: ErrorAnswer) -> Answer:
+        return self.with_retry_after(ollama.failure(error.status, error.message), error.wait)
 
-    def heard(self, body: Any) -> Heard:
-        turns, system = list[Told](), ""
+    def read(self, body: Any) -> ReceivedRequest:
+        turns, system = list[HistoryTurn](), ""
         for message in body["messages"]:
             match message["role"]:
                 case "system":
                     system = message["content"]
                 case "user":
                     images = tuple(("image/png", data) for data in message.get("images", ()))
-                    turns.append(Told("user", message["content"].partition(SHAPE)[0], media=images))
+                    turns.append(HistoryTurn("user", message["content"].partition(SHAPE)[0], media=images))
                 case "assistant":
                     calls = [(call.get("id"), call["function"]) for call in message.get("tool_calls", ())]
                     made = tuple((id_, call["name"], call["arguments"]) for id_, call in calls)
-                    turns.append(Told("assistant", message["content"], made))
+                    turns.append(HistoryTurn("assistant", message["content"], made))
                 case "tool":
-                    back = Result(message["tool_call_id"], message["tool_name"], message["content"])
-                    join(turns, Told("results", results=(back,)))
+                    back = SentResult(message["tool_call_id"], message["tool_name"], message["content"])
+                    join(turns, HistoryTurn("results", results=(back,)))
         tools = tuple(tool["function"]["name"] for tool in body.get("tools", ()))
-        return Heard(tuple(turns), system, tools, body.get("format"), body["stream"], body)
+        return ReceivedRequest(tuple(turns), system, tools, body.get("format"), body["stream"], body)
 
 
 class OllamaChat(OpenAIChat):
@@ -69,12 +69,12 @@ class OllamaChat(OpenAIChat):
     request_id = None
     keys: Mapping[str, Any] = {**OpenAIChat.keys, "max_tokens": {"max_tokens": 77}}
 
-    def failed(self, fail: Fail) -> Answer:
-        return self.waits(ollama.failure(fail.status, fail.message), fail.wait)
+    def error_answer(self, error: ErrorAnswer) -> Answer:
+        return self.with_retry_after(ollama.failure(error.status, error.message), error.wait)
 
 
 class Fake(Provider):
-    """No wire: what it says are replies, and what it hears are bodies."""
+    """The offline backend: it uses no network, so its answers are replies and its requests are bodies."""
 
     name, title, model = "fake", "Offline", "fake:fake"
     absent_ids = True
@@ -93,25 +93,26 @@ class Fake(Provider):
     }
 
     def settings(self, url: str) -> dict[str, Any]:
-        return {"model": self.model, "base_url": url}  # not used, but what is learned is learned of it
+        # The address is not used, but Alloy remembers missing features by address.
+        return {"model": self.model, "base_url": url}
 
-    def whole(self, say: Say) -> Reply:
+    def whole(self, turn: ModelTurn) -> Reply:
         calls = []
-        for position, (name, given, *call_id) in enumerate(say.calls):
+        for position, (name, given, *call_id) in enumerate(turn.calls):
             text = given if isinstance(given, str) else json.dumps(given)
             calls.append(ToolCall(call_id[0] if call_id else f"call_{name}_{position}", name, text))
-        text, usage = say.text, Usage(*say.usage)
-        return Reply(text, tuple(calls), say.ending, usage, model="fake", explanation=say.why)
+        text, usage = turn.text, Usage(*turn.usage)
+        return Reply(text, tuple(calls), turn.ending, usage, model="fake", explanation=turn.why)
 
-    def error(self, fail: Fail) -> ProviderError:
-        """What the script raises in the provider's place."""
-        if fail.lacks:
-            return UnsupportedError(fail.message, feature=fail.lacks, provider="fake", status=fail.status)
-        headers = {} if fail.wait is None else {"retry-after": fail.wait}
-        return status_error("fake", fail.status, fail.message, request_id="req_1", headers=headers)
+    def error(self, error: ErrorAnswer) -> ProviderError:
+        """The exception that the script raises instead of an answer."""
+        if error.lacks:
+            return UnsupportedError(error.message, feature=error.lacks, provider="fake", status=error.status)
+        headers = {} if error.wait is None else {"retry-after": error.wait}
+        return status_error("fake", error.status, error.message, request_id="req_1", headers=headers)
 
-    def heard(self, body: Any) -> Heard:
-        turns = list[Told]()
+    def read(self, body: Any) -> ReceivedRequest:
+        turns = list[HistoryTurn]()
         for message in body["messages"]:
             match message["role"]:
                 case "user":
@@ -122,16 +123,16 @@ class Fake(Provider):
                         (part.get("media_type", ""), part.get("data") or part["url"]) for part in media
                     )
                     text = "\n".join(part for part in parts if isinstance(part, str))
-                    turns.append(Told("user", text, media=found))
+                    turns.append(HistoryTurn("user", text, media=found))
                 case "assistant":
                     calls = message.get("calls", ())
                     made = tuple(
                         (call["id"], call["name"], json.loads(call["arguments"] or "{}")) for call in calls
                     )
-                    turns.append(Told("assistant", message["content"], made))
+                    turns.append(HistoryTurn("assistant", message["content"], made))
                 case "tool":
-                    back = Result(message["call"], message["name"], message["content"])
-                    join(turns, Told("results", results=(back,)))
+                    back = SentResult(message["call"], message["name"], message["content"])
+                    join(turns, HistoryTurn("results", results=(back,)))
         tools = tuple(tool["name"] for tool in body.get("tools", ()))
         shape = body.get("output", {}).get("schema")
-        return Heard(tuple(turns), body.get("system", ""), tools, shape, body=body)
+        return ReceivedRequest(tuple(turns), body.get("system", ""), tools, shape, body=body)

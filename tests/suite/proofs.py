@@ -19,7 +19,7 @@ Cell = tuple[str, str]  # a row, a provider
 
 
 class Proofs:
-    """Collects reports; *whole* says whether all of the suite has run."""
+    """Collects the reports of tests; *whole* is true if the whole suite has run."""
 
     def __init__(self) -> None:
         self._files: set[str] = set()
@@ -30,7 +30,7 @@ class Proofs:
         self._tests: dict[str, list[str]] = {}
 
     def collected(self, items: Iterable[pytest.Item]) -> None:
-        """Take note of all tests that are going to run."""
+        """Record all tests that will run."""
         for item in items:
             if not (mark := item.get_closest_marker("proves")):
                 continue
@@ -45,11 +45,11 @@ class Proofs:
                     self._tests[row].append(name)
 
     def deselected(self, item: pytest.Item) -> None:
-        """Take note of a test that was left out."""
+        """Record a test that was deselected."""
         self._left_out |= item.get_closest_marker("proves") is not None
 
     def report(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """Take note of an outcome; a test counts with its set-up and its end."""
+        """Record an outcome; set-up and teardown count as part of the test."""
         if item.nodeid in self._cells:
             failed = self._failed.get(item.nodeid, False) or not report.passed
             self._failed[item.nodeid] = failed
@@ -58,11 +58,11 @@ class Proofs:
 
     @property
     def whole(self) -> bool:
-        """Whether everything there is has run."""
+        """Whether the whole suite has run."""
         return bool(self._cells) and not self._left_out and not self._awaited and self._files == _proving()
 
     def outcomes(self) -> dict[Cell, dict[str, bool]]:
-        """For each cell, whether each way's tests have all passed; a way without a test is not there."""
+        """For each cell, whether all tests of each way have passed; a way without a test is left out."""
         found: dict[Cell, dict[str, bool]] = {}
         for test, cells in self._cells.items():
             for row, provider, way in cells:
@@ -71,7 +71,7 @@ class Proofs:
         return found
 
     def data(self) -> dict[str, Any]:
-        """All that the page of the support matrix is made of."""
+        """The content of the support matrix."""
         outcomes, claimed = self.outcomes(), claims()
         rows = [
             {
@@ -88,13 +88,13 @@ class Proofs:
         return {"columns": columns, "rows": rows, "models": models()}
 
     def write(self, path: Path) -> None:
-        """Keep `data` at *path*, for `docs/matrix.py`."""
+        """Write `data` to *path*, for `docs/matrix.py`."""
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(self.data(), indent=1), "utf-8")
 
 
 def cell(claim: str, outcome: dict[str, bool] | None) -> str:
-    """What the matrix says: the claim, if tests bear it out."""
+    """The text of a cell: the claim, if tests prove it."""
     if outcome is None:
         return claim if claim.startswith("no: ") else "not proven"
     failed = [way for way in WAYS if not outcome.get(way)]
@@ -102,7 +102,7 @@ def cell(claim: str, outcome: dict[str, bool] | None) -> str:
 
 
 def models() -> list[dict[str, Any]]:
-    """What the capability tables say of a model for each of their lines; `test_models` proves it."""
+    """For a model of each line of the capability tables, what the line says; `test_models` proves it."""
     found = []
     for name, examples in EXAMPLES.items():
         for example in examples:
@@ -133,5 +133,5 @@ def models() -> list[dict[str, Any]]:
 
 
 def _proving() -> set[str]:
-    """The names of the suite's files that hold proofs."""
+    """The names of the files of the suite that contain proofs."""
     return {path.name for path in HERE.glob("test_*.py") if "@proves(" in path.read_text("utf-8")}

@@ -1,4 +1,4 @@
-"""How each provider says and hears what `saying` names; `table.ABSENT` has what it has no words for."""
+"""How each provider writes the items of `script`; `table.ABSENT` has the ones that it cannot write."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from kit.wire import Answer, anthropic, gemini, openai
 
 from alloy.backends.base import Capabilities
 from alloy.backends.registry import resolve
-from suite.saying import Fail, Heard, Result, Say, Told
+from suite.script import ErrorAnswer, HistoryTurn, ModelTurn, ReceivedRequest, SentResult
 
 
 class Provider:
-    """One column of the matrix. *title* is what the matrix calls it; *model* is the one it is proven with."""
+    """One column of the matrix, with its *title* and the *model* that the tests use."""
 
     name: str
     title: str
     model: str
-    base = ""  # what `base_url` has behind the server's address
+    base = ""  # what follows the server's address in `base_url`
     options: Mapping[str, Any] = {}
-    ids = True  # whether results are sent back under ids
-    absent_ids = False  # whether a server may leave a call's id out
+    ids = True  # whether results are sent with ids
+    absent_ids = False  # whether a server may leave out the id of a call
     request_id: str | None = "req_1"
-    counts = (10, 5, 2, 1)  # of the usage that a turn has, what the protocol can tell
-    # What it says when a model has no tools, and no structured output.
+    counts = (10, 5, 2, 1)  # the part of a turn's usage that the protocol reports
+    # Its error texts for a model that does not support tools, or structured output.
     lacks: Mapping[str, str] = {
         "tools": "this model does not support tools",
         "output": "this model does not support structured outputs",
     }
-    # Each generic key, set to the value of `test_settings`, as the body has it; None: it says nothing.
+    # For each generic setting with its value in `test_settings`, the part of the body; None for no part.
     keys: Mapping[str, Mapping[str, Any] | None]
 
     @property
     def can(self) -> Capabilities:
-        """What the backend's own table says of the model."""
+        """The capabilities of the model in the backend's table."""
         backend, model = resolve(self.model)
         return backend.capabilities(model)
 
     def settings(self, url: str) -> dict[str, Any]:
-        """What a call needs to reach the server at *url*."""
+        """The settings for a call to the server at *url*."""
         return {"model": self.model, "base_url": url + self.base, "api_key": KEY, **self.options}
 
-    def whole(self, say: Say) -> Any:
-        """*say*, whose answer is written out, as the provider's whole answer."""
+    def whole(self, turn: ModelTurn) -> Any:
+        """*turn*, with its answer as text, as the provider's whole answer."""
         raise NotImplementedError
 
-    def sent(self, whole: Any, *, streamed: bool) -> Answer:
-        """That answer over HTTP."""
+    def over_http(self, whole: Any, *, streamed: bool) -> Answer:
+        """That answer as an HTTP answer."""
         raise NotImplementedError
 
-    def failed(self, fail: Fail) -> Answer:
-        """An error as the provider says it."""
+    def error_answer(self, error: ErrorAnswer) -> Answer:
+        """*error* as the provider sends it."""
         raise NotImplementedError
 
-    def heard(self, body: Any) -> Heard:
-        """A request's *body* by what it means."""
+    def read(self, body: Any) -> ReceivedRequest:
+        """The content of a request with *body*."""
         raise NotImplementedError
 
-    def waits(self, answer: Answer, wait: str | None) -> Answer:
+    def with_retry_after(self, answer: Answer, wait: str | None) -> Answer:
         """*answer* with its `Retry-After`."""
         if wait is not None:
             answer.headers["retry-after"] = wait
@@ -101,49 +101,54 @@ class OpenAI(Provider):
         "prompt_caching": None,
     }
 
-    def whole(self, say: Say) -> Any:
-        text, why = say.text, say.why
-        items = [openai.message(text, refusal=why)] if say.ending == "refusal" else []
-        cut = {"length": "max_output_tokens", "filter": "content_filter"}.get(say.ending)
-        odd: dict[str, Any] = {"status": "incomplete", "incomplete_details": {"reason": cut}} if cut else {}
-        return openai.response(*items, text="" if items else text, calls=say.calls, usage=say.usage, **odd)
+    def whole(self, turn: ModelTurn) -> Any:
+        text, why = turn.text, turn.why
+        items = [openai.message(text, refusal=why)] if turn.ending == "refusal" else []
+        cut = {"length": "max_output_tokens", "filter": "content_filter"}.get(turn.ending)
+        more: dict[str, Any] = {"status": "incomplete", "incomplete_details": {"reason": cut}} if cut else {}
+        return openai.response(*items, text="" if items else text, calls=turn.calls, usage=turn.usage, **more)
 
-    def sent(self, whole: Any, *, streamed: bool) -> Answer:
+    def over_http(self, whole: Any, *, streamed: bool) -> Answer:
         return openai.stream(whole) if streamed else openai.reply(whole)
 
-    def failed(self, fail: Fail) -> Answer:
-        return self.waits(openai.failure(fail.status, fail.message), fail.wait)
+    def error_answer(self, error: ErrorAnswer) -> Answer:
+        return self.with_retry_after(openai.failure(error.status, error.message), error.wait)
 
-    def heard(self, body: Any) -> Heard:
-        turns = list[Told]()
+    def read(self, body: Any) -> ReceivedRequest:
+        turns = list[HistoryTurn]()
         for item in body["input"]:
             match item:
                 case {"type": "function_call"}:
                     call = (item["call_id"], item["name"], json.loads(item["arguments"]))
-                    join(turns, Told("assistant", calls=(call,)))
+                    join(turns, HistoryTurn("assistant", calls=(call,)))
                 case {"type": "function_call_output"}:
-                    join(turns, Told("results", results=(Result(item["call_id"], None, item["output"]),)))
+                    join(
+                        turns,
+                        HistoryTurn("results", results=(SentResult(item["call_id"], None, item["output"]),)),
+                    )
                 case {"role": "user", "content": content}:
                     turns.append(_openai_user(content))
                 case {"role": "assistant", "content": content}:
-                    join(turns, Told("assistant", text=texts(content)))
+                    join(turns, HistoryTurn("assistant", text=texts(content)))
         shape = body.get("text", {}).get("format", {}).get("schema")
         tools = tuple(tool["name"] for tool in body.get("tools", ()))
-        return Heard(tuple(turns), body.get("instructions", ""), tools, shape, bool(body.get("stream")), body)
-
-
-def join(turns: list[Told], told: Told) -> None:
-    """Add *told* to the turn before it, if that is of the same kind."""
-    if turns and turns[-1].role == told.role:
-        last = turns.pop()
-        told = Told(
-            told.role,
-            last.text + told.text,
-            last.calls + told.calls,
-            last.results + told.results,
-            last.media + told.media,
+        return ReceivedRequest(
+            tuple(turns), body.get("instructions", ""), tools, shape, bool(body.get("stream")), body
         )
-    turns.append(told)
+
+
+def join(turns: list[HistoryTurn], turn: HistoryTurn) -> None:
+    """Add *turn* to the last of *turns* if it has the same role, otherwise append it."""
+    if turns and turns[-1].role == turn.role:
+        last = turns.pop()
+        turn = HistoryTurn(
+            turn.role,
+            last.text + turn.text,
+            last.calls + turn.calls,
+            last.results + turn.results,
+            last.media + turn.media,
+        )
+    turns.append(turn)
 
 
 def texts(content: Any) -> str:
@@ -152,7 +157,7 @@ def texts(content: Any) -> str:
     return "\n".join(part["text"] for part in content if "text" in part)
 
 
-def _openai_user(content: Any) -> Told:
+def _openai_user(content: Any) -> HistoryTurn:
     media = []
     for part in content if isinstance(content, list) else ():
         image, file = part.get("image_url"), part.get("file", part)
@@ -160,7 +165,7 @@ def _openai_user(content: Any) -> Told:
             media.append(_media(image["url"] if isinstance(image, dict) else image))
         elif url := file.get("file_data") or file.get("file_url"):
             media.append(_media(url))
-    return Told("user", texts(content), media=tuple(media))
+    return HistoryTurn("user", texts(content), media=tuple(media))
 
 
 class OpenAIChat(Provider):
@@ -183,22 +188,22 @@ class OpenAIChat(Provider):
         "prompt_caching": None,
     }
 
-    def whole(self, say: Say) -> Any:
+    def whole(self, turn: ModelTurn) -> Any:
         return openai.completion(
-            text=say.text,
-            calls=say.calls,
-            refusal=say.why or "no" if say.ending == "refusal" else None,
-            finish={"length": "length", "filter": "content_filter"}.get(say.ending),
-            usage=say.usage,
+            text=turn.text,
+            calls=turn.calls,
+            refusal=turn.why or "no" if turn.ending == "refusal" else None,
+            finish={"length": "length", "filter": "content_filter"}.get(turn.ending),
+            usage=turn.usage,
         )
 
-    def sent(self, whole: Any, *, streamed: bool) -> Answer:
+    def over_http(self, whole: Any, *, streamed: bool) -> Answer:
         return openai.chat_stream(whole) if streamed else openai.reply(whole)
 
-    failed = OpenAI.failed
+    error_answer = OpenAI.error_answer
 
-    def heard(self, body: Any) -> Heard:
-        turns, system = list[Told](), ""
+    def read(self, body: Any) -> ReceivedRequest:
+        turns, system = list[HistoryTurn](), ""
         for message in body["messages"]:
             match message["role"]:
                 case "system":
@@ -208,17 +213,17 @@ class OpenAIChat(Provider):
                 case "assistant":
                     calls = [(call["id"], call["function"]) for call in message.get("tool_calls") or ()]
                     made = tuple((id_, call["name"], json.loads(call["arguments"])) for id_, call in calls)
-                    turns.append(Told("assistant", texts(message["content"]), made))
+                    turns.append(HistoryTurn("assistant", texts(message["content"]), made))
                 case "tool":
-                    result = Result(message["tool_call_id"], None, message["content"])
-                    join(turns, Told("results", results=(result,)))
+                    result = SentResult(message["tool_call_id"], None, message["content"])
+                    join(turns, HistoryTurn("results", results=(result,)))
         shape = body.get("response_format", {}).get("json_schema", {}).get("schema")
         tools = tuple(tool["function"]["name"] for tool in body.get("tools", ()))
-        return Heard(tuple(turns), system, tools, shape, bool(body.get("stream")), body)
+        return ReceivedRequest(tuple(turns), system, tools, shape, bool(body.get("stream")), body)
 
 
 class ReAct(OpenAIChat):
-    """A model without tools, here behind Chat Completions: the calls are words in its text."""
+    """A model without tools, through Chat Completions: its calls are ReAct text."""
 
     name, title, model = "react", "ReAct", "openai-chat:tiny"
     options: Mapping[str, Any] = {"tool_mode": "react"}
@@ -249,40 +254,42 @@ class Anthropic(Provider):
         "prompt_caching": {"cache_control": {"type": "ephemeral"}},
     }
 
-    def whole(self, say: Say) -> Any:
-        stop = {"length": "max_tokens", "refusal": "refusal"}.get(say.ending)
-        details = {"type": "refusal", "category": None, "explanation": say.why}
+    def whole(self, turn: ModelTurn) -> Any:
+        stop = {"length": "max_tokens", "refusal": "refusal"}.get(turn.ending)
+        details = {"type": "refusal", "category": None, "explanation": turn.why}
         more: dict[str, Any] = {"stop_details": details} if stop == "refusal" else {}
-        calls: Any = say.calls
-        return anthropic.message(text=say.text, calls=calls, stop=stop, usage=say.usage, **more)
+        calls: Any = turn.calls
+        return anthropic.message(text=turn.text, calls=calls, stop=stop, usage=turn.usage, **more)
 
-    def sent(self, whole: Any, *, streamed: bool) -> Answer:
+    def over_http(self, whole: Any, *, streamed: bool) -> Answer:
         return anthropic.stream(whole) if streamed else anthropic.reply(whole)
 
-    def failed(self, fail: Fail) -> Answer:
-        return self.waits(anthropic.failure(fail.status, fail.message), fail.wait)
+    def error_answer(self, error: ErrorAnswer) -> Answer:
+        return self.with_retry_after(anthropic.failure(error.status, error.message), error.wait)
 
-    def heard(self, body: Any) -> Heard:
-        turns = list[Told]()
+    def read(self, body: Any) -> ReceivedRequest:
+        turns = list[HistoryTurn]()
         for message in body["messages"]:
             content = message["content"]
             blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
             if message["role"] == "assistant":
                 uses = [block for block in blocks if block["type"] == "tool_use"]
                 made = tuple((use["id"], use["name"], use["input"]) for use in uses)
-                turns.append(Told("assistant", texts(blocks), made))
+                turns.append(HistoryTurn("assistant", texts(blocks), made))
                 continue
             results = [block for block in blocks if block["type"] == "tool_result"]
             if results:
-                given = tuple(Result(block["tool_use_id"], None, block["content"]) for block in results)
-                turns.append(Told("results", results=given))
+                given = tuple(SentResult(block["tool_use_id"], None, block["content"]) for block in results)
+                turns.append(HistoryTurn("results", results=given))
             sources: list[Any] = [block["source"] for block in blocks if "source" in block]
             media = tuple((each.get("media_type", ""), each.get("data") or each["url"]) for each in sources)
             if len(results) < len(blocks):
-                turns.append(Told("user", texts(blocks), media=media))
+                turns.append(HistoryTurn("user", texts(blocks), media=media))
         shape = body.get("output_config", {}).get("format", {}).get("schema")
         tools = tuple(tool["name"] for tool in body.get("tools", ()))
-        return Heard(tuple(turns), body.get("system", ""), tools, shape, bool(body.get("stream")), body)
+        return ReceivedRequest(
+            tuple(turns), body.get("system", ""), tools, shape, bool(body.get("stream")), body
+        )
 
 
 # --- Gemini -------------------------------------------------------------------------------------------
@@ -295,7 +302,7 @@ class Gemini(Provider):
         "output": "JSON mode is not enabled for models/gemini-3-flash-preview",
     }
     absent_ids = True
-    request_id = None  # in a header of Google Cloud's only
+    request_id = None  # only Google Cloud sends one, in a header
     keys: Mapping[str, Any] = {
         "max_tokens": {"generationConfig": {"maxOutputTokens": 77}},
         "seed": {"generationConfig": {"seed": 7}},
@@ -310,46 +317,48 @@ class Gemini(Provider):
         "prompt_caching": None,
     }
 
-    def whole(self, say: Say) -> Any:
+    def whole(self, turn: ModelTurn) -> Any:
         calls: list[Any] = []
-        for position, (name, given, *call_id) in enumerate(say.calls):
+        for position, (name, given, *call_id) in enumerate(turn.calls):
             arguments = json.loads(given) if isinstance(given, str) else given
             calls.append((name, arguments, call_id[0] if call_id else f"call_{name}_{position}"))
         return gemini.content(
-            text=say.text,
+            text=turn.text,
             calls=calls,
-            finish={"length": "MAX_TOKENS", "filter": "SAFETY"}.get(say.ending, "STOP"),
-            usage=say.usage,
-            **({"finishMessage": say.why} if say.why else {}),
+            finish={"length": "MAX_TOKENS", "filter": "SAFETY"}.get(turn.ending, "STOP"),
+            usage=turn.usage,
+            **({"finishMessage": turn.why} if turn.why else {}),
         )
 
-    def sent(self, whole: Any, *, streamed: bool) -> Answer:
+    def over_http(self, whole: Any, *, streamed: bool) -> Answer:
         return gemini.stream(whole) if streamed else gemini.reply(whole)
 
-    def failed(self, fail: Fail) -> Answer:
-        return self.waits(gemini.failure(fail.status, fail.message), fail.wait)
+    def error_answer(self, error: ErrorAnswer) -> Answer:
+        return self.with_retry_after(gemini.failure(error.status, error.message), error.wait)
 
-    def heard(self, body: Any) -> Heard:
-        turns = list[Told]()
+    def read(self, body: Any) -> ReceivedRequest:
+        turns = list[HistoryTurn]()
         for content in body["contents"]:
             parts = content["parts"]
             made = [part["functionCall"] for part in parts if "functionCall" in part]
             back = [part["functionResponse"] for part in parts if "functionResponse" in part]
             if content["role"] == "model":
                 calls = tuple((call.get("id"), call["name"], call.get("args", {})) for call in made)
-                turns.append(Told("assistant", texts(parts), calls))
+                turns.append(HistoryTurn("assistant", texts(parts), calls))
             elif back:
-                results = [Result(each.get("id"), each["name"], _outcome(each["response"])) for each in back]
-                turns.append(Told("results", results=tuple(results)))
+                results = [
+                    SentResult(each.get("id"), each["name"], _outcome(each["response"])) for each in back
+                ]
+                turns.append(HistoryTurn("results", results=tuple(results)))
             else:
                 data = [part.get("inlineData") or part.get("fileData") for part in parts]
                 media = [
                     (each.get("mimeType", ""), each.get("data") or each["fileUri"]) for each in data if each
                 ]
-                turns.append(Told("user", texts(parts), media=tuple(media)))
+                turns.append(HistoryTurn("user", texts(parts), media=tuple(media)))
         system = texts(body.get("systemInstruction", {}).get("parts", []))
         declared = [tool for group in body.get("tools", ()) for tool in group["functionDeclarations"]]
-        return Heard(
+        return ReceivedRequest(
             tuple(turns),
             system,
             tuple(tool["name"] for tool in declared),

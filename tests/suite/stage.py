@@ -1,4 +1,4 @@
-"""Where a scripted model meets the library: every provider behind the same few words."""
+"""The fixture `stage`: a provider with a scripted model, with the same interface for every provider."""
 
 from __future__ import annotations
 
@@ -15,120 +15,131 @@ from alloy.parts import Prompt
 from alloy.testing import replies
 from suite.local import Fake, Ollama, OllamaChat
 from suite.providers import Anthropic, Gemini, OpenAI, OpenAIChat, Provider, ReAct
-from suite.saying import NOTHING, Bent, Fail, Heard, Odd, Say, Turn
-from suite.words import FORM, in_words, out_of_words
+from suite.react_text import REACT_FORMAT, as_react, from_react
+from suite.script import (
+    NOTHING,
+    ChangedAnswer,
+    ErrorAnswer,
+    ModelTurn,
+    RawAnswer,
+    ReceivedRequest,
+    ScriptItem,
+)
 
 PROVIDERS: dict[str, Provider] = {
     kind.name: kind() for kind in (OpenAI, OpenAIChat, Anthropic, Gemini, Ollama, OllamaChat, ReAct, Fake)
 }
 
-# Ports come round again, and what was learned of a server holds for no other: each has its own address.
+# Ports are reused, and Alloy remembers the features of a model by address, so each stage has a new address.
 _addresses = count(1)
 
 Way = Callable[[Any], tuple[Any, str | None]]
 
 
 class Stage:
-    """One provider with a script of what its model says; *heard* is what the model was told."""
+    """One provider with a script of its model's answers; *received* has the requests."""
 
     def __init__(self, provider: Provider, server: WireServer) -> None:
         self.provider, self.server = provider, server
-        self.heard: list[Heard] = []
+        self.received: list[ReceivedRequest] = []
         self.problems: list[Exception] = []
-        self.shown = ["completion", "tools", "vision", "thinking"]  # of an Ollama model
+        self.ollama_capabilities = ["completion", "tools", "vision", "thinking"]
         self.leftovers_allowed = False
-        self._script: list[Turn] = []
+        self._script: list[ScriptItem] = []
         self._schema: Any = None
         self.url = f"{server.url}/{next(_addresses)}"
-        server.always = self.hear_http
+        server.always = self.answer_http
 
-    def say(self, *turns: Turn) -> None:
-        """Add to the script."""
-        self._script += turns
+    def script(self, *items: ScriptItem) -> None:
+        """Add *items* to the script."""
+        self._script += items
 
     def command(self, prompt: Any = "Hello", **options: Any) -> Any:
-        """A command with this prompt; nothing is tried again unless *options* say so."""
+        """A command with this prompt, without retries and re-asks unless *options* set them."""
 
         def asked() -> Prompt:
             return prompt  # type: ignore[no-any-return]
 
         given = {"retry": 0, "reask": 0, "timeout": 20, **self.provider.settings(self.url), **options}
         made = command(**given)(asked)
-        if "output" in options:  # what is asked for in words only is read as if it were asked for natively
+        if "output" in options:  # a type in the prompt is answered as if its schema were sent
             native = {"tools": (), "tool_mode": "native", "output_mode": "native", "conversation": None}
             plain = command(**{**given, **native})(asked)
             with suppress(ConfigurationError):  # there may be no native form
-                self._schema = self.provider.heard(plain.request()).schema
+                self._schema = self.provider.read(plain.request()).schema
         return made
 
     def ask(self, way: Way, prompt: Any = "Hello", **options: Any) -> Any:
-        """The `Result` of a command's call in this way."""
-        return self.listen(way, prompt, **options)[0]
+        """The `Result` of a command that is called in this way."""
+        return self.ask_with_text(way, prompt, **options)[0]
 
-    def listen(self, way: Way, prompt: Any = "Hello", **options: Any) -> tuple[Any, str | None]:
-        """The same with the text that was streamed; `None` when nothing was."""
+    def ask_with_text(self, way: Way, prompt: Any = "Hello", **options: Any) -> tuple[Any, str | None]:
+        """The same with the streamed text, or `None` if nothing was streamed."""
         made = self.command(prompt, **options)
         return self.play(lambda: way(made))  # type: ignore[no-any-return]
 
     def play(self, work: Callable[[], Any]) -> Any:
-        """What comes of *work*, in which the script is played."""
+        """The result of *work*, whose requests the script answers."""
         if not isinstance(self.provider, Fake):
             return work()
         script, self._script = self._script, []
-        with replies(*[self._offline(turn) for turn in script]):
+        with replies(*[self._offline(item) for item in script]):
             return work()
 
     def finished(self) -> None:
-        """Raise unless everything was said and nothing went wrong in saying it."""
+        """Raise unless the whole script was used and every request could be answered."""
         if self.problems:
             raise self.problems[0]
         assert self.leftovers_allowed or not self._script, f"not asked for: {self._script}"
 
-    def _offline(self, turn: Turn) -> Callable[[Any], Any]:
+    def _offline(self, item: ScriptItem) -> Callable[[Any], Any]:
         def answer(body: Any) -> Any:
-            heard = self._hear(body)
-            if isinstance(turn, Fail):
-                return self.provider.error(turn)  # type: ignore[attr-defined]
-            assert isinstance(turn, Say), f"{turn} cannot be said offline"
-            return self.provider.whole(self._worded(turn, heard))
+            request = self._receive(body)
+            if isinstance(item, ErrorAnswer):
+                return self.provider.error(item)  # type: ignore[attr-defined]
+            assert isinstance(item, ModelTurn), f"the offline backend cannot answer with {item}"
+            return self.provider.whole(self._written(item, request))
 
         return answer
 
-    def hear_http(self, request: Received) -> Answer:
-        """What the script says to *request*."""
+    def answer_http(self, http: Received) -> Answer:
+        """The script's answer to *http*."""
         try:
-            if request.path.endswith("/api/show"):
-                return ollama.shown(*self.shown)
-            heard = self._hear(request.json, streamed=":stream" in request.path)
-            return self._said(self._script.pop(0), heard)
-        except Exception as error:  # of the script or of the body: the test must hear of it
+            if http.path.endswith("/api/show"):
+                return ollama.shown(*self.ollama_capabilities)
+            request = self._receive(http.json, streamed=":stream" in http.path)
+            return self._answer(self._script.pop(0), request)
+        except Exception as error:  # of the script or of the body: the test must fail
             self.problems.append(error)
             return json_answer({"error": {"message": repr(error)}}, status=418)
 
-    def _hear(self, body: Any, *, streamed: bool = False) -> Heard:
-        heard = self.provider.heard(body)
-        first, *more = heard.turns
-        if not heard.system and (FORM in first.text or "JSON only" in first.text) and more:
-            heard = replace(heard, system=first.text, turns=tuple(more))  # a model that takes no other system
-        heard = out_of_words(heard) if FORM in heard.system else heard
-        self.heard.append(replace(heard, streamed=heard.streamed or streamed))
-        return self.heard[-1]
+    def _receive(self, body: Any, *, streamed: bool = False) -> ReceivedRequest:
+        request = self.provider.read(body)
+        first, *more = request.turns
+        if not request.system and (REACT_FORMAT in first.text or "JSON only" in first.text) and more:
+            # A model that does not support a system prompt gets it as the first turn.
+            request = replace(request, system=first.text, turns=tuple(more))
+        request = from_react(request) if REACT_FORMAT in request.system else request
+        self.received.append(replace(request, streamed=request.streamed or streamed))
+        return self.received[-1]
 
-    def _said(self, turn: Turn, heard: Heard) -> Answer:
-        if isinstance(turn, Fail):
-            return self.provider.failed(turn)
-        if isinstance(turn, Odd):
-            return turn.answer
-        say = turn.say if isinstance(turn, Bent) else turn
-        worded = FORM in heard.system or "JSON only" in heard.system
-        if say.value is not NOTHING and heard.tools and heard.schema is None and not worded:
-            self._script.insert(0, turn)  # the typed answer is asked for in a turn of its own
-            turn = say = Say("I know.", usage=(0, 0, 0, 0))
-        whole = self.provider.whole(self._worded(say, heard))
-        answer = self.provider.sent(whole, streamed=heard.streamed)
-        return turn.bend(answer) if isinstance(turn, Bent) else answer
+    def _answer(self, item: ScriptItem, request: ReceivedRequest) -> Answer:
+        if isinstance(item, ErrorAnswer):
+            return self.provider.error_answer(item)
+        if isinstance(item, RawAnswer):
+            return item.answer
+        turn = item.turn if isinstance(item, ChangedAnswer) else item
+        prompted = REACT_FORMAT in request.system or "JSON only" in request.system
+        if turn.value is not NOTHING and request.tools and request.schema is None and not prompted:
+            self._script.insert(0, item)  # the typed answer follows in an extra turn
+            item = turn = ModelTurn("I know.", usage=(0, 0, 0, 0))
+        whole = self.provider.whole(self._written(turn, request))
+        answer = self.provider.over_http(whole, streamed=request.streamed)
+        return item.change(answer) if isinstance(item, ChangedAnswer) else answer
 
-    def _worded(self, say: Say, heard: Heard) -> Say:
-        """*say* with its typed answer written out, and in words where it was asked for in words."""
-        text = say.answer(heard.schema or self._schema)
-        return in_words(say, text) if FORM in heard.system else replace(say, text=text, value=NOTHING)
+    def _written(self, turn: ModelTurn, request: ReceivedRequest) -> ModelTurn:
+        """*turn* with its typed answer as text, in ReAct format if the request asks for it."""
+        text = turn.answer(request.schema or self._schema)
+        if REACT_FORMAT in request.system:
+            return as_react(turn, text)
+        return replace(turn, text=text, value=NOTHING)

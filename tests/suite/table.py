@@ -1,6 +1,6 @@
 """The rows of the support matrix: what each provider claims, and why some cells are empty.
 
-Claims are read off the backends' own capability tables, so a claim that changes there changes here. What a
+Claims come from the capability tables of the backends, so a change there changes the claim. What a
 protocol does not report, and what no table can contain, is in `ABSENT` with the reason.
 """
 
@@ -176,15 +176,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 
 def absent(row: str, provider: str) -> str | None:
-    """Why *provider* cannot show *row*; `None` when it can."""
+    """Why *provider* cannot prove *row*, or `None` if it can."""
     return ABSENT.get(row, {}).get(provider)
 
 
 def proves(*rows: str) -> pytest.MarkDecorator:
-    """Mark a test as a proof of *rows*; it then runs on every provider that can show the first of them."""
+    """Mark a test as a proof of *rows*; it runs with every provider that can prove all of them."""
     unknown = set(rows) - {row.name for row in ROWS}
     if unknown:
-        raise ValueError(f"no such rows: {unknown}")
+        raise ValueError(f"unknown rows: {unknown}")
     return pytest.mark.proves(*rows)
 
 
@@ -194,7 +194,7 @@ def fields_without_row() -> list[str]:
 
 
 def claims() -> dict[str, dict[str, str]]:
-    """By row and provider, what the tables say."""
+    """The claims, by row and provider."""
     return {
         row.name: {
             name: f"no: {reason}" if (reason := absent(row.name, name)) else row.claim(provider)

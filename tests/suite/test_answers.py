@@ -1,4 +1,4 @@
-"""Text, system prompts, typed answers and what they cost."""
+"""Text, system prompts, typed answers and their usage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kit.ways import every_way
 from typing_extensions import TypedDict
 
 from alloy import EmptyAnswerError, ParseError, PostconditionError, Usage, ensure
-from suite.saying import Say
+from suite.script import ModelTurn
 from suite.stage import Stage, Way
 from suite.table import LOOSE, proves
 
@@ -20,22 +20,22 @@ from suite.table import LOOSE, proves
 @proves("Text")
 @every_way
 def test_text(stage: Stage, way: Way) -> None:
-    """A prompt goes out whole, and the answer comes back whole."""
-    stage.say(Say("Grüße 🦊,\nWelt"))
+    """The whole prompt is sent, and the whole answer is returned."""
+    stage.script(ModelTurn("Grüße 🦊,\nWelt"))
     result = stage.ask(way, "Say: Grüße 🦊")
 
     assert result.value == result.text == "Grüße 🦊,\nWelt"
     assert (result.turns, result.attempts, result.downgrades) == (1, 1, ())
-    (heard,) = stage.heard
-    assert [(told.role, told.text) for told in heard.turns] == [("user", "Say: Grüße 🦊")]
-    assert (heard.system, heard.tools, heard.schema) == ("", (), None)
+    (request,) = stage.received
+    assert [(turn.role, turn.text) for turn in request.turns] == [("user", "Say: Grüße 🦊")]
+    assert (request.system, request.tools, request.schema) == ("", (), None)
     assert result.model.startswith(stage.provider.model.partition(":")[0] + ":")
 
 
 @proves("Text")
 def test_values(stage: Stage) -> None:
-    """Calling and awaiting a command gives the value itself, and so does a stream's `result`."""
-    stage.say(*[Say("Hello")] * 4)
+    """Calling or awaiting a command returns the value, and so does a stream's `result`."""
+    stage.script(*[ModelTurn("Hello")] * 4)
     asked = stage.command()
 
     async def awaited() -> list[str]:
@@ -48,13 +48,13 @@ def test_values(stage: Stage) -> None:
 @proves("System prompt")
 @every_way
 def test_system(stage: Stage, way: Way) -> None:
-    """A system prompt arrives as one, once, and not among what the user says."""
-    stage.say(Say("Hello"))
+    """A system prompt is sent once, as a system prompt and not in the user's message."""
+    stage.script(ModelTurn("Hello"))
     stage.ask(way, "Hi", system="Be brief.\nBe kind.")
 
-    (heard,) = stage.heard
-    assert heard.system == "Be brief.\nBe kind."
-    assert [told.text for told in heard.turns] == ["Hi"]
+    (request,) = stage.received
+    assert request.system == "Be brief.\nBe kind."
+    assert [turn.text for turn in request.turns] == ["Hi"]
 
 
 # --- typed answers ------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ NESTED = Order(
     "soon",
 )
 
-KINDS: dict[str, tuple[Any, Any, Any]] = {  # the type, what the model says as JSON, the value
+KINDS: dict[str, tuple[Any, Any, Any]] = {  # the type, the model's answer as JSON, the value
     "int": (int, 42, 42),
     "float": (float, 2.5, 2.5),
     "bool": (bool, True, True),
@@ -130,48 +130,48 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 @every_kind
 @every_way
 def test_typed_answers(stage: Stage, way: Way, kind: str) -> None:
-    """The type's schema goes out in the provider's own field, and its JSON comes back as the type."""
-    output, said, value = KINDS[kind]
-    stage.say(Say(value=said))
+    """The schema is sent in the provider's field for it, and the JSON of the answer becomes the type."""
+    output, answer, value = KINDS[kind]
+    stage.script(ModelTurn(value=answer))
     result = stage.ask(way, "Which?", output=output)
 
     assert result.value == value
     assert type(result.value) is type(value)
-    assert stage.heard[0].schema is not None
+    assert stage.received[0].schema is not None
     assert result.downgrades == ()
 
 
 @proves("Structured output")
 @every_way
-def test_answers_of_type_str_have_no_shape(stage: Stage, way: Way) -> None:
-    """`output=str` sends no schema, and what looks like JSON stays text."""
-    stage.say(Say('{"value": 1}'))
+def test_answers_of_type_str_have_no_schema(stage: Stage, way: Way) -> None:
+    """`output=str` sends no schema, and text that looks like JSON stays text."""
+    stage.script(ModelTurn('{"value": 1}'))
 
     assert stage.ask(way, output=str).value == '{"value": 1}'
-    assert stage.heard[0].schema is None
+    assert stage.received[0].schema is None
 
 
 @proves("Structured output")
 @every_way
 def test_commands_without_a_value(stage: Stage, way: Way) -> None:
-    """`output=None` takes any answer, none included, and gives `None`."""
-    stage.say(Say(""))
+    """`output=None` accepts any answer, also an empty one, and returns `None`."""
+    stage.script(ModelTurn(""))
 
     assert stage.ask(way, output=None).value is None
-    assert stage.heard[0].schema is None
+    assert stage.received[0].schema is None
 
 
 @proves(LOOSE)
 @every_way
-def test_shapes_that_strict_mode_cannot_hold(stage: Stage, way: Way) -> None:
-    """A shape without a strict form is sent as it is, or put in words where the provider takes no other."""
+def test_types_without_a_strict_form(stage: Stage, way: Way) -> None:
+    """A type without a strict form is sent as a plain schema, or described in the prompt."""
     value = {"a": 1, "b": [True, None], "c": {"d": "e"}}
-    stage.say(Say(value=value))
+    stage.script(ModelTurn(value=value))
     result = stage.ask(way, output=dict[str, Any])
 
     assert result.value == value
     native = stage.provider.can.loose_output
-    assert (stage.heard[0].schema is not None) == native
+    assert (stage.received[0].schema is not None) == native
     assert result.downgrades == (() if native else ("output",))
 
 
@@ -179,16 +179,16 @@ def test_shapes_that_strict_mode_cannot_hold(stage: Stage, way: Way) -> None:
 @every_kind
 @every_way
 def test_prompted_answers(stage: Stage, way: Way, kind: str) -> None:
-    """With `output_mode="prompted"` the shape stands in the prompt alone, and the value is the same."""
-    output, said, value = KINDS[kind]
-    stage.say(Say(value=said))
+    """With `output_mode="prompted"` the type is only in the prompt, and the value is the same."""
+    output, answer, value = KINDS[kind]
+    stage.script(ModelTurn(value=answer))
     result = stage.ask(way, "Which?", output=output, output_mode="prompted", system="Be brief.")
 
     assert result.value == value
-    (heard,) = stage.heard
-    assert heard.schema is None
-    assert heard.system.startswith("Be brief.")
-    assert "JSON" in heard.system
+    (request,) = stage.received
+    assert request.schema is None
+    assert request.system.startswith("Be brief.")
+    assert "JSON" in request.system
 
 
 # --- answers that do not fit --------------------------------------------------------------------------
@@ -196,24 +196,24 @@ def test_prompted_answers(stage: Stage, way: Way, kind: str) -> None:
 
 @proves("Wrong answers are re-asked")
 @every_way
-def test_wrong_answers_go_back(stage: Stage, way: Way) -> None:
-    """An answer that is no such type goes back with what was wrong; the second one counts."""
-    stage.say(Say('{"x": "many"}'), Say(value={"x": 2, "label": None}))
+def test_wrong_answers_are_re_asked(stage: Stage, way: Way) -> None:
+    """The model gets the problems of an answer that does not fit; its second answer counts."""
+    stage.script(ModelTurn('{"x": "many"}'), ModelTurn(value={"x": 2, "label": None}))
     result = stage.ask(way, "Where?", output=Point, reask=1)
 
     assert result.value == Point(2)
     assert result.turns == 2
-    roles = [told.role for told in stage.heard[1].turns]
+    roles = [turn.role for turn in stage.received[1].turns]
     assert roles == ["user", "assistant", "user"]
-    assert "many" in stage.heard[1].turns[1].text
-    assert "x" in stage.heard[1].turns[2].text
+    assert "many" in stage.received[1].turns[1].text
+    assert "x" in stage.received[1].turns[2].text
 
 
 @proves("Wrong answers are re-asked")
 @every_way
-def test_wrong_answers_are_no_values(stage: Stage, way: Way) -> None:
-    """Without a re-ask left the error says what was wrong, and holds what the model said."""
-    stage.say(Say("no JSON at all"))
+def test_wrong_answers_are_errors(stage: Stage, way: Way) -> None:
+    """Without a re-ask the error has the problems and the model's answer."""
+    stage.script(ModelTurn("no JSON at all"))
     with pytest.raises(ParseError) as caught:
         stage.ask(way, output=Point)
 
@@ -224,20 +224,20 @@ def test_wrong_answers_are_no_values(stage: Stage, way: Way) -> None:
 @proves("Wrong answers are re-asked")
 @every_way
 def test_contracts_correct_the_answer(stage: Stage, way: Way) -> None:
-    """What `@ensure` turns down goes back to the model with the contract's words."""
-    stage.say(Say(value=-1), Say(value=1))
+    """If `@ensure` rejects an answer, the model gets the contract's message."""
+    stage.script(ModelTurn(value=-1), ModelTurn(value=1))
     asked = ensure(lambda result: result > 0, "must be positive")(stage.command(output=int, reask=1))
     result = stage.play(lambda: way(asked))[0]
 
     assert result.value == 1
-    assert "must be positive" in stage.heard[1].turns[-1].text
+    assert "must be positive" in stage.received[1].turns[-1].text
 
 
 @proves("Wrong answers are re-asked")
 @every_way
-def test_contracts_hold(stage: Stage, way: Way) -> None:
-    """A value that the contract turns down to the last is an error of its own."""
-    stage.say(Say(value=-1))
+def test_failed_contracts_are_errors(stage: Stage, way: Way) -> None:
+    """A value that the contract rejects every time is a `PostconditionError`."""
+    stage.script(ModelTurn(value=-1))
     asked = ensure(lambda result: result > 0, "must be positive")(stage.command(output=int))
     with pytest.raises(PostconditionError, match="must be positive"):
         stage.play(lambda: way(asked))
@@ -245,23 +245,23 @@ def test_contracts_hold(stage: Stage, way: Way) -> None:
 
 @proves("Missing answers are re-asked")
 @every_way
-def test_missing_answers_are_asked_for(stage: Stage, way: Way) -> None:
-    """A model that says nothing is asked once more for its answer."""
-    stage.say(Say(""), Say(value=3))
+def test_missing_answers_are_re_asked(stage: Stage, way: Way) -> None:
+    """After an empty answer the model is asked once more."""
+    stage.script(ModelTurn(""), ModelTurn(value=3))
     result = stage.ask(way, output=int)
 
     assert (result.value, result.turns) == (3, 2)
-    assert "final answer" in stage.heard[1].turns[-1].text
+    assert "final answer" in stage.received[1].turns[-1].text
 
 
 @proves("Missing answers are re-asked")
 @every_way
-def test_nothing_is_no_answer(stage: Stage, way: Way) -> None:
-    """A model that says nothing twice is an error, and so is one that may not be asked again."""
-    stage.say(Say(""), Say(" \n"))
+def test_empty_answers_are_errors(stage: Stage, way: Way) -> None:
+    """A second empty answer is an error, and so is the first if it is not re-asked."""
+    stage.script(ModelTurn(""), ModelTurn(" \n"))
     with pytest.raises(EmptyAnswerError):
         stage.ask(way)
-    stage.say(Say(""))
+    stage.script(ModelTurn(""))
     with pytest.raises(EmptyAnswerError):
         stage.ask(way, auto_finalize_missing_output=False)
 
@@ -269,12 +269,12 @@ def test_nothing_is_no_answer(stage: Stage, way: Way) -> None:
 @proves("Usage")
 @every_way
 def test_usage_adds_up(stage: Stage, way: Way) -> None:
-    """Tokens of all turns are counted alike: the cached among those read, the thought among those written."""
-    stage.say(Say("no", usage=(100, 20, 30, 4)), Say(value=1, usage=(200, 40, 60, 8)))
+    """The tokens of all turns are added; cached ones are part of the input, reasoning ones of the output."""
+    stage.script(ModelTurn("no", usage=(100, 20, 30, 4)), ModelTurn(value=1, usage=(200, 40, 60, 8)))
     result = stage.ask(way, output=int, reask=1)
 
-    tells = stage.provider.counts
-    total = [count if told else 0 for count, told in zip((300, 60, 90, 12), tells, strict=True)]
+    counts = stage.provider.counts
+    total = [tokens if counted else 0 for tokens, counted in zip((300, 60, 90, 12), counts, strict=True)]
     assert result.usage == Usage(*total)
     assert result.usage.total_tokens == 360
 
@@ -284,12 +284,12 @@ def test_usage_adds_up(stage: Stage, way: Way) -> None:
 
 @proves("Streamed text")
 @every_way
-def test_streams_say_the_whole_text(stage: Stage, way: Way) -> None:
+def test_streams_return_the_whole_text(stage: Stage, way: Way) -> None:
     """The pieces of a stream, joined, are the text of the result."""
     text = "Grüße 🦊, this is some text\nof two lines that comes in pieces. "
-    stage.say(Say(text))
-    result, pieces = stage.listen(way)
+    stage.script(ModelTurn(text))
+    result, pieces = stage.ask_with_text(way)
 
     assert result.text == text
     assert pieces in (None, text)
-    assert stage.heard[0].streamed == (pieces is not None and stage.provider.name != "fake")
+    assert stage.received[0].streamed == (pieces is not None and stage.provider.name != "fake")

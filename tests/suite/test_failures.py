@@ -1,4 +1,4 @@
-"""What goes wrong between us and the model: errors by status, retries, time, and answers that are none."""
+"""Failed requests: errors by status, retries, time limits, and answers that are not valid."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from alloy import (
     RateLimitError,
     ServerError,
 )
-from suite.saying import Bent, Fail, Odd, Say
+from suite.script import ChangedAnswer, ErrorAnswer, ModelTurn, RawAnswer
 from suite.stage import Stage, Way
 from suite.table import proves
 from suite.test_tools import add
 
-STATUSES: dict[int, tuple[type[ProviderError], bool]] = {  # the error, and whether trying again can help
+STATUSES: dict[int, tuple[type[ProviderError], bool]] = {  # the error, and whether it is transient
     400: (BadRequestError, False),
     401: (AuthenticationError, False),
     403: (AuthenticationError, False),
@@ -46,9 +46,9 @@ STATUSES: dict[int, tuple[type[ProviderError], bool]] = {  # the error, and whet
 @pytest.mark.parametrize("status", STATUSES)
 @every_way
 def test_errors_by_status(stage: Stage, way: Way, status: int) -> None:
-    """Each status has its class; the error has the provider's words, its request's id and the wait."""
+    """Each status has its class; the error has the provider's message, the request id and the wait."""
     kind, transient = STATUSES[status]
-    stage.say(Fail(status, "out of luck today", wait="7"))
+    stage.script(ErrorAnswer(status, "out of luck today", wait="7"))
     with pytest.raises(ProviderError) as caught:
         stage.ask(way)
 
@@ -65,27 +65,29 @@ def test_errors_by_status(stage: Stage, way: Way, status: int) -> None:
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
 @every_way
 def test_a_retry_succeeds(stage: Stage, way: Way, status: int) -> None:
-    """What may pass is tried again, with the same request, and tools that ran do not run again."""
-    stage.say(
-        Fail(status, wait="0"),
-        Say(calls=(("add", {"a": 2}),)),
-        Fail(status, wait="0"),
-        Say("Done."),
+    """A transient error is retried with the same request, and tools do not run again."""
+    stage.script(
+        ErrorAnswer(status, wait="0"),
+        ModelTurn(calls=(("add", {"a": 2}),)),
+        ErrorAnswer(status, wait="0"),
+        ModelTurn("Done."),
     )
     result = stage.ask(way, tools=[add], retry=1)
 
     assert (result.value, result.turns, result.attempts) == ("Done.", 2, 4)
     assert len(result.tool_calls) == 1
-    bodies = [heard.body for heard in stage.heard]
+    bodies = [request.body for request in stage.received]
     assert bodies[0] == bodies[1]
     assert bodies[2] == bodies[3]
 
 
 @proves("Retries")
 @every_way
-def test_retries_come_to_an_end(stage: Stage, way: Way) -> None:
-    """After `retry` more tries the last error is the caller's."""
-    stage.say(Fail(500, wait="0"), Fail(503, wait="0"), Fail(529, "the last", wait="0"))
+def test_retries_are_limited(stage: Stage, way: Way) -> None:
+    """After `retry` retries the last error is raised."""
+    stage.script(
+        ErrorAnswer(500, wait="0"), ErrorAnswer(503, wait="0"), ErrorAnswer(529, "the last", wait="0")
+    )
     with pytest.raises(ServerError, match="the last"):
         stage.ask(way, retry=2)
 
@@ -93,25 +95,25 @@ def test_retries_come_to_an_end(stage: Stage, way: Way) -> None:
 @proves("Retries")
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 @every_way
-def test_what_will_not_pass_is_not_tried_again(stage: Stage, way: Way, status: int) -> None:
-    """A wrong request, key or model is asked once."""
-    stage.say(Fail(status, wait="0"))
+def test_permanent_errors_are_not_retried(stage: Stage, way: Way, status: int) -> None:
+    """A request with an error in the request, the key or the model is sent once."""
+    stage.script(ErrorAnswer(status, wait="0"))
     with pytest.raises(ProviderError):
         stage.ask(way, retry=5)
 
-    assert len(stage.heard) == 1
+    assert len(stage.received) == 1
 
 
 # --- time ---------------------------------------------------------------------------------------------
 
 
 def before_head(answer: Answer) -> Answer:
-    """*answer*, of which nothing ever comes."""
+    """*answer*, of which nothing is sent."""
     return replace(answer, before=Gate())
 
 
 def in_body(answer: Answer) -> Answer:
-    """*answer*, of whose body only the beginning ever comes."""
+    """*answer*, of which only the beginning of the body is sent."""
     half = len(answer.body) // 2
     first = answer.body[0]
     kept = answer.body[:half] or [first[:5] if isinstance(first, bytes) else first]
@@ -119,7 +121,7 @@ def in_body(answer: Answer) -> Answer:
 
 
 def all_closed(stage: Stage) -> None:
-    """Wait until the client has left every connection; there is none when the time was up before."""
+    """Wait until the client has closed every connection; if the time was over before, there is none."""
     for connection in stage.server.connections:
         connection.wait_closed()
 
@@ -132,9 +134,9 @@ stalls = pytest.mark.parametrize("stall", [before_head, in_body])
 @stalls
 @every_way
 def test_a_timeout(stage: Stage, way: Way, stall: Callable[[Answer], Answer]) -> None:
-    """`timeout` ends a request that hangs, wherever it does, and closes its connection."""
-    stage.leftovers_allowed = True  # on a slow machine the time is up before the request is there
-    stage.say(Bent(Say("Hello, this is long enough"), stall))
+    """`timeout` ends a request that hangs, before or in its body, and closes its connection."""
+    stage.leftovers_allowed = True  # on a slow machine the time may be over before the request arrives
+    stage.script(ChangedAnswer(ModelTurn("Hello, this is long enough"), stall))
     with pytest.raises(ProviderTimeoutError) as caught:
         stage.ask(way, timeout=SOON)
 
@@ -146,9 +148,11 @@ def test_a_timeout(stage: Stage, way: Way, stall: Callable[[Answer], Answer]) ->
 @stalls
 @every_way
 def test_a_deadline(stage: Stage, way: Way, stall: Callable[[Answer], Answer]) -> None:
-    """`deadline` ends the whole call, in a later turn too, and is no provider's error."""
-    stage.leftovers_allowed = True  # on a slow machine the time is up before the second turn
-    stage.say(Say(calls=(("add", {"a": 1}),)), Bent(Say("Hello, this is long enough"), stall))
+    """`deadline` ends the whole call, also in a later turn; the error is not a provider's error."""
+    stage.leftovers_allowed = True  # on a slow machine the time may be over before the second turn
+    stage.script(
+        ModelTurn(calls=(("add", {"a": 1}),)), ChangedAnswer(ModelTurn("Hello, this is long enough"), stall)
+    )
     with pytest.raises(DeadlineError):
         stage.ask(way, tools=[add], deadline=2 * SOON, retry=3)
 
@@ -157,18 +161,18 @@ def test_a_deadline(stage: Stage, way: Way, stall: Callable[[Answer], Answer]) -
 
 @proves("Timeouts and deadlines")
 @every_way
-def test_a_deadline_is_not_slept_over(stage: Stage, way: Way) -> None:
-    """A wait that would end after the deadline is not begun."""
-    stage.say(Fail(429, wait="50"))
+def test_no_wait_beyond_the_deadline(stage: Stage, way: Way) -> None:
+    """If a wait would end after the deadline, the call fails at once."""
+    stage.script(ErrorAnswer(429, wait="50"))
     with pytest.raises(DeadlineError):
         stage.ask(way, deadline=40, retry=3)
 
 
-# --- answers that are none ----------------------------------------------------------------------------
+# --- unexpected answers -------------------------------------------------------------------------------
 
 HTML = Answer([b"<html><body>Sign in to the proxy</body></html>"], 200, {"content-type": "text/html"})
 EMPTY = Answer([], 200, {"content-type": "application/json"})
-FOREIGN: dict[str, Answer] = {
+UNEXPECTED: dict[str, Answer] = {
     "html": HTML,
     "empty": EMPTY,
     "object": json_answer({"hello": "world"}),
@@ -179,11 +183,11 @@ FOREIGN: dict[str, Answer] = {
 
 
 @proves("Unexpected and broken answers")
-@pytest.mark.parametrize("foreign", FOREIGN)
+@pytest.mark.parametrize("unexpected", UNEXPECTED)
 @every_way
-def test_foreign_answers(stage: Stage, way: Way, foreign: str) -> None:
-    """Status 200 with something that is no answer is an error, never an empty answer."""
-    stage.say(Odd(FOREIGN[foreign]))
+def test_unexpected_answers(stage: Stage, way: Way, unexpected: str) -> None:
+    """A body with status 200 and an unexpected format is an error, never an empty answer."""
+    stage.script(RawAnswer(UNEXPECTED[unexpected]))
     with pytest.raises(BadReplyError) as caught:
         stage.ask(way, output=None)
 
@@ -191,12 +195,12 @@ def test_foreign_answers(stage: Stage, way: Way, foreign: str) -> None:
 
 
 def reset(answer: Answer) -> Answer:
-    """*answer*, whose connection is reset in the middle."""
+    """*answer*, with a connection that is reset in the middle."""
     return replace(answer, body=_half(answer, Cut(reset=True)), framing="chunked")
 
 
-def hung_up(answer: Answer) -> Answer:
-    """*answer*, whose connection ends before its body does."""
+def closed(answer: Answer) -> Answer:
+    """*answer*, with a connection that is closed before the end of the body."""
     return replace(answer, body=_half(answer, Cut()), framing="chunked")
 
 
@@ -208,16 +212,16 @@ def _half(answer: Answer, end: Any) -> list[Any]:
 
 
 def refused(answer: Answer) -> Answer:
-    """*answer*, before which the connection ends."""
+    """*answer*, with a connection that is reset before it."""
     return replace(answer, before=Cut(reset=True))
 
 
 @proves("Unexpected and broken answers")
-@pytest.mark.parametrize("cut", [refused, reset, hung_up])
+@pytest.mark.parametrize("cut", [refused, reset, closed])
 @every_way
-def test_a_cut_connection(stage: Stage, way: Way, cut: Callable[[Answer], Answer]) -> None:
-    """A connection that breaks is an error that may pass, and no part of an answer is one."""
-    stage.say(Bent(Say("Hello, this is long enough to be cut"), cut))
+def test_a_broken_connection(stage: Stage, way: Way, cut: Callable[[Answer], Answer]) -> None:
+    """A broken connection is a transient error; a part of an answer is never returned."""
+    stage.script(ChangedAnswer(ModelTurn("Hello, this is long enough to be cut"), cut))
     with pytest.raises(ProviderConnectionError) as caught:
         stage.ask(way)
 
@@ -225,12 +229,16 @@ def test_a_cut_connection(stage: Stage, way: Way, cut: Callable[[Answer], Answer
 
 
 @proves("Unexpected and broken answers")
-@pytest.mark.parametrize("cut", [refused, reset, hung_up])
+@pytest.mark.parametrize("cut", [refused, reset, closed])
 @every_way
-def test_a_cut_connection_is_tried_again(stage: Stage, way: Way, cut: Callable[[Answer], Answer]) -> None:
-    """As long as nothing was said to the caller, the next try's answer counts, whole and once."""
-    stage.say(Bent(Say(calls=(("add", {"a": 2}),)), cut), Say(calls=(("add", {"a": 2}),)), Say("Done."))
-    result, pieces = stage.listen(way, tools=[add], retry=1)
+def test_a_broken_connection_is_retried(stage: Stage, way: Way, cut: Callable[[Answer], Answer]) -> None:
+    """If the caller has received no text yet, the request is retried, and the text is received once."""
+    stage.script(
+        ChangedAnswer(ModelTurn(calls=(("add", {"a": 2}),)), cut),
+        ModelTurn(calls=(("add", {"a": 2}),)),
+        ModelTurn("Done."),
+    )
+    result, pieces = stage.ask_with_text(way, tools=[add], retry=1)
 
     assert (result.value, result.attempts, len(result.tool_calls)) == ("Done.", 3, 1)
     assert pieces in (None, "Done.")
@@ -240,7 +248,7 @@ def test_a_cut_connection_is_tried_again(stage: Stage, way: Way, cut: Callable[[
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.8])
 @every_way
 def test_an_answer_that_ends_early(stage: Stage, way: Way, kept: float) -> None:
-    """A body that ends in good order but too soon is an error too, for only its last word makes it whole."""
+    """A body that ends normally but too early is an error, because the end mark is missing."""
 
     def short(answer: Answer) -> Answer:
         pieces = [step for step in answer.body if isinstance(step, bytes)]
@@ -248,29 +256,31 @@ def test_an_answer_that_ends_early(stage: Stage, way: Way, kept: float) -> None:
             return replace(answer, body=[pieces[0][: int(len(pieces[0]) * kept)]])
         return replace(answer, body=pieces[: max(1, int(len(pieces) * kept))])
 
-    stage.say(Bent(Say("Hello, this is long enough to end too soon"), short))
+    stage.script(ChangedAnswer(ModelTurn("Hello, this is long enough to end too soon"), short))
     with pytest.raises(BadReplyError):
         stage.ask(way)
 
 
-# --- leaving ------------------------------------------------------------------------------------------
+# --- closing early ------------------------------------------------------------------------------------
 
 
 @proves("Closing early frees the connection")
 @every_way
-def test_leaving_early(stage: Stage, way: Way) -> None:
-    """Who stops reading a stream, or is cancelled, leaves no connection behind."""
+def test_closing_early(stage: Stage, way: Way) -> None:
+    """A stream that is closed early and a task that is cancelled close their connection."""
     gate = Gate()
-    stage.leftovers_allowed = way.__name__ == "run"  # which its time may end before the request is there
-    stage.say(Bent(Say("Hello, this is long enough to leave"), lambda answer: _open(answer, gate)))
+    stage.leftovers_allowed = way.__name__ == "run"  # its time may be over before the request arrives
+    stage.script(
+        ChangedAnswer(ModelTurn("Hello, this is long enough to leave"), lambda answer: _open(answer, gate))
+    )
     asked = stage.command()
-    LEAVING[way.__name__](asked, gate)
+    CLOSE_EARLY[way.__name__](asked, gate)
 
     all_closed(stage)
 
 
 def _open(answer: Answer, gate: Gate) -> Answer:
-    """*answer*, that says its text and then does not end."""
+    """*answer*, which sends its text and then does not end."""
     return replace(answer, framing="chunked", body=[*answer.body[:-1], gate])
 
 
@@ -280,28 +290,28 @@ def _stream(asked: Any, gate: Gate) -> None:
 
 
 def _stream_async(asked: Any, gate: Gate) -> None:
-    async def leave() -> None:
+    async def close_early() -> None:
         async with asked.stream_async() as pieces:
             assert await anext(pieces)
 
-    asyncio.run(leave())
+    asyncio.run(close_early())
 
 
 def _run_async(asked: Any, gate: Gate) -> None:
-    async def leave() -> None:
+    async def close_early() -> None:
         task = asyncio.create_task(asked.async_())
         await asyncio.to_thread(gate.wait_reached)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run(leave())
+    asyncio.run(close_early())
 
 
 def _run(asked: Any, gate: Gate) -> None:
-    # Nobody can leave a plain call but by its time.
+    # Only a time limit can end a plain call early.
     with pytest.raises(ProviderTimeoutError):
         asked.with_options(timeout=SOON)()
 
 
-LEAVING = {"run": _run, "run_async": _run_async, "stream": _stream, "stream_async": _stream_async}
+CLOSE_EARLY = {"run": _run, "run_async": _run_async, "stream": _stream, "stream_async": _stream_async}

@@ -1,4 +1,4 @@
-"""The support matrix says what this run has shown, no more and no less. These tests run last."""
+"""The support matrix has exactly the results of this run. These tests run last."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.fixture
 def matrix(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The script that writes the page."""
+    """The module that writes the page."""
     monkeypatch.syspath_prepend(str(DOCS))
     yield import_module("matrix")
     del sys.modules["matrix"]
 
 
 @pytest.fixture
-def shown(proofs: Proofs) -> Proofs:
-    """What the whole suite has shown."""
+def results(proofs: Proofs) -> Proofs:
+    """The results of the whole suite."""
     if not proofs.whole:
-        pytest.skip("only a run of the whole suite can judge the matrix")
+        pytest.skip("only a run of the whole suite has all results")
     return proofs
 
 
-def test_the_page_is_current(shown: Proofs, matrix: ModuleType) -> None:
-    """The committed page is what the tables claim and this run has proven; else run `make matrix`."""
+def test_the_page_is_current(results: Proofs, matrix: ModuleType) -> None:
+    """The page has what the tables claim and this run has proven; otherwise run `make matrix`."""
     text = matrix.PAGE.read_text("utf-8")
-    assert text == matrix.page(text, shown.data()), "run `make matrix`"
+    assert text == matrix.page(text, results.data()), "run `make matrix`"
 
 
-def test_every_claim_is_proven(shown: Proofs) -> None:
-    """Each cell that the tables claim something for has tests that pass, in each of the four ways."""
-    outcomes = shown.outcomes()
+def test_every_claim_is_proven(results: Proofs) -> None:
+    """Each cell with a claim has tests that pass, in each of the four ways to call."""
+    outcomes = results.outcomes()
     unproven = [
         (row.name, provider, way)
         for row in ROWS
@@ -53,13 +53,13 @@ def test_every_claim_is_proven(shown: Proofs) -> None:
 
 
 def test_every_capability_has_a_row() -> None:
-    """A new field of `Capabilities` needs a row, and with it a proof."""
+    """Each field of `Capabilities` has a row, and so needs a proof."""
     assert fields_without_row() == []
     assert {name for rows in READ.values() for name in rows} <= {row.name for row in ROWS}
 
 
-def test_absences_are_of_this_table() -> None:
-    """What is declared absent is a row and a provider that there are, with a reason."""
+def test_absences_name_rows_and_providers() -> None:
+    """Each entry of `ABSENT` names a row and providers that exist, with a reason."""
     assert set(ABSENT) <= {row.name for row in ROWS}
     for reasons in ABSENT.values():
         assert set(reasons) <= set(PROVIDERS)
@@ -67,7 +67,7 @@ def test_absences_are_of_this_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "said"),
+    ("outcome", "text"),
     [
         (dict.fromkeys(WAYS, True), "yes"),
         ({**dict.fromkeys(WAYS, True), "stream": False}, "fails in stream"),
@@ -76,12 +76,12 @@ def test_absences_are_of_this_table() -> None:
     ],
     ids=["all pass", "one fails", "some missing", "no test"],
 )
-def test_a_claim_alone_is_no_yes(outcome: dict[str, bool] | None, said: str) -> None:
-    """A cell says what was claimed only when every way has a test that passed."""
-    assert cell("yes", outcome) == said
+def test_a_claim_without_a_test_is_not_yes(outcome: dict[str, bool] | None, text: str) -> None:
+    """A cell shows the claim only if every way to call has a test that passed."""
+    assert cell("yes", outcome) == text
 
 
-def test_a_page_without_a_place_is_an_error(shown: Proofs, matrix: ModuleType) -> None:
-    """A page that lost its marks is not taken for a current one."""
+def test_a_page_without_marks_is_an_error(results: Proofs, matrix: ModuleType) -> None:
+    """A page without its marks is an error."""
     with pytest.raises(SystemExit, match="no place"):
-        matrix.page("# Support matrix", shown.data())
+        matrix.page("# Support matrix", results.data())

@@ -1,4 +1,4 @@
-"""Models that differ: every line of every backend's capability table does what it says."""
+"""Differences between models: every line of every backend's capability table is true."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alloy import ConfigurationError, Document, Image
 from alloy.backends.base import Capabilities
 from alloy.backends.registry import resolve
 from alloy.errors import UnsupportedError
-from suite.saying import Fail, Say
+from suite.script import ErrorAnswer, ModelTurn
 from suite.stage import PROVIDERS, Stage, Way
 from suite.table import EXAMPLES, proves
 from suite.test_answers import Point
@@ -31,7 +31,7 @@ def able(model: str) -> Capabilities:
 
 
 def gaps(can: Capabilities) -> tuple[str, ...]:
-    """What Alloy stands in for when a typed answer is wanted and there are tools."""
+    """The fallbacks for a call with a typed output and tools."""
     lacks = [] if can.tools else ["tools"]
     lacks += [] if can.structured_output else ["output"]
     return tuple(lacks) or (() if can.output_with_tools else ("output_with_tools",))
@@ -39,15 +39,15 @@ def gaps(can: Capabilities) -> tuple[str, ...]:
 
 @every_model
 @every_way
-def test_a_model_does_what_its_line_says(stage: Stage, way: Way, model: str) -> None:
-    """Tools and a typed answer: native where the model can, else in words, and the result says so."""
+def test_a_model_works_as_its_table_says(stage: Stage, way: Way, model: str) -> None:
+    """Tools and a typed answer are native if the model supports them; otherwise a fallback is named."""
     can = able(model)
-    stage.say(Say(calls=(("add", {"a": 2}),)), Say(value={"text": "three", "total": 3}))
+    stage.script(ModelTurn(calls=(("add", {"a": 2}),)), ModelTurn(value={"text": "three", "total": 3}))
     result = stage.ask(way, "2 + 1?", model=model, tools=[add], output=Answer, system="Count.")
 
     assert result.value == Answer("three", 3)
     assert result.downgrades == gaps(can)
-    first, last = stage.heard[0], stage.heard[-1]
+    first, last = stage.received[0], stage.received[-1]
     assert first.tools == ("add",)
     assert "Count." in first.system
     assert ("Final Answer" in first.system) == (not can.tools)
@@ -56,40 +56,40 @@ def test_a_model_does_what_its_line_says(stage: Stage, way: Way, model: str) -> 
 
 
 @every_model
-def test_stand_ins_can_be_forbidden(stage: Stage, model: str) -> None:
-    """With `strict_capabilities` a model that lacks something is refused before anything is sent."""
+def test_fallbacks_can_be_forbidden(stage: Stage, model: str) -> None:
+    """With `strict_capabilities` a missing feature is an error before anything is sent."""
     lacks = gaps(able(model))
     if not lacks:
-        stage.say(Say(value={"text": "three", "total": 3}))
+        stage.script(ModelTurn(value={"text": "three", "total": 3}))
         assert (
             stage.ask(run, model=model, tools=[add], output=Answer, strict_capabilities=True).downgrades == ()
         )
         return
     with pytest.raises(ConfigurationError, match="strict_capabilities"):
         stage.ask(run, model=model, tools=[add], output=Answer, strict_capabilities=True)
-    assert stage.heard == []
+    assert stage.received == []
 
 
 @every_model
-def test_settings_that_a_model_does_not_take(stage: Stage, model: str) -> None:
-    """What its line drops is not sent, and what it refuses is refused by name."""
+def test_settings_that_a_model_does_not_support(stage: Stage, model: str) -> None:
+    """A setting in `drops` is not sent, and one in `refuses` is an error that names it."""
     can = able(model)
     for name in sorted(can.drops):
-        stage.say(Say("Done."))
+        stage.script(ModelTurn("Done."))
         stage.ask(run, model=model, tools=[add])
-        stage.say(Say("Done."))
+        stage.script(ModelTurn("Done."))
         stage.ask(run, model=model, tools=[add], **{name: VALUES[name]})
-        assert stage.heard[-1].body == stage.heard[-2].body
-    count = len(stage.heard)
+        assert stage.received[-1].body == stage.received[-2].body
+    count = len(stage.received)
     for name in sorted(can.refuses):
         with pytest.raises(ConfigurationError, match=f"does not support {name}"):
             stage.ask(run, model=model, tools=[add], **{name: VALUES[name]})
-    assert len(stage.heard) == count
+    assert len(stage.received) == count
 
 
 @every_model
-def test_what_a_model_can_look_at(stage: Stage, model: str) -> None:
-    """Images and documents reach a model whose line has them, and no other."""
+def test_images_and_documents_of_a_model(stage: Stage, model: str) -> None:
+    """Images and documents are sent only to a model that supports them."""
     can = able(model)
     parts = {
         Image.from_bytes(PNG): can.images,
@@ -98,19 +98,19 @@ def test_what_a_model_can_look_at(stage: Stage, model: str) -> None:
         Document.from_url("https://example.com/a.pdf"): can.documents and can.urls and can.document_urls,
     }
     for part, taken in parts.items():
-        before = len(stage.heard)
+        before = len(stage.received)
         if taken:
-            stage.say(Say("A cat."))
+            stage.script(ModelTurn("A cat."))
             stage.ask(run, ["What is this?", part], model=model)
-            assert len(stage.heard[-1].turns[-1].media) == 1
+            assert len(stage.received[-1].turns[-1].media) == 1
         else:
             with pytest.raises(ConfigurationError, match=f"not take {part.kind}"):
                 stage.ask(run, ["What is this?", part], model=model)
-        assert len(stage.heard) == before + taken
+        assert len(stage.received) == before + taken
 
 
-def test_every_line_has_an_example() -> None:
-    """Each line of a capability table is the first that fits one of the examples."""
+def test_every_line_of_a_table_has_an_example() -> None:
+    """Each line of a capability table is the one that applies to an example."""
     for name in {provider.model.partition(":")[0] for provider in PROVIDERS.values()}:
         backend = resolve(f"{name}:x")[0]
         lines: Any = getattr(sys.modules[type(backend).__module__], "CAPABILITIES", ())
@@ -124,39 +124,39 @@ def test_every_line_has_an_example() -> None:
         assert untested == set(), f"{name}: add an example to EXAMPLES"
 
 
-# --- what no table knows ------------------------------------------------------------------------------
+# --- features detected in a call------------------------------------------------------------------------
 
 
 @proves("Missing tools are detected")
 @every_way
-def test_missing_tools_are_learned_of(stage: Stage, way: Way) -> None:
-    """A provider's "does not support tools" has the call go on in words; the next one begins so."""
-    refusal = Fail(400, stage.provider.lacks["tools"], lacks="tools")
+def test_missing_tools_are_detected(stage: Stage, way: Way) -> None:
+    """After an error such as "does not support tools" this call and the next ones use ReAct."""
+    refusal = ErrorAnswer(400, stage.provider.lacks["tools"], lacks="tools")
     options: dict[str, Any] = {"tools": [add]}
-    stage.say(refusal, Say(calls=(("add", {"a": 2}),)), Say("Three."))
+    stage.script(refusal, ModelTurn(calls=(("add", {"a": 2}),)), ModelTurn("Three."))
     result = stage.ask(way, **options)
 
     assert (result.value, result.downgrades) == ("Three.", ("tools",))
     assert [made.value for made in result.tool_calls] == [3]
-    stage.say(Say("Three again."))
+    stage.script(ModelTurn("Three again."))
     again = stage.ask(way, **options)
     assert (again.value, again.downgrades) == ("Three again.", ("tools",))
-    assert ["Final Answer" in heard.system for heard in stage.heard] == [False, True, True, True]
+    assert ["Final Answer" in request.system for request in stage.received] == [False, True, True, True]
 
 
 @proves("Missing structured output is detected")
 @every_way
-def test_missing_structured_output_is_learned_of(stage: Stage, way: Way) -> None:
-    """The same for structured output; with `strict_capabilities` the refusal is the caller's error."""
-    refusal = Fail(400, stage.provider.lacks["output"], lacks="output")
+def test_missing_structured_output_is_detected(stage: Stage, way: Way) -> None:
+    """The same for structured output; with `strict_capabilities` the provider's error is raised."""
+    refusal = ErrorAnswer(400, stage.provider.lacks["output"], lacks="output")
     options: dict[str, Any] = {"output": Point}
-    stage.say(refusal)
+    stage.script(refusal)
     with pytest.raises(UnsupportedError, match=stage.provider.lacks["output"]):
         stage.ask(way, strict_capabilities=True, **options)
-    stage.say(refusal, Say(value={"x": 1, "label": "a"}))
+    stage.script(refusal, ModelTurn(value={"x": 1, "label": "a"}))
     result = stage.ask(way, **options)
 
     assert (result.value, result.downgrades) == (Point(1, "a"), ("output",))
-    stage.say(Say(value={"x": 2, "label": "b"}))
+    stage.script(ModelTurn(value={"x": 2, "label": "b"}))
     assert stage.ask(way, **options).value == Point(2, "b")
-    assert [heard.schema is not None for heard in stage.heard] == [True, True, False, False]
+    assert [request.schema is not None for request in stage.received] == [True, True, False, False]

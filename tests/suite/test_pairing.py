@@ -1,4 +1,4 @@
-"""A call's results are never lost, doubled, out of order or answered under a wrong id."""
+"""The results of tool calls are never lost, doubled, in the wrong order or under a wrong id."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kit.ways import every_way
 
 from alloy import tool
-from suite.saying import Say
+from suite.script import ModelTurn
 from suite.stage import Stage, Way
 from suite.table import proves
 from suite.test_tools import paired
@@ -55,7 +55,7 @@ def expected(name: str, n: int) -> str:
 def test_every_call_gets_its_own_result(
     stage: Stage, way: Way, turns: list[list[tuple[str, int, bool]]], repeated: bool
 ) -> None:
-    """Any calls in any number of turns: names and arguments repeat, ids are missing or the same each turn."""
+    """For any calls in any number of turns, with repeated names and arguments, missing or repeated ids."""
     script = []
     for at, calls in enumerate(turns):
         made: list[Any] = []
@@ -63,19 +63,19 @@ def test_every_call_gets_its_own_result(
             id_ = f"call_{nth}" if repeated else f"call_{at}_{nth}"
             missing = without_id and stage.provider.absent_ids
             made.append((name, {"n": n}, MISSING if missing else id_))
-        script.append(Say(calls=tuple(made)))
-    stage.heard.clear()
-    stage.say(*script, Say("Done."))
+        script.append(ModelTurn(calls=tuple(made)))
+    stage.received.clear()
+    stage.script(*script, ModelTurn("Done."))
     result = stage.ask(way, tools=[left, right])
 
     flat = [(name, n) for calls in turns for name, n, _ in calls]
     assert [(made.name, made.arguments["n"]) for made in result.tool_calls] == flat
-    for count, heard in enumerate(stage.heard):
+    for count, request in enumerate(stage.received):
         so_far = [(name, n) for calls in turns[:count] for name, n, _ in calls]
-        pairs = [(name, arguments["n"], content) for name, arguments, content in paired(heard)]
+        pairs = [(name, arguments["n"], content) for name, arguments, content in paired(request)]
         assert [(name, n) for name, n, _ in pairs] == so_far
         for name, n, content in pairs:
             assert str(content).removeprefix("Error: ") == expected(name, n)
-        for told in heard.turns:
-            ids = [id_ for id_, _, _ in told.calls if id_ is not None]
+        for turn in request.turns:
+            ids = [id_ for id_, _, _ in turn.calls if id_ is not None]
             assert len(set(ids)) == len(ids)

@@ -1,4 +1,4 @@
-"""Generic settings: each arrives on the wire in the provider's own words, or is refused by name."""
+"""Generic settings: each is sent under the provider's name, or is an error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from kit.ways import every_way
 
 from alloy import ConfigurationError
-from suite.saying import Say
+from suite.script import ModelTurn
 from suite.stage import Stage, Way
 from suite.table import proves
 from suite.test_tools import add, describe
@@ -37,32 +37,32 @@ def holds(body: Any, part: Any) -> bool:
 
 
 def setting(stage: Stage, way: Way, caplog: pytest.LogCaptureFixture, name: str) -> None:
-    """Ask with the setting *name*; see that it does what the table of its backend says."""
+    """Ask with the setting *name*, and check that the request is what the backend's table says."""
     provider, given = stage.provider, {name: VALUES[name]}
     if name in provider.can.refuses:
         with pytest.raises(ConfigurationError, match=f"does not support {name}"):
             stage.ask(way, tools=[add, describe], **given)
-        assert stage.heard == []
+        assert stage.received == []
         return
-    stage.say(Say("Done."))
+    stage.script(ModelTurn("Done."))
     with caplog.at_level(logging.DEBUG, "alloy"):
         stage.ask(way, tools=[add, describe])
         assert not any("not sent" in line for line in caplog.messages)
-        stage.say(Say("Done."))
+        stage.script(ModelTurn("Done."))
         stage.ask(way, tools=[add, describe], **given)
-    plain, heard = stage.heard
+    plain, request = stage.received
     if name in provider.can.drops:
-        assert heard.body == plain.body
+        assert request.body == plain.body
         assert any(f"{name}; it is not sent" in line for line in caplog.messages)
         return
     assert not any(name in line for line in caplog.messages)
     own = provider.keys[name]
-    if own is None:  # nothing has to be said for it
-        assert heard.body == plain.body
+    if own is None:  # nothing is sent for it
+        assert request.body == plain.body
         return
-    assert heard.body != plain.body
-    assert holds(heard.body, own)
-    assert heard.tools == (("add",) if name == "allowed_tools" and not own else ("add", "describe"))
+    assert request.body != plain.body
+    assert holds(request.body, own)
+    assert request.tools == (("add",) if name == "allowed_tools" and not own else ("add", "describe"))
 
 
 def proof(name: str) -> Any:
@@ -73,9 +73,7 @@ def proof(name: str) -> Any:
     def test(stage: Stage, way: Way, caplog: pytest.LogCaptureFixture) -> None:
         setting(stage, way, caplog, name)
 
-    test.__doc__ = (
-        f"`{name}` is on the wire as the provider has it, refused by name, or left out and said so."
-    )
+    test.__doc__ = f"`{name}` is sent under the provider's name, is an error, or is left out and logged."
     return test
 
 
@@ -94,14 +92,14 @@ test_prompt_caching = proof("prompt_caching")
 @proves("`extra`")
 @every_way
 def test_extra(stage: Stage, way: Way) -> None:
-    """`extra` for this backend is merged into the body verbatim and last; another backend's is not."""
+    """The `extra` of this backend is merged into the body unchanged; the one of another backend is not."""
     name = stage.provider.model.partition(":")[0]
     other = "ollama" if name == "gemini" else "gemini"
     extra = {name: {"x_new": {"deep": [1, None, "ü"]}, "model": "another"}, other: {"x_other": 1}}
-    stage.say(Say("Done."))
+    stage.script(ModelTurn("Done."))
     stage.ask(way, extra=extra)
 
-    body = stage.heard[0].body
+    body = stage.received[0].body
     assert body["x_new"] == {"deep": [1, None, "ü"]}
     assert "x_other" not in body
     if "model" in body:  # Gemini has it in the address
@@ -110,12 +108,12 @@ def test_extra(stage: Stage, way: Way) -> None:
 
 @proves("`extra`")
 @every_way
-def test_extra_is_merged_into_what_is_there(stage: Stage, way: Way) -> None:
-    """A dict goes into the dict that is there; all else stays."""
+def test_extra_is_merged_into_the_body(stage: Stage, way: Way) -> None:
+    """A dict is merged into the dict of the body; other values of the body stay."""
     name = stage.provider.model.partition(":")[0]
     [(key, own)] = dict(stage.provider.keys["max_tokens"] or {}).items()
-    stage.say(Say("Done."))
+    stage.script(ModelTurn("Done."))
     nested = isinstance(own, Mapping)
     stage.ask(way, max_tokens=77, extra={name: {key: {"x_new": 1} if nested else 99}})
 
-    assert stage.heard[0].body[key] == ({**own, "x_new": 1} if nested else 99)
+    assert stage.received[0].body[key] == ({**own, "x_new": 1} if nested else 99)

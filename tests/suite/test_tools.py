@@ -1,4 +1,4 @@
-"""Tools on every provider: calls, results, errors, limits, and all of it in words too."""
+"""Tools with every provider: calls, results, errors and limits, native and with ReAct."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from kit.ways import every_way
 
 from alloy import ConfigurationError, ToolError, TurnLimitError, Usage, require, tool
-from suite.saying import Heard, Say
+from suite.script import ModelTurn, ReceivedRequest
 from suite.stage import Stage, Way
 from suite.table import proves
 
@@ -23,13 +23,13 @@ def add(a: int, b: int = 1) -> int:
 
 @tool
 def describe(city: str) -> dict[str, str]:
-    """Tell about a city."""
+    """Describe a city."""
     return {"city": city, "mood": "calm"}
 
 
 @tool
 def now() -> str:
-    """Tell the time."""
+    """The current time."""
     return "noon"
 
 
@@ -52,16 +52,16 @@ class Answer:
     total: int
 
 
-def paired(heard: Heard) -> list[tuple[str, Any, Any]]:
-    """Every call of the history with what was sent back for it; raises unless each has its own."""
+def paired(request: ReceivedRequest) -> list[tuple[str, Any, Any]]:
+    """Each call of the history with its result; raises `AssertionError` if a call has none."""
     found = []
-    for index, told in enumerate(heard.turns):
-        if not told.calls:
+    for index, turn in enumerate(request.turns):
+        if not turn.calls:
             continue
-        back = heard.turns[index + 1]
-        assert back.role == "results", heard.turns
-        assert len(back.results) == len(told.calls)
-        for (id_, name, arguments), result in zip(told.calls, back.results, strict=True):
+        back = request.turns[index + 1]
+        assert back.role == "results", request.turns
+        assert len(back.results) == len(turn.calls)
+        for (id_, name, arguments), result in zip(turn.calls, back.results, strict=True):
             assert result.id == id_
             assert result.name in (None, name)
             found.append((name, arguments, result.content))
@@ -69,7 +69,7 @@ def paired(heard: Heard) -> list[tuple[str, Any, Any]]:
 
 
 def content(value: Any) -> Any:
-    """What a text that holds JSON says, for some providers send it as what it is."""
+    """*value* parsed if it is JSON text, because some providers get JSON instead of text."""
     try:
         return json.loads(value)
     except (TypeError, ValueError):
@@ -79,16 +79,16 @@ def content(value: Any) -> Any:
 @proves("Tools")
 @every_way
 def test_a_tool_is_called(stage: Stage, way: Way) -> None:
-    """The model is shown the tools, its call runs with converted arguments, and the result goes back."""
-    stage.say(Say(calls=(("add", {"a": 2, "b": 3}),)), Say("It is 5."))
+    """The tools are sent, the call runs with converted arguments, and its result is sent."""
+    stage.script(ModelTurn(calls=(("add", {"a": 2, "b": 3}),)), ModelTurn("It is 5."))
     result = stage.ask(way, "2 + 3?", tools=[add, now], system="Count.")
 
     assert (result.value, result.turns) == ("It is 5.", 2)
     (made,) = result.tool_calls
     assert (made.name, dict(made.arguments), made.value, made.error) == ("add", {"a": 2, "b": 3}, 5, None)
-    first, second = stage.heard
+    first, second = stage.received
     assert first.tools == second.tools == ("add", "now")
-    assert [told.role for told in second.turns] == ["user", "assistant", "results"]
+    assert [turn.role for turn in second.turns] == ["user", "assistant", "results"]
     ((name, arguments, given),) = paired(second)
     assert (name, arguments, str(given)) == ("add", {"a": 2, "b": 3}, "5")
     assert second.system.startswith("Count.")
@@ -97,18 +97,18 @@ def test_a_tool_is_called(stage: Stage, way: Way) -> None:
 @proves("Tools")
 @every_way
 def test_tools_follow_each_other(stage: Stage, way: Way) -> None:
-    """Several rounds, an object for a result, and a tool without arguments; nothing of it is lost."""
-    stage.say(
-        Say(calls=(("add", {"a": 2}),)),
-        Say(calls=(("describe", {"city": "Ulm"}),)),
-        Say(calls=(("now", {}),)),
-        Say("Done."),
+    """Several rounds, an object as a result, and a tool without arguments: nothing is lost."""
+    stage.script(
+        ModelTurn(calls=(("add", {"a": 2}),)),
+        ModelTurn(calls=(("describe", {"city": "Ulm"}),)),
+        ModelTurn(calls=(("now", {}),)),
+        ModelTurn("Done."),
     )
     result = stage.ask(way, tools=[add, describe, now])
 
     assert result.value == "Done."
     assert [made.value for made in result.tool_calls] == [3, {"city": "Ulm", "mood": "calm"}, "noon"]
-    pairs = [(name, arguments, content(given)) for name, arguments, given in paired(stage.heard[-1])]
+    pairs = [(name, arguments, content(given)) for name, arguments, given in paired(stage.received[-1])]
     assert pairs == [
         ("add", {"a": 2}, 3),
         ("describe", {"city": "Ulm"}, {"city": "Ulm", "mood": "calm"}),
@@ -119,8 +119,10 @@ def test_tools_follow_each_other(stage: Stage, way: Way) -> None:
 @proves("Tools")
 @every_way
 def test_usage_of_tool_turns_adds_up(stage: Stage, way: Way) -> None:
-    """Every turn's tokens count, those that call tools too."""
-    stage.say(Say(calls=(("now", {}),), usage=(100, 20, 0, 0)), Say("Noon.", usage=(200, 40, 0, 0)))
+    """The usage includes the tokens of turns that call tools."""
+    stage.script(
+        ModelTurn(calls=(("now", {}),), usage=(100, 20, 0, 0)), ModelTurn("Noon.", usage=(200, 40, 0, 0))
+    )
 
     assert stage.ask(way, tools=[now]).usage == Usage(300, 60)
 
@@ -128,23 +130,23 @@ def test_usage_of_tool_turns_adds_up(stage: Stage, way: Way) -> None:
 @proves("Parallel tools")
 @every_way
 def test_parallel_calls(stage: Stage, way: Way) -> None:
-    """All calls of a turn run, and all results go back together, in the order of the calls."""
-    stage.say(
-        Say(calls=(("add", {"a": 1}), ("describe", {"city": "Ulm"}), ("add", {"a": 5, "b": 5}))),
-        Say("Done."),
+    """All calls of a turn run, and their results are sent together, in the order of the calls."""
+    stage.script(
+        ModelTurn(calls=(("add", {"a": 1}), ("describe", {"city": "Ulm"}), ("add", {"a": 5, "b": 5}))),
+        ModelTurn("Done."),
     )
     result = stage.ask(way, tools=[add, describe])
 
     assert [made.value for made in result.tool_calls] == [2, {"city": "Ulm", "mood": "calm"}, 10]
-    second = stage.heard[1]
-    assert [told.role for told in second.turns] == ["user", "assistant", "results"]
+    second = stage.received[1]
+    assert [turn.role for turn in second.turns] == ["user", "assistant", "results"]
     assert [name for name, _, _ in paired(second)] == ["add", "describe", "add"]
     assert [str(given) for name, _, given in paired(second) if name == "add"] == ["2", "10"]
 
 
 @proves("Errors and contracts go back to the model")
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "text"),
     [
         (("pay", {"amount": -1}), "amount must be positive"),
         (("pay", {"amount": "lots"}), "amount"),
@@ -155,38 +157,40 @@ def test_parallel_calls(stage: Stage, way: Way) -> None:
     ids=["contract", "wrong type", "missing argument", "exception", "unknown tool"],
 )
 @every_way
-def test_what_goes_wrong_is_told(stage: Stage, way: Way, call: tuple[str, Any], words: str) -> None:
-    """Whatever the model or a tool gets wrong is the call's result, and the model may correct itself."""
-    stage.say(Say(calls=(call,)), Say(calls=(("pay", {"amount": 4}),)), Say("Paid."))
+def test_errors_are_sent_to_the_model(stage: Stage, way: Way, call: tuple[str, Any], text: str) -> None:
+    """An error of the model or of a tool is the result of the call, and the model can correct itself."""
+    stage.script(ModelTurn(calls=(call,)), ModelTurn(calls=(("pay", {"amount": 4}),)), ModelTurn("Paid."))
     result = stage.ask(way, tools=[pay, broken])
 
     assert result.value == "Paid."
     wrong, right = result.tool_calls
-    assert words in (wrong.error or "")
+    assert text in (wrong.error or "")
     assert (right.value, right.error) == ("paid 4", None)
-    told = [str(given) for _, _, given in paired(stage.heard[-1])]
-    assert words in told[0]
-    assert told[1] == "paid 4"
+    contents = [str(given) for _, _, given in paired(stage.received[-1])]
+    assert text in contents[0]
+    assert contents[1] == "paid 4"
 
 
 @proves("Errors and contracts go back to the model")
 @every_way
 def test_one_failure_among_several(stage: Stage, way: Way) -> None:
-    """A failed call does not take the results of the others with it, nor their order."""
-    stage.say(Say(calls=(("add", {"a": 1}), ("broken", {"a": 1}), ("add", {"a": 3}))), Say("Done."))
+    """A failed call does not change the results of the others or their order."""
+    stage.script(
+        ModelTurn(calls=(("add", {"a": 1}), ("broken", {"a": 1}), ("add", {"a": 3}))), ModelTurn("Done.")
+    )
     result = stage.ask(way, tools=[add, broken])
 
     assert [made.value for made in result.tool_calls] == [2, None, 4]
-    told = [str(given) for _, _, given in paired(stage.heard[1])]
-    assert [told[0], told[2]] == ["2", "4"]
-    assert "no 1 here" in told[1]
+    contents = [str(given) for _, _, given in paired(stage.received[1])]
+    assert [contents[0], contents[2]] == ["2", "4"]
+    assert "no 1 here" in contents[1]
 
 
 @proves("Errors and contracts go back to the model")
 @every_way
 def test_tool_errors_may_end_the_call(stage: Stage, way: Way) -> None:
-    """With `tool_errors="raise"` an exception is the caller's, and names the tool."""
-    stage.say(Say(calls=(("broken", {"a": 1}),)))
+    """With `tool_errors="raise"` an exception is raised as a `ToolError` that names the tool."""
+    stage.script(ModelTurn(calls=(("broken", {"a": 1}),)))
     with pytest.raises(ToolError, match="broken") as caught:
         stage.ask(way, tools=[broken], tool_errors="raise")
 
@@ -195,13 +199,13 @@ def test_tool_errors_may_end_the_call(stage: Stage, way: Way) -> None:
 
 @proves("Turn limit")
 @every_way
-def test_tools_without_an_end(stage: Stage, way: Way) -> None:
-    """A model that only ever calls tools ends with an error that holds all that was said."""
-    stage.say(*[Say(calls=(("add", {"a": turn}),)) for turn in range(3)])
+def test_endless_tool_calls(stage: Stage, way: Way) -> None:
+    """A model that calls tools without end is an error that has the transcript."""
+    stage.script(*[ModelTurn(calls=(("add", {"a": turn}),)) for turn in range(3)])
     with pytest.raises(TurnLimitError, match="add") as caught:
         stage.ask(way, tools=[add], max_tool_turns=2)
 
-    assert len(stage.heard) == 3
+    assert len(stage.received) == 3
     assert caught.value.transcript is not None
     assert [type(turn).__name__ for turn in caught.value.transcript] == [
         "User",
@@ -214,7 +218,7 @@ def test_tools_without_an_end(stage: Stage, way: Way) -> None:
 @every_way
 def test_no_tool_turns_at_all(stage: Stage, way: Way) -> None:
     """`max_tool_turns=0` runs no tool."""
-    stage.say(Say(calls=(("broken", {"a": 1}),)))
+    stage.script(ModelTurn(calls=(("broken", {"a": 1}),)))
     with pytest.raises(TurnLimitError):
         stage.ask(way, tools=[broken], max_tool_turns=0)
 
@@ -222,37 +226,37 @@ def test_no_tool_turns_at_all(stage: Stage, way: Way) -> None:
 @proves("Missing answers are re-asked")
 @every_way
 def test_an_answer_missing_after_tools(stage: Stage, way: Way) -> None:
-    """A run of tools that ends in silence is asked for its answer, and the tools called stay called."""
-    stage.say(Say(calls=(("now", {}),)), Say(""), Say("Noon."))
+    """After tools and an empty answer the model is asked once more; its tool calls stay in the result."""
+    stage.script(ModelTurn(calls=(("now", {}),)), ModelTurn(""), ModelTurn("Noon."))
     result = stage.ask(way, tools=[now])
 
     assert (result.value, len(result.tool_calls)) == ("Noon.", 1)
-    assert len(paired(stage.heard[-1])) == 1
+    assert len(paired(stage.received[-1])) == 1
 
 
 @proves("Tools and a typed answer")
 @every_way
 def test_tools_and_a_typed_answer(stage: Stage, way: Way) -> None:
-    """Tools first, then the answer as its type, whether or not the model takes both at once."""
-    stage.say(
-        Say(calls=(("add", {"a": 2}), ("now", {}))),
-        Say(calls=(("describe", {"city": "Ulm"}),)),
-        Say(value={"text": "calm", "total": 3}),
+    """Tools and then a typed answer work, whether or not the model supports both in one request."""
+    stage.script(
+        ModelTurn(calls=(("add", {"a": 2}), ("now", {}))),
+        ModelTurn(calls=(("describe", {"city": "Ulm"}),)),
+        ModelTurn(value={"text": "calm", "total": 3}),
     )
     result = stage.ask(way, tools=[add, now, describe], output=Answer)
 
     assert result.value == Answer("calm", 3)
-    assert [name for name, _, _ in paired(stage.heard[-1])] == ["add", "now", "describe"]
+    assert [name for name, _, _ in paired(stage.received[-1])] == ["add", "now", "describe"]
     native = stage.provider.can.output_with_tools
     assert result.downgrades == (() if native else ("output_with_tools",))
-    assert stage.heard[0].tools == ("add", "now", "describe")
+    assert stage.received[0].tools == ("add", "now", "describe")
 
 
 @proves("Tools and a typed answer")
 @every_way
 def test_a_typed_answer_needs_no_call(stage: Stage, way: Way) -> None:
-    """A model that calls no tool answers all the same."""
-    stage.say(Say(value={"text": "calm", "total": 3}))
+    """A typed answer without a tool call works too."""
+    stage.script(ModelTurn(value={"text": "calm", "total": 3}))
 
     assert stage.ask(way, tools=[add], output=Answer).value == Answer("calm", 3)
 
@@ -260,11 +264,11 @@ def test_a_typed_answer_needs_no_call(stage: Stage, way: Way) -> None:
 @proves("Tools and a typed answer")
 @every_way
 def test_a_wrong_typed_answer_after_tools(stage: Stage, way: Way) -> None:
-    """What a re-ask corrects is the answer alone: no tool runs again."""
-    stage.say(
-        Say(calls=(("add", {"a": 2}),)),
-        Say(value={"text": "calm"}),
-        Say(value={"text": "calm", "total": 3}),
+    """A re-ask corrects only the answer: no tool runs again."""
+    stage.script(
+        ModelTurn(calls=(("add", {"a": 2}),)),
+        ModelTurn(value={"text": "calm"}),
+        ModelTurn(value={"text": "calm", "total": 3}),
     )
     result = stage.ask(way, tools=[add], output=Answer, reask=1)
 
@@ -273,20 +277,20 @@ def test_a_wrong_typed_answer_after_tools(stage: Stage, way: Way) -> None:
 
 @proves("ReAct, when asked for")
 @every_way
-def test_tools_in_words(stage: Stage, way: Way) -> None:
-    """With `tool_mode="react"` nothing native is sent, and calls, results and typed answers work the same."""
-    stage.say(
-        Say(calls=(("add", {"a": 2}), ("describe", {"city": "Ulm"}))),
-        Say(calls=(("broken", {"a": 1}),)),
-        Say(value={"text": "calm", "total": 3}),
+def test_react_tools(stage: Stage, way: Way) -> None:
+    """With `tool_mode="react"` no tools are sent, and calls, results and typed answers work the same."""
+    stage.script(
+        ModelTurn(calls=(("add", {"a": 2}), ("describe", {"city": "Ulm"}))),
+        ModelTurn(calls=(("broken", {"a": 1}),)),
+        ModelTurn(value={"text": "calm", "total": 3}),
     )
     tools = [add, describe, broken]
-    result, pieces = stage.listen(way, tools=tools, output=Answer, tool_mode="react", system="Count.")
+    result, pieces = stage.ask_with_text(way, tools=tools, output=Answer, tool_mode="react", system="Count.")
 
     assert result.value == Answer("calm", 3)
     assert [made.value for made in result.tool_calls] == [3, {"city": "Ulm", "mood": "calm"}, None]
     assert pieces in (None, result.text)
-    last = stage.heard[-1]
+    last = stage.received[-1]
     assert last.system.startswith("Count.")
     assert last.tools == ("add", "describe", "broken")
     assert "tools" not in last.body
@@ -296,18 +300,18 @@ def test_tools_in_words(stage: Stage, way: Way) -> None:
 
 @proves("ReAct, when asked for")
 @every_way
-def test_tools_in_words_have_an_end(stage: Stage, way: Way) -> None:
-    """In words too a model that only ever calls tools comes to an end."""
-    stage.say(*[Say(calls=(("add", {"a": turn}),)) for turn in range(3)])
+def test_endless_react_calls(stage: Stage, way: Way) -> None:
+    """The turn limit works with ReAct too."""
+    stage.script(*[ModelTurn(calls=(("add", {"a": turn}),)) for turn in range(3)])
     with pytest.raises(TurnLimitError):
         stage.ask(way, tools=[add], max_tool_turns=2, tool_mode="react")
 
 
 @proves("ReAct, when asked for")
 @every_way
-def test_one_tool_at_a_time_in_words(stage: Stage, way: Way) -> None:
-    """With `parallel_tools=False` the first of several calls counts, and no provider has to be told."""
-    stage.say(Say(calls=(("add", {"a": 2}), ("add", {"a": 5}))), Say("Three."))
+def test_one_react_tool_at_a_time(stage: Stage, way: Way) -> None:
+    """With `parallel_tools=False` only the first of several calls runs, and nothing is sent for it."""
+    stage.script(ModelTurn(calls=(("add", {"a": 2}), ("add", {"a": 5}))), ModelTurn("Three."))
     if "parallel_tools" in stage.provider.can.refuses:
         with pytest.raises(ConfigurationError, match="does not support parallel_tools"):
             stage.ask(way, tools=[add], tool_mode="react", parallel_tools=False)
@@ -320,15 +324,15 @@ def test_one_tool_at_a_time_in_words(stage: Stage, way: Way) -> None:
 
 @proves("Streamed text with tools between")
 @every_way
-def test_streams_go_on_after_tools(stage: Stage, way: Way) -> None:
-    """What a stream says is the answer, whole and once, however many tools are called before it."""
+def test_streams_continue_after_tools(stage: Stage, way: Way) -> None:
+    """A stream returns the whole answer once, however many tools are called before it."""
     text = "It is three, and Ulm is calm 🦊."
-    stage.say(
-        Say(calls=(("add", {"a": 2}),)),
-        Say(calls=(("describe", {"city": "Ulm"}), ("now", {}))),
-        Say(text),
+    stage.script(
+        ModelTurn(calls=(("add", {"a": 2}),)),
+        ModelTurn(calls=(("describe", {"city": "Ulm"}), ("now", {}))),
+        ModelTurn(text),
     )
-    result, pieces = stage.listen(way, tools=[add, describe, now])
+    result, pieces = stage.ask_with_text(way, tools=[add, describe, now])
 
     assert result.text == text
     assert pieces in (None, text)

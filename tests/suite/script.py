@@ -1,4 +1,4 @@
-"""What a model says and what it is told, in words that no provider owns."""
+"""What a model answers and what a request contains, in terms that do not depend on the provider."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Ending = Literal["stop", "length", "refusal", "filter"]
 
 
 @dataclass(frozen=True)
-class Say:
-    """A turn of the model. *value* is a typed answer; it is written in the shape that was asked for.
+class ModelTurn:
+    """A turn of the model. *value* is a typed answer, which is written by the schema of the request.
 
-    *usage* counts tokens read, written, cached and thought. A call's id of `""` is left out where the
-    provider's protocol lets a server do so.
+    *usage* counts input, output, cached and reasoning tokens. A call's id of `""` is left out if the
+    provider's protocol allows it.
     """
 
     text: str = ""
@@ -31,13 +31,13 @@ class Say:
     usage: tuple[int, int, int, int] = (10, 5, 2, 1)
 
     def answer(self, schema: Mapping[str, Any] | None) -> str:
-        """What the model writes when it is asked for *schema*."""
+        """The text of the answer to a request with *schema*."""
         return self.text if self.value is NOTHING else written(self.value, schema)
 
 
 @dataclass(frozen=True)
-class Fail:
-    """An answer with an error status; *wait* is its `Retry-After`, *lacks* what the model cannot do."""
+class ErrorAnswer:
+    """An answer with an error status; *wait* is its `Retry-After`, *lacks* the unsupported feature."""
 
     status: int
     message: str = "out of luck"
@@ -46,26 +46,26 @@ class Fail:
 
 
 @dataclass(frozen=True)
-class Odd:
-    """Any HTTP answer at all."""
+class RawAnswer:
+    """Any HTTP answer."""
 
     answer: Answer
 
 
 @dataclass(frozen=True)
-class Bent:
-    """*say* as the provider would send it, changed on its way by *bend*."""
+class ChangedAnswer:
+    """*turn* as the provider would send it, changed by *change*."""
 
-    say: Say
-    bend: Any  # of an Answer, to an Answer
+    turn: ModelTurn
+    change: Any  # a function from an Answer to an Answer
 
 
-Turn = Say | Fail | Odd | Bent
+ScriptItem = ModelTurn | ErrorAnswer | RawAnswer | ChangedAnswer
 
 
 @dataclass(frozen=True)
-class Result:
-    """What was sent back for a call: the id it was sent under, if the protocol has ids, and the text."""
+class SentResult:
+    """The result that was sent for a call: its id, if the protocol has ids, and the text."""
 
     id: str | None
     name: str | None
@@ -73,21 +73,21 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Told:
-    """One turn as the model finds it in a request."""
+class HistoryTurn:
+    """One turn of the history in a request."""
 
     role: Literal["user", "assistant", "results"]
     text: str = ""
     calls: tuple[tuple[str | None, str, Any], ...] = ()  # id, name, arguments
-    results: tuple[Result, ...] = ()
+    results: tuple[SentResult, ...] = ()
     media: tuple[tuple[str, str], ...] = ()  # media type, and base64 data or an address
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A request, read by what it means."""
+class ReceivedRequest:
+    """The content of a request."""
 
-    turns: tuple[Told, ...]
+    turns: tuple[HistoryTurn, ...]
     system: str = ""
     tools: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
@@ -99,12 +99,12 @@ class Heard:
 
 
 def written(value: Any, schema: Mapping[str, Any] | None) -> str:
-    """*value*, plain JSON data, as a model writes it that was asked for *schema*."""
+    """*value*, plain JSON data, as the text of a model that follows *schema*."""
     if schema is None:
         return json.dumps(value, ensure_ascii=False)
     defs = schema.get("$defs", {})
     if not _fits(value, schema, defs):
-        (name,) = schema["properties"]  # what is no object stands under a single key
+        (name,) = schema["properties"]  # a value that is not an object is under a single key
         value = {name: value}
     return json.dumps(_shaped(value, schema, defs), ensure_ascii=False)
 
@@ -138,7 +138,7 @@ def _shaped(value: Any, node: Mapping[str, Any], defs: Mapping[str, Any]) -> Any
 
 
 def _left_out(key: str, value: Any, node: Mapping[str, Any], defs: Mapping[str, Any]) -> bool:
-    """Whether *value* is nothing, which some schemas say by leaving the key out."""
+    """Whether *value* is `None` and the schema requires the key to be left out."""
     named = node.get("properties", {})
     return (
         value is None
