@@ -115,9 +115,13 @@ def _coerce_union(value: Json, branches: list[Json], defs: _Definitions) -> Json
     results: list[Json] = []
     for branch in fitting or branches:
         coerced = _coerce(value, branch, defs)
-        if (fitting or _fits(coerced, branch, defs)) and not any(same(coerced, one) for one in results):
+        if (fitting or _fits(coerced, branch, defs)) and not _has(results, coerced):
             results.append(coerced)
     return results[0] if len(results) == 1 else value
+
+
+def _has(values: list[Json], value: Json) -> bool:
+    return bool(values) and any(same(value, one) for one in values)
 
 
 def _fits(value: Json, node: Json, defs: Mapping[str, Json]) -> bool:

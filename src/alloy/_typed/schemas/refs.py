@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 Schema: TypeAlias = Mapping[str, Json]
-"""A JSON Schema that is an object; the other two schemas are `true` and `false`."""
+"""A JSON Schema that is an object, and a dict inside of others; the other two are `true` and `false`."""
 
 # https://json-schema.org/draft/2020-12/json-schema-core#section-10, `contentSchema` of its vocabulary for
 # contents, and `definitions`, which is `$defs` in earlier drafts
@@ -50,7 +50,7 @@ def children(node: Schema, *, definitions: bool = False) -> list[Schema]:
     found: list[Schema] = []
     for keyword, value in node.items():
         if keyword in _HOLDS_SCHEMAS and (definitions or keyword not in _DEFINITIONS):
-            found += [part for part in _schemas(keyword, value) if isinstance(part, Mapping)]
+            found += [part for part in _schemas(keyword, value) if isinstance(part, dict)]
     return found
 
 
@@ -63,7 +63,7 @@ def _schemas(keyword: str, value: Json) -> Iterable[Json]:
 
 def mapped(node: Json, change: Callable[[Json], Json]) -> Json:
     """A copy of *node* in which *change* replaces each schema directly inside it, definitions included."""
-    if not isinstance(node, Mapping):
+    if not isinstance(node, dict):
         return node
     return {
         keyword: _changed(keyword, value, change) if keyword in _HOLDS_SCHEMAS else value
@@ -79,7 +79,7 @@ def _changed(keyword: str, value: Json, change: Callable[[Json], Json]) -> Json:
 
 def nodes(schema: Json, *, definitions: bool = False) -> Iterator[Schema]:
     """*schema* and every schema inside it that is an object, each before its children."""
-    todo = [schema] if isinstance(schema, Mapping) else []
+    todo = [schema] if isinstance(schema, dict) else []
     while todo:
         node = todo.pop()
         yield node
@@ -125,9 +125,11 @@ def reachable(schema: Json, definitions: Mapping[str, Json]) -> list[str]:
 
 def resolved(node: Json, definitions: Mapping[str, Json]) -> Schema:
     """*node*, or what it refers to. A boolean schema, and one that is missing, is `{}`."""
-    while isinstance(node, Mapping) and "$ref" in node:
+    while isinstance(node, dict):
+        if "$ref" not in node:
+            return node
         node = definitions.get(definition_name(node["$ref"]))
-    return node if isinstance(node, Mapping) else {}
+    return {}
 
 
 def alternatives(node: Json, definitions: Mapping[str, Json]) -> Iterator[Schema]:
@@ -135,7 +137,7 @@ def alternatives(node: Json, definitions: Mapping[str, Json]) -> Iterator[Schema
     todo, seen = [node], set[str]()
     while todo:
         node = todo.pop()
-        reference = node.get("$ref") if isinstance(node, Mapping) else None
+        reference = node.get("$ref") if isinstance(node, dict) else None
         if reference in seen:
             continue
         if reference is not None:
@@ -151,7 +153,7 @@ def pointed_at(reference: str, root: Json) -> Json:
     """What *reference*, a JSON pointer into *root* (RFC 6901), leads to. Raises `KeyError`."""
     found = root
     for step in reference.removeprefix("#").split("/")[1:]:
-        if not isinstance(found, Mapping):
+        if not isinstance(found, dict):
             raise KeyError(step)
         found = found[_unescaped(step)]
     return found
