@@ -79,7 +79,7 @@ def _changed(keyword: str, value: Json, change: Callable[[Json], Json]) -> Json:
 
 def nodes(schema: Json, *, definitions: bool = False) -> Iterator[Schema]:
     """*schema* and every schema inside it that is an object, each before its children."""
-    todo = [schema] if isinstance(schema, dict) else []
+    todo: list[Schema] = [schema] if isinstance(schema, dict) else []
     while todo:
         node = todo.pop()
         yield node
