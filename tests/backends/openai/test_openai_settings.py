@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kit.apis import CHAT as CHAT_API
+from kit.wire import WireServer
 
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.responses import OpenAIBackend
@@ -112,3 +114,15 @@ def test_addresses_are_left_to_the_provider() -> None:
     assert CHAT.encode(request(image))["messages"][0]["content"][0]["image_url"]["url"] == image.url
     with pytest.raises(ConfigurationError, match="from_bytes"):
         CHAT.encode(request(document))
+
+
+def test_a_chat_stream_asks_for_its_usage(server: WireServer) -> None:
+    """Without it, Chat Completions does not count the tokens of a stream; the user's own value wins."""
+    server.script(CHAT_API.answer("open"), CHAT_API.answer("open"))
+    CHAT_API.talk("open", server)
+    CHAT_API.talk("open", server, CHAT_API.body(extra={"stream_options": {"x": 1}}))
+
+    assert [request.json["stream_options"] for request in server.requests] == [
+        {"include_usage": True},
+        {"x": 1},
+    ]

@@ -18,6 +18,7 @@ from alloy.backends.openai.dialect import DIALECT
 from alloy.backends.openai.errors import OpenAIErrors, generation_error
 from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError
+from alloy.jsontypes import Json
 from alloy.media import Media
 from alloy.messages import (
     Delta,
@@ -45,6 +46,8 @@ _UNSAMPLED = replace(_ALL, drops=SAMPLING)
 
 # incomplete_details.reason; the others ("max_messages", "steered") leave nothing that can be used
 _INCOMPLETE: dict[Any, Finish] = {"max_output_tokens": "length", "content_filter": "filter"}
+
+_LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
 _ITEM_GAP = "\n\n"  # between the parts of a reasoning summary
 
@@ -105,6 +108,10 @@ class OpenAIBackend(OpenAIHttpBackend):
     def accumulator(self) -> ResponsesAccumulator:
         """A fresh accumulator for one stream."""
         return ResponsesAccumulator()
+
+    def is_last(self, event: Json) -> bool:
+        """Whether *event* ends the stream, which has no end mark; the server may leave the body open."""
+        return isinstance(event, dict) and event.get("type") in _LAST_EVENTS
 
 
 # --- encoding -----------------------------------------------------------------------------------------
