@@ -11,12 +11,15 @@ A test of a behaviour that all of them share takes an `Api` and never names a pr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from alloy import ask
 from alloy.backends.anthropic.messages import AnthropicBackend
 from alloy.backends.base import Backend, CancelToken
 from alloy.backends.gemini.content import GeminiBackend
@@ -109,6 +112,23 @@ class Api:
         """The same on a loop that is running already."""
         sent = self.body() if body is None else body
         return await talk_async(self.backend, mode, self.at(server), sent)
+
+    def ask(self, mode: str, server: WireServer, **options: Any) -> str:
+        """What a user's call in *mode* gives: the answer, or the text of the stream."""
+        options = {**self.options(server), **options}
+
+        async def stream() -> str:
+            async with aclosing(ask.stream_async("Hello", **options)) as pieces:
+                return "".join([piece async for piece in pieces])
+
+        match mode:
+            case "send":
+                return ask("Hello", **options)
+            case "send_async":
+                return asyncio.run(ask.async_("Hello", **options))
+            case "open":
+                return "".join(ask.stream("Hello", **options))
+        return asyncio.run(stream())
 
     def options(self, server: WireServer) -> dict[str, Any]:
         """What a user's call needs to reach *server*."""

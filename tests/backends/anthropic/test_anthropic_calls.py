@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from kit.patience import limits
 from kit.talking import KEY, MODES, STREAMED
-from kit.wire import Answer, Gate, WireServer, dripping
+from kit.wire import Answer, Gate, WireServer
 from kit.wire import anthropic as says
 from kit.wire import openai as openai_says
 
@@ -18,9 +17,7 @@ from alloy import Conversation, Image, ask, command, require, tool
 from alloy._engine.fallbacks import forget
 from alloy.errors import (
     ConfigurationError,
-    ProviderTimeoutError,
     RefusalError,
-    ServerError,
     TruncatedError,
     TurnLimitError,
 )
@@ -349,33 +346,6 @@ def test_an_overloaded_provider_is_tried_again(server: WireServer, mode: str) ->
     assert asked(mode, server, retry=2) == "Hello"
     retries = [request.headers.get("x-stainless-retry-count", "0") for request in server.requests]
     assert retries == ["0"] * 3
-
-
-@streamed
-def test_what_was_heard_is_not_said_twice(server: WireServer, mode: str) -> None:
-    """After the first delta an error is not tried again, and carries the text so far."""
-    answer = good(mode, text="Hello")
-    error = says.stream(says.message())
-    error.body = [
-        f"data: {line}\n\n".encode()
-        for line in ['{"type": "error", "error": {"type": "overloaded_error", "message": "Busy."}}']
-    ]
-    answer.body = [*answer.body[:4], *error.body]
-    server.script(answer)
-    with pytest.raises(ServerError, match=r"Busy\.") as caught:
-        asked(mode, server, retry=3)
-
-    assert caught.value.text == "Hel"
-    assert len(server.requests) == 1
-
-
-@every_mode
-def test_a_body_that_drips_is_a_timeout(server: WireServer, mode: str) -> None:
-    """Each byte is in time and the whole is not: the user's `timeout` bounds that too."""
-    server.always = lambda _: dripping(good(mode))
-    for limit in limits(lambda: server.requests):
-        with pytest.raises(ProviderTimeoutError):
-            asked(mode, server, timeout=limit)
 
 
 def test_leaving_a_stream_early_hangs_up(server: WireServer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from importlib.metadata import version
-from typing import Any
 
 import pytest
 from kit.talking import KEY, MODES, WHOLE, at, talk
@@ -133,11 +132,3 @@ def test_the_environment_is_read_at_every_call(
     assert (one["openai-organization"], one.get("openai-project")) == ("org-one", None)
     assert (two.get("openai-organization"), two["openai-project"]) == (None, "proj-two")
     assert two.get("x-team") == ("two" if READS_CUSTOM_HEADERS else None)
-
-
-@both
-def test_an_error_of_python_is_not_explained(backend: Backend) -> None:
-    """A bug stays a bug."""
-    errors: list[Any] = [ValueError("x"), KeyError("x"), RuntimeError("x"), FileNotFoundError("x")]
-
-    assert [backend.explain(error) for error in errors] == [None] * 4
