@@ -63,22 +63,20 @@ def test_events_without_a_name_count_too(server: WireServer, mode: str) -> None:
 
 
 @every_mode
-def test_the_environment_is_read_at_every_call(
+def test_the_sdks_other_variables_apply(
     server: WireServer, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The SDK's own variables serve where nothing was configured, and a change of theirs is seen."""
+    """A token where there is no key, and headers, read at every call."""
     server.script(say(mode), say(mode), say(mode))
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", f"{server.url}/one")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "token-one")
     talk(CLAUDE, mode, Endpoint(timeout=20), body())
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", f"{server.url}/two")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-two")  # the key goes before the token
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "x-team: two")
     talk(CLAUDE, mode, Endpoint(timeout=20), body())
     talk(CLAUDE, mode, at(server, api_key="sk-three"), body())
 
     one, two, three = (request.headers for request in server.requests)
-    assert [request.path.split("/")[1] for request in server.requests] == ["one", "two", "v1"]
     assert one["authorization"] == "Bearer token-one"
     assert "sk-two" in (two.get("x-api-key"), two.get("authorization", "")[7:])
     assert two["x-team"] == "two"

@@ -15,7 +15,6 @@ from alloy.backends.base import Backend
 from alloy.backends.ollama.chat import OllamaChatBackend
 from alloy.errors import (
     BadRequestError,
-    ConfigurationError,
     ModelNotFoundError,
     ProviderConnectionError,
     ProviderError,
@@ -119,13 +118,6 @@ def test_a_server_that_is_not_running_comes_with_the_command(
         talk(BACKEND, mode, Endpoint(timeout=20), BODY)
 
     assert caught.value.transient
-
-
-@every_mode
-def test_a_key_that_no_header_can_carry_is_refused(mode: str) -> None:
-    """Before anything is sent."""
-    with pytest.raises(ConfigurationError, match="Ollama key"):
-        talk(BACKEND, mode, Endpoint("http://127.0.0.1:9/v1", "a b"), BODY)
 
 
 def test_the_native_error_shape_is_read_too(server: WireServer) -> None:

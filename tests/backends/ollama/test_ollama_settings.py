@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import traceback
 from typing import Any
 
 import httpx
@@ -12,14 +11,14 @@ import ollama
 import pytest
 from kit.patience import PATIENCE
 from kit.talking import KEY, MODES, talk
-from kit.wire import Answer, WireServer, json_answer
+from kit.wire import Answer, WireServer
 from kit.wire import ollama as says
 
 from alloy import ask
 from alloy.backends.http.clients import CLIENTS
 from alloy.backends.ollama.address import OLLAMA, read_settings
 from alloy.backends.ollama.chat import OllamaBackend
-from alloy.errors import AuthenticationError, ConfigurationError, ProviderError
+from alloy.errors import AuthenticationError, ConfigurationError
 from alloy.messages import Endpoint, Request, User
 
 MODEL = "ollama:llama3.2"
@@ -77,25 +76,17 @@ def test_addresses_are_read_as_the_sdk_reads_them(host: str, monkeypatch: pytest
 
 
 @every_mode
-def test_the_environment_is_read_at_every_call(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change of OLLAMA_HOST and of OLLAMA_API_KEY is seen; a server of one's own needs no key."""
-    one, two = WireServer(), WireServer()
-    try:
-        one.script(good(mode))
-        two.script(good(mode))
-        monkeypatch.setenv("OLLAMA_HOST", one.url)
-        talk(OllamaBackend(), mode, Endpoint(timeout=20), BODY)
-        monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{two.port}/behind")
-        monkeypatch.setenv("OLLAMA_API_KEY", KEY)
-        talk(OllamaBackend(), mode, Endpoint(timeout=20), BODY)
-    finally:
-        CLIENTS.close()
-        one.stop()
-        two.stop()
+def test_a_server_is_called_without_a_key(
+    server: WireServer, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where none is set; its address needs no scheme, and may have a path."""
+    server.script(good(mode))
+    monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{server.port}/behind")
+    talk(OllamaBackend(), mode, Endpoint(timeout=20), BODY)
 
-    assert (one.requests[0].path, two.requests[0].path) == ("/api/chat", "/behind/api/chat")
-    assert "authorization" not in one.requests[0].headers
-    assert two.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    (request,) = server.requests
+    assert request.path == "/behind/api/chat"
+    assert "authorization" not in request.headers
 
 
 @pytest.mark.parametrize("host", ["http://host:port", "http://host:99999", "http://[::1"])
@@ -126,42 +117,11 @@ def test_a_bad_variable_is_named_also_when_the_sdk_is_first_imported() -> None:
 # --- secrets ------------------------------------------------------------------------------------------
 
 
-@every_mode
-@pytest.mark.parametrize("shape", ["json", "html", "200", "error in 200"])
-def test_the_key_is_in_no_error(server: WireServer, mode: str, shape: str) -> None:
-    """In no message, no attribute and no traceback, whatever a server repeats."""
-    key = str(9**12)  # not written out: a traceback shows the lines of this test as well
-    said = f"No such key: {key}, or {KEY}."
-    answers = {
-        "json": says.failure(401, said),
-        "html": Answer([f"<p>{said}</p>".encode()], 401, {"content-type": "text/html"}),
-        "200": Answer([f"<p>{said}</p>".encode()], 200, {"content-type": "text/html"}),
-        "error in 200": json_answer({"error": said}),
-    }
-    server.script(answers[shape])
-    with pytest.raises(ProviderError) as caught:
-        talk(BACKEND, mode, at(server, api_key=key), BODY)
-
-    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + str(vars(caught.value))
-    assert key not in shown
-    assert KEY not in shown
-    assert "No such key: [key]" in shown
-
-
 def test_a_refused_key_names_the_setting(server: WireServer) -> None:
     """As for the cloud, or for a proxy before a server of one's own."""
     server.script(says.failure(401, "unauthorized"))
     with pytest.raises(AuthenticationError, match=r"OLLAMA_API_KEY or configure\(api_key=…\)"):
         talk(BACKEND, "send", at(server), BODY)
-
-
-@pytest.mark.parametrize("key", ["k-1\n2", "k 1", "k-\u00e9", "k-\x00"])
-def test_a_key_that_no_header_can_carry_is_refused(server: WireServer, key: str) -> None:
-    """Without showing it."""
-    with pytest.raises(ConfigurationError, match="Ollama key") as caught:
-        talk(BACKEND, "send", at(server, api_key=key), BODY)
-
-    assert key not in str(caught.value)
 
 
 @pytest.mark.parametrize("missing", ["ollama", "httpx"])
