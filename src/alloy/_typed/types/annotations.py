@@ -6,12 +6,10 @@ import builtins
 import dataclasses
 import enum
 import sys
-import threading
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Union, cast
+from typing import Any, Union
 
 import typing_extensions
 
@@ -19,13 +17,15 @@ from alloy._typed.types.parsers import Hook, hook_for
 from alloy._typed.types.records import record_of
 
 __all__ = [
-    "accepted_typed_dicts",
     "alias_value",
+    "children",
     "field_hints",
     "has_fields",
     "is_alias",
     "is_qualifier",
     "parts",
+    "path_name",
+    "substituted",
     "type_name",
 ]
 
@@ -79,25 +79,39 @@ def _is_wrapper(origin: Any) -> bool:
     return origin is typing_extensions.Annotated or is_qualifier(origin)
 
 
+def path_name(annotation: Any) -> str:
+    """The name of *annotation* as the first step of a path."""
+    name = type_name(annotation)
+    return f"({name})" if " | " in name else name
+
+
 def parts(annotation: Any, namespace: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
     """*annotation* and all that it is made of, each with its path (`Order.lines[].sku`), outermost first.
 
     Classes and aliases are entered once. Hints that do not resolve are left out: pydantic names those better.
     """
-    seen: set[int] = set()
-    name = type_name(annotation)
-    todo = [(f"({name})" if " | " in name else name, annotation)]
+    seen: set[Any] = set()
+    todo = [(path_name(annotation), annotation)]
     while todo:
         path, part = todo.pop()
         yield path, part
-        if isinstance(part, type) or is_alias(part):
-            if id(part) in seen:
+        if (key := _entered_by(part)) is not None:
+            if key in seen:
                 continue
-            seen.add(id(part))
-        todo += [(path + step, child) for step, child in reversed(list(_children(part, namespace)))]
+            seen.add(key)
+        todo += [(path + step, child) for step, child in reversed(list(children(part, namespace)))]
 
 
-def _children(annotation: Any, namespace: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
+def _entered_by(part: Any) -> Any:
+    """What a class, an alias or a generic class is known by; `None` for what cannot hold itself."""
+    subject = typing_extensions.get_origin(part) or part
+    if not isinstance(subject, type) and not is_alias(subject):
+        return None
+    return id(part) if subject is part else type_name(part), id(subject)
+
+
+def children(annotation: Any, namespace: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
+    """What *annotation* is directly made of, each with the step from it in a path."""
     if (hook := hook_for(annotation)) is not None:  # what it is made of is its parser's affair
         if hook.wire != annotation:
             yield "", hook.wire
@@ -153,6 +167,20 @@ def alias_value(alias: Any) -> Any:
         return alias.__value__  # pydantic may know them
 
 
+def substituted(hint: Any, arguments: Mapping[Any, Any]) -> Any:
+    """*hint* with *arguments* in place of the type variables that they belong to."""
+    if isinstance(hint, typing.TypeVar):
+        return arguments.get(hint, hint)
+    parameters = getattr(hint, "__parameters__", ())
+    if (
+        not arguments
+        or not parameters
+        or (isinstance(hint, type) and typing_extensions.get_origin(hint) is None)
+    ):
+        return hint
+    return hint[tuple(arguments.get(parameter, parameter) for parameter in parameters)]
+
+
 def field_hints(subject: type, namespace: Mapping[str, Any] | None) -> dict[str, Any]:
     """The resolved types of the fields of *subject*, inherited ones too, `Annotated` kept.
 
@@ -170,46 +198,3 @@ def has_fields(subject: type) -> bool:
         or (issubclass(subject, tuple) and hasattr(subject, "_fields"))
         or hasattr(subject, "model_fields")
     )
-
-
-# --- TypedDict on Python 3.11 ---------------------------------------------------------------------
-
-_swapping = threading.RLock()
-
-
-@contextmanager
-def accepted_typed_dicts(annotation: Any, namespace: Mapping[str, Any] | None) -> Iterator[None]:
-    """While this lasts, pydantic takes the `typing.TypedDict`s inside *annotation* on Python 3.11 too.
-
-    Before 3.12 pydantic refuses them by the module of their metaclass, because `typing` then kept
-    less about generic inheritance than `typing_extensions` does; what it kept is enough to build a
-    schema. They may sit in the fields of the user's own dataclasses, whose annotations are not ours
-    to rewrite, so for a moment each gets a metaclass that says `typing_extensions` and is otherwise
-    the same.
-    """
-    if sys.version_info >= (3, 12):
-        yield
-        return
-    with _swapping:
-        found = list({id(part): part for part in _typed_dicts(annotation, namespace)}.values())
-        before = [type(part) for part in found]
-        try:
-            for part, meta in zip(found, before, strict=True):
-                part.__class__ = _like_typing_extensions(meta)
-            yield
-        finally:
-            for part, meta in zip(found, before, strict=True):
-                part.__class__ = meta
-
-
-def _like_typing_extensions(meta: type) -> Any:
-    # `__orig_bases__` is found here by the classes that have none: those that inherit plainly.
-    body = {"__module__": "typing_extensions", "__orig_bases__": (dict,)}
-    return type(meta.__name__, (meta,), body)
-
-
-def _typed_dicts(annotation: Any, namespace: Mapping[str, Any] | None) -> Iterator[Any]:
-    for _, part in parts(annotation, namespace):
-        subject = cast("Any", typing_extensions.get_origin(part) or part)
-        if typing_extensions.is_typeddict(subject) and type(subject).__module__ == "typing":
-            yield subject

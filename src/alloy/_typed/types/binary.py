@@ -28,7 +28,9 @@ class Base64:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
-        return core_schema.no_info_after_validator_function(self._read, core_schema.str_schema())
+        # A class may be configured to change its texts (`str_to_upper`), and base64 is not one of them.
+        text = core_schema.str_schema(strip_whitespace=False, to_lower=False, to_upper=False)
+        return core_schema.no_info_after_validator_function(self._read, text)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         limits = {_KEYWORDS[name]: _characters(length) for name, length in self._limits.items()}

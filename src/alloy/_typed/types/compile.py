@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Generic, TypeVar
 
-from alloy._typed.types.annotations import parts, type_name
+from alloy._typed.types.annotations import children, parts, path_name, type_name
 from alloy._typed.types.parsers import Hook, generation
 from alloy.errors import ConfigurationError
 from alloy.functions import hints_of, namespace_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["TypeSpec", "compile_type", "type_name"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 WRAPPER = "value"  # the key under which a root that is no object travels
 
@@ -120,10 +121,7 @@ def _compile(annotation: Any, namespace: Mapping[str, Any] | None) -> TypeSpec[A
         return TypeSpec(str, expected, None, "text", wrapped=False)
     if annotation is None or annotation is type(None):
         return TypeSpec(None, expected, None, "nothing", wrapped=False)
-    validator = build_validator(annotation, namespace)
-    wrapped = validator.schema.get("type") != "object"
-    if wrapped:
-        validator = build_closed("Answer", {WRAPPER: annotation}, namespace)
+    wrapped, validator = _building(annotation, namespace, _build_object)
     return TypeSpec(annotation, expected, validator.schema, _identifier(expected), wrapped, validator)
 
 
@@ -142,15 +140,21 @@ def build_closed(name: str, fields: Mapping[str, Any], namespace: Mapping[str, A
 
     made: Any = TypedDict(name, dict(fields))  # type: ignore[misc]
     setattr(made, "__get_pydantic_core_schema__", classmethod(close))  # noqa: B010 (pydantic's protocol)
-    validator = build_validator(made, namespace)
-    validator.schema["additionalProperties"] = False  # which older versions of pydantic do not say
-    return validator
+    return build_validator(made, namespace)
 
 
 def build_validator(annotation: Any, namespace: Mapping[str, Any] | None = None) -> Validator:
     """The schema and validator of *annotation*, root not wrapped. Raises `ConfigurationError`."""
+    return _building(annotation, namespace, _build)
+
+
+def _building(
+    annotation: Any,
+    namespace: Mapping[str, Any] | None,
+    build: Callable[[Any, Mapping[str, Any] | None], R],
+) -> R:
     try:
-        return _build(annotation, namespace)
+        return build(annotation, namespace)
     except _refusals() as error:
         path, culprit = _culprit(annotation, namespace)
         raise ConfigurationError(_refusal(path, culprit, error)) from error
@@ -165,29 +169,46 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 
 def _build(annotation: Any, namespace: Mapping[str, Any] | None) -> Validator:
-    from pydantic import TypeAdapter
-
-    from alloy._typed.types.swapping import as_shown
+    from alloy._typed.types.core_schema import core_of
     from alloy._typed.types.validation import Validator
 
-    with as_shown(annotation, namespace) as (shown, names):
-        adapter = TypeAdapter[Any](shown)
-        if names or not adapter.pydantic_complete:  # or else raise with the name that is missing
-            adapter.rebuild(force=True, _types_namespace=names)
-        return Validator(adapter)
+    return Validator(core_of(annotation, namespace))
+
+
+def _build_object(annotation: Any, namespace: Mapping[str, Any] | None) -> tuple[bool, Validator]:
+    """The validator of *annotation*, or of an object around it, and whether there is one."""
+    from alloy._typed.types.core_schema import core_of
+    from alloy._typed.types.validation import Validator, marked_schema
+
+    core = core_of(annotation, namespace)
+    marked = marked_schema(core)
+    if marked.get("type") == "object":
+        return False, Validator(core, marked)
+    return True, Validator(core.wrapped("Answer", WRAPPER))
 
 
 def _culprit(annotation: Any, namespace: Mapping[str, Any] | None) -> tuple[str, Any]:
-    """The innermost part of *annotation* that fails by itself, and where it stands."""
-    found: tuple[str, Any] | None = None
-    for path, part in parts(annotation, namespace):
-        if found is not None and not path.startswith(found[0]):
-            break
-        try:
-            _build(part, namespace)
-        except _refusals():
-            found = (path, part)
-    return found or (type_name(annotation), annotation)
+    """The innermost part of *annotation* that fails by itself, and where it stands.
+
+    From a part that fails the search goes on to the first of its children that fails.
+    """
+    path, part = path_name(annotation), annotation
+    seen = [part]
+    while True:
+        inside = [(step, child) for step, child in children(part, namespace) if child not in seen]
+        failing = next(((step, child) for step, child in inside if _fails(child, namespace)), None)
+        if failing is None:
+            return path, part
+        path, part = path + failing[0], failing[1]
+        seen.append(part)
+
+
+def _fails(annotation: Any, namespace: Mapping[str, Any] | None) -> bool:
+    try:
+        _build(annotation, namespace)
+    except _refusals():
+        return True
+    return False
 
 
 def _refusal(path: str, culprit: Any, error: Exception) -> str:

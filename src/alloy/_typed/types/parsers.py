@@ -94,8 +94,9 @@ def hook_for(annotation: Any) -> Hook | None:
     """The parser that is registered for *annotation*, or for its generic type."""
     if not _hooks:
         return None
+    generic = None if hasattr(annotation, "__metadata__") else getattr(annotation, "__origin__", None)
     try:
-        return _hooks.get(annotation) or _hooks.get(getattr(annotation, "__origin__", None))
+        return _hooks.get(annotation) or _hooks.get(generic)
     except TypeError:  # unhashable, as Annotated[int, []] is
         return None
 

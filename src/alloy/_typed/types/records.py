@@ -15,10 +15,11 @@ from typing import Annotated, Any, ForwardRef, NotRequired, Required
 
 import typing_extensions
 
+from alloy._typed.types.defaults import NoJsonForm, json_default
 from alloy._typed.types.descriptions import field_descriptions
 from alloy.errors import ConfigurationError
 
-__all__ = ["Record", "record_of", "stand_in_for_old"]
+__all__ = ["Record", "readable_v1_type", "record_of"]
 
 _MISSING: Any = object()
 _NO_DEFAULT: Any = object()
@@ -42,15 +43,10 @@ class _Field:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
-    """Stands in `Annotated[…]` for a class whose instances *build* makes of the values in *shape*."""
+    """A class as a `TypedDict` with its fields, *shape*, and how to *build* an instance from their values."""
 
     shape: Any
     build: Callable[[dict[str, Any]], Any]
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_after_validator_function(self.build, handler.generate_schema(self.shape))
 
 
 _records: weakref.WeakKeyDictionary[type, Record] = weakref.WeakKeyDictionary()
@@ -109,12 +105,9 @@ def _shape(subject: type, fields: Iterator[_Field]) -> tuple[Any, Callable[[dict
 
 
 def _plain(value: Any) -> Any:
-    """*value* as JSON, if it has such a form."""
-    from pydantic_core import PydanticSerializationError, to_jsonable_python
-
     try:
-        return to_jsonable_python(value)
-    except (PydanticSerializationError, ValueError, RecursionError):
+        return json_default(value)
+    except NoJsonForm:
         return _MISSING
 
 
@@ -182,7 +175,7 @@ def _of_old_pydantic(subject: Any) -> Iterator[_Field]:
         )
 
 
-def stand_in_for_old(annotation: type) -> Any:
+def readable_v1_type(annotation: type) -> Any:
     """A constrained type of `pydantic.v1` (`conint(gt=1)`) as the type that it is made of, constrained."""
     if not annotation.__module__.startswith("pydantic.v1.") or not hasattr(annotation, "__get_validators__"):
         return annotation

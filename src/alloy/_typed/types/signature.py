@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alloy._typed.json.text import Unreadable
+from alloy._typed.types.defaults import NoJsonForm, json_default
 from alloy._typed.types.docstrings import read_docstring
 from alloy.errors import ConfigurationError
 from alloy.functions import hints_of, namespace_of, plain_function, signature_of
@@ -172,12 +173,10 @@ def _described(
     if text:
         described["description"] = text
     if parameter.default is not parameter.empty:
-        from pydantic_core import PydanticSerializationError, to_jsonable_python
-
         try:
-            described["default"] = to_jsonable_python(parameter.default, inf_nan_mode="strings")
-        except (PydanticSerializationError, ValueError, RecursionError):
-            described.pop("default", None)  # it has no JSON form; Python still knows it
+            described["default"] = json_default(parameter.default)
+        except NoJsonForm:
+            described.pop("default", None)
     return described
 
 

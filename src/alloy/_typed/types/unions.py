@@ -19,63 +19,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
 from alloy._typed.json.text import encode
+from alloy._typed.types.core_nodes import children, new_validator, nodes
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-    from pydantic.plugin._schema_validator import PluggableSchemaValidator
+__all__ = ["fitting"]
 
-__all__ = ["fitting", "validator_by_fit"]
-
-_OPAQUE = frozenset(("metadata", "serialization", "default", "expected", "config", "members"))
 _REST = "·"  # the tag of what is left to pydantic
 _trials: ContextVar[int] = ContextVar("trials", default=0)
 _MOST_TRIALS = 4  # one inside the other; each may double the work
 
 
-def validator_by_fit(adapter: TypeAdapter[Any]) -> SchemaValidator | PluggableSchemaValidator:
-    """The validator of *adapter*, with every choice made by fit."""
-    schema = fitting(adapter.core_schema)
-    return adapter.validator if schema is adapter.core_schema else _built(schema)
-
-
-def _built(schema: Any) -> SchemaValidator:
-    try:
-        # Else pydantic takes a nested model's own validator, which knows nothing of what is rewritten here.
-        return SchemaValidator(schema, None, False)
-    except TypeError:  # before pydantic 2.12 there was no such argument, and no need of it
-        return SchemaValidator(schema)
-
-
 def fitting(schema: Any) -> Any:
     """*schema*, a core schema, with every choice made by fit; the very same when it holds no choice."""
-    definitions = {node["ref"]: node for node in _nodes(schema) if "ref" in node}
+    definitions = {node["ref"]: node for node in nodes(schema) if "ref" in node}
     rewriter = _Rewriter(definitions)
-    return rewriter.rewritten(schema) if any(map(rewriter.chooses, _nodes(schema))) else schema
-
-
-def _nodes(node: Any) -> Iterator[dict[str, Any]]:
-    todo = [node]
-    while todo:
-        part = todo.pop()
-        if isinstance(part, dict):
-            if isinstance(part.get("type"), str):
-                yield part
-            todo += _parts(part).values()
-        elif isinstance(part, list | tuple):
-            todo += part
-
-
-def _parts(part: dict[str, Any]) -> dict[str, Any]:
-    """What of *part* may hold schemas. A mapping of fields may use the same names for something else."""
-    if not isinstance(part.get("type"), str):
-        return part
-    return {key: child for key, child in part.items() if key not in _OPAQUE}
+    return rewriter.rewritten(schema) if any(map(rewriter.chooses, nodes(schema))) else schema
 
 
 # --- shapes ---------------------------------------------------------------------------------------
@@ -276,7 +239,7 @@ class _Rewriter:
             return tuple(self.rewritten(item) for item in node)
         if not isinstance(node, dict):
             return node
-        made = {**node, **{key: self.rewritten(item) for key, item in _parts(node).items()}}
+        made = {**node, **{key: self.rewritten(item) for key, item in children(node).items()}}
         if not isinstance(node.get("type"), str):
             return made
         if (members := self.members(node)) is not None:
@@ -405,7 +368,7 @@ class _Chooser:
     def _validators(self) -> dict[str, SchemaValidator]:
         definitions = [self._rewriter.rewritten(node) for node in self._rewriter.definitions.values()]
         return {
-            tag: _built(core_schema.definitions_schema(_bare(choice), definitions))
+            tag: new_validator(core_schema.definitions_schema(_bare(choice), definitions))
             for tag, choice in self._choices.items()
         }
 

@@ -19,13 +19,13 @@ from alloy._typed.json.text import Unreadable, decode, encode, repeats_a_key
 from alloy._typed.schemas.coercion import DECIMAL, NAMES, coerce
 from alloy._typed.schemas.refs import mapped, nodes
 from alloy._typed.types.async_parsers import restart
-from alloy._typed.types.unions import validator_by_fit
+from alloy._typed.types.core_schema import Core
+from alloy._typed.types.defaults import as_answered
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
     from pydantic_core import core_schema
 
-__all__ = ["Validator"]
+__all__ = ["Validator", "marked_schema"]
 
 # What strict validation of text would read as an infinity or as no number: only then look closer.
 _LARGE = re.compile(r"\d(?:[eE]\+?\d{3}|(?<!\d\d)\d{308})")
@@ -47,10 +47,10 @@ class Validator:
 
     __slots__ = ("_careful", "_validate_json", "marked", "schema")
 
-    def __init__(self, adapter: TypeAdapter[Any]) -> None:
-        self.marked = _with_inline_root(adapter.json_schema(schema_generator=_Generator))
+    def __init__(self, core: Core, marked: dict[str, Any] | None = None) -> None:
+        self.marked = marked_schema(core) if marked is None else marked
         self._careful = _needs_care(self.marked)
-        self._validate_json = validator_by_fit(adapter).validate_json
+        self._validate_json = core.validator().validate_json
         self.schema: dict[str, Any] = _without_marks(self.marked)
 
     def read(self, text: str, restore: Callable[[Any], Any] | None = None) -> Any:
@@ -97,6 +97,9 @@ class _Generator(GenerateJsonSchema):
     def emit_warning(self, kind: Any, detail: str) -> None:
         """A default without a JSON form is left out of the schema; Python still knows it."""
 
+    def encode_default(self, dft: Any) -> Any:
+        return super().encode_default(as_answered(dft))
+
     def enum_schema(self, schema: core_schema.EnumSchema) -> dict[str, Any]:
         made = super().enum_schema(schema)
         names = dict(
@@ -106,6 +109,11 @@ class _Generator(GenerateJsonSchema):
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> dict[str, Any]:
         return {**super().decimal_schema(schema), DECIMAL: True}
+
+
+def marked_schema(core: Core) -> dict[str, Any]:
+    """The JSON Schema of *core*, with the marks that `settle` reads."""
+    return _with_inline_root(_Generator().generate(core.schema, "validation"))
 
 
 def _with_inline_root(schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""From an annotation to the core schema that reads it from JSON.
+
+pydantic builds the schema, of the annotation as `class_copies` shows it. Then the schema is rewritten:
+the user's classes come in place of their copies, and `unions` decides which member of a union an object
+is. The user's classes are only read, so other threads may use them at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ForwardRef
+
+from pydantic import TypeAdapter
+from pydantic_core import core_schema
+from typing_extensions import TypedDict
+
+from alloy._typed.types.class_copies import Shown, as_shown
+from alloy._typed.types.core_nodes import new_validator, nodes
+from alloy._typed.types.unions import fitting
+
+__all__ = ["Core", "core_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """A core *schema* with the user's classes in it; *built* is pydantic's validator, if it holds no copy."""
+
+    schema: Any
+    built: Any = None
+
+    def validator(self) -> Any:
+        """A validator for the schema, which decides by fit what a member of a union is."""
+        fitted = fitting(self.schema)
+        return self.built if fitted is self.schema and self.built is not None else new_validator(fitted)
+
+    def wrapped(self, name: str, key: str) -> Core:
+        """The schema of an object called *name* that has the value under *key*, and no other key."""
+        inner, definitions = self.schema, None
+        if inner["type"] == "definitions":
+            inner, definitions = inner["schema"], inner["definitions"]
+        fields = {key: core_schema.typed_dict_field(inner, required=True)}
+        cls: Any = TypedDict(name, {})  # type: ignore[misc]
+        root: Any = core_schema.typed_dict_schema(fields, cls=cls, extra_behavior="forbid")
+        return Core(root if definitions is None else core_schema.definitions_schema(root, definitions))
+
+
+def core_of(annotation: Any, namespace: Mapping[str, Any] | None) -> Core:
+    """The core schema of *annotation*; *namespace* holds names that it uses and its modules do not know.
+
+    Raises `Unsuited` or an error of pydantic if there is none, and `NameError` for an unknown name.
+    """
+    shown = as_shown(annotation, namespace)
+    adapter = _adapter(shown)
+    schema = adapter.core_schema
+    _put_originals(schema, shown.originals)
+    return Core(schema, None if shown.originals else adapter.validator)
+
+
+def _adapter(shown: Shown) -> TypeAdapter[Any]:
+    if shown.names:
+        # Built once, with the names: pydantic has no public way to give them at first.
+        later: Any = ForwardRef(_NAME)
+        adapter = TypeAdapter[Any](later)
+        names = {**shown.names, _NAME: shown.annotation}
+        adapter.rebuild(force=True, _types_namespace=names)
+        return adapter
+    adapter = TypeAdapter[Any](shown.annotation)
+    if not adapter.pydantic_complete:  # raises, with the name that is missing
+        adapter.rebuild(force=True, _types_namespace={})
+    return adapter
+
+
+_NAME = "_alloy_annotation"
+
+
+def _put_originals(schema: Any, originals: Mapping[Any, Any]) -> None:
+    """Put the user's classes in place of their copies. Only nodes that were built from a copy change."""
+    if not originals:
+        return
+    for node in nodes(schema):
+        for key in ("cls", "function"):
+            kind = node.get(key)
+            if isinstance(kind, type) and kind in originals:
+                node[key] = originals[kind]
