@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from kit.talking import KEY, MODES, STREAMED
+from kit.talking import KEY, MODES
 from kit.wire import Answer, Gate, WireServer
 from kit.wire import anthropic as says
 from kit.wire import openai as openai_says
@@ -28,7 +28,6 @@ NEWEST = "claude-opus-5-5"
 
 every_mode = pytest.mark.parametrize("mode", MODES)
 whole = pytest.mark.parametrize("mode", ["send", "send_async"])
-streamed = pytest.mark.parametrize("mode", STREAMED)
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kit.talking import KEY, MODES, STREAMED, WHOLE, talk
+from kit.talking import KEY, MODES, talk
 from kit.talking import at as at_server
-from kit.wire import Answer, WireServer
+from kit.wire import WireServer
 from kit.wire import anthropic as says
 
 from alloy.backends.anthropic.messages import AnthropicBackend
@@ -22,24 +22,13 @@ from alloy.messages import Endpoint, Request, User
 
 CLAUDE = AnthropicBackend()
 BODY = CLAUDE.encode(Request("claude-sonnet-4-6", (User("Hello"),)))
-HTML = b"<html><body>It works!</body></html>"
 
 every_mode = pytest.mark.parametrize("mode", MODES)
-whole = pytest.mark.parametrize("mode", WHOLE)
-streamed = pytest.mark.parametrize("mode", STREAMED)
 
 
 def ask(server: WireServer, mode: str, **settings: Any) -> Any:
     """One request to *server*, whose address ends without a version."""
     return talk(CLAUDE, mode, at_server(server, **{"base_url": server.url, **settings}), BODY)
-
-
-def good(mode: str, text: str = "Hello") -> Answer:
-    """A whole answer, or a stream, that nothing is wrong with."""
-    return (says.reply if mode in WHOLE else says.stream)(says.message(text=text))
-
-
-# --- statuses -----------------------------------------------------------------------------------------
 
 
 def test_the_name_of_a_cause_is_the_code(server: WireServer) -> None:
@@ -115,9 +104,6 @@ def test_a_complaint_about_one_request_is_no_missing_feature(server: WireServer,
         ask(server, "send")
 
     assert type(caught.value) is BadRequestError
-
-
-# --- settings and secrets -----------------------------------------------------------------------------
 
 
 def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kit.talking import KEY, MODES, STREAMED, WHOLE, talk
+from kit.talking import KEY, MODES, talk
 from kit.wire import WireServer, json_answer
 from kit.wire import gemini as says
 
@@ -21,12 +21,9 @@ from alloy.errors import (
 from alloy.messages import Endpoint, Request, User
 
 GEMINI = GeminiBackend()
-HTML = b"<html><body>It works!</body></html>"
 MODEL = "gemini-3-flash-preview"
 
 every_mode = pytest.mark.parametrize("mode", MODES)
-whole = pytest.mark.parametrize("mode", WHOLE)
-streamed = pytest.mark.parametrize("mode", STREAMED)
 
 
 def at(server: WireServer, **changes: Any) -> Endpoint:

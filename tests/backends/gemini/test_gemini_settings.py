@@ -42,9 +42,6 @@ def good(mode: str) -> Answer:
     return (says.reply if mode in WHOLE else says.stream)(says.content(text="Hello"))
 
 
-# --- settings and secrets -----------------------------------------------------------------------------
-
-
 @every_mode
 def test_the_details_of_an_error_do_not_show_the_key(server: WireServer, mode: str) -> None:
     """Google repeats it there."""

@@ -20,7 +20,6 @@ from alloy.errors import ConfigurationError, ProviderTimeoutError
 from alloy.messages import Endpoint, Request, User
 
 GEMINI = GeminiBackend()
-PATH = {"send": ":generateContent", "open": ":streamGenerateContent?alt=sse"}
 
 every_mode = pytest.mark.parametrize("mode", MODES)
 streamed = pytest.mark.parametrize("mode", STREAMED)

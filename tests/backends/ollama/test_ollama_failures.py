@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kit.talking import MODES, STREAMED, WHOLE, talk
+from kit.talking import MODES, WHOLE, talk
 from kit.wire import Answer, WireServer, json_answer
 from kit.wire import ollama as says
 
@@ -23,8 +23,6 @@ BACKEND = OllamaBackend()
 BODY = BACKEND.encode(Request("llama3.2", (User("Hello"),)))
 
 every_mode = pytest.mark.parametrize("mode", MODES)
-whole = pytest.mark.parametrize("mode", WHOLE)
-streamed = pytest.mark.parametrize("mode", STREAMED)
 
 
 def at(server: WireServer, **more: Any) -> Endpoint:

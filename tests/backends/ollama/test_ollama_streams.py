@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kit.talking import MODES, STREAMED, Running, talk
+from kit.talking import STREAMED, Running, talk
 from kit.wire import Answer, Gate, WireServer
 from kit.wire import ollama as says
 
@@ -14,9 +14,6 @@ from alloy.backends.ollama.chat import OllamaBackend
 from alloy.errors import ProviderConnectionError
 from alloy.messages import Endpoint, Request, ToolSchema, User
 
-MODEL = "ollama:llama3.2"
-
-every_mode = pytest.mark.parametrize("mode", MODES)
 streamed = pytest.mark.parametrize("mode", STREAMED)
 
 
@@ -26,11 +23,6 @@ def at(server: WireServer, **more: Any) -> Endpoint:
 
 def said(prompt: str = "Hello", **more: Any) -> dict[str, Any]:
     return OllamaBackend().encode(Request("llama3.2", (User(prompt),), **more))
-
-
-def good(mode: str, **fields: Any) -> Answer:
-    whole = says.answer(**{"text": "Grüße 🦊", **fields})
-    return says.reply(whole) if mode.startswith("send") else says.stream(whole)
 
 
 # --- connections --------------------------------------------------------------------------------------

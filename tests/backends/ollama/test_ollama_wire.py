@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from kit.talking import MODES, STREAMED, talk
+from kit.talking import MODES, talk
 from kit.wire import Answer, WireServer, json_answer
 from kit.wire import ollama as says
 
@@ -21,7 +21,6 @@ from alloy.messages import Endpoint, Request, ToolSchema, User
 MODEL = "ollama:llama3.2"
 
 every_mode = pytest.mark.parametrize("mode", MODES)
-streamed = pytest.mark.parametrize("mode", STREAMED)
 
 
 @pytest.fixture(autouse=True)

@@ -20,17 +20,10 @@ from alloy.errors import (
 from alloy.messages import (
     Request,
     ToolCall,
-    ToolSchema,
     Usage,
 )
 
 RESPONSES, CHAT = OpenAIBackend(), OpenAIChatBackend()
-BOTH = [RESPONSES, CHAT]
-
-CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
-ADD = ToolSchema("add", "Add two numbers.", CLOSED)
-LOOSE = ToolSchema("log", "", {"type": "object"})
-CALL = ToolCall("call_1", "add", '{"a": 1}')
 
 
 # --- Chat: decoding -----------------------------------------------------------------------------------
