@@ -10,7 +10,9 @@
       Reask                            the answer did not fit
     Final or CallFailed
 
-Events hold prompts and answers by reference: what a listener writes down is its own decision.
+Each of them, except the deltas, has a `call_id`, which is the same in all events of a call: a listener of
+several calls at once tells them apart by it. Events hold prompts and answers by reference: what a listener
+writes down is its own decision.
 """
 
 from __future__ import annotations
@@ -46,7 +48,14 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class CallStarted:
+class _OfCall:
+    """An event of a call; *call_id* is set when the event is published."""
+
+    call_id: str = field(default="", compare=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted(_OfCall):
     """A call begins: *command* is what asks, such as `"read_invoice()"`, *model* is `provider:model`."""
 
     command: str
@@ -54,7 +63,7 @@ class CallStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestSent:
+class RequestSent(_OfCall):
     """*request* is about to be sent to *model*; *attempt* counts the requests of the call from 1."""
 
     request: Request
@@ -63,7 +72,7 @@ class RequestSent:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyReceived:
+class ReplyReceived(_OfCall):
     """A whole reply came: *reply* has its text, tool calls, usage, HTTP status, request id and seconds."""
 
     reply: Reply
@@ -72,7 +81,7 @@ class ReplyReceived:
 
 
 @dataclass(frozen=True, slots=True)
-class FallbackTaken:
+class FallbackTaken(_OfCall):
     """*model* does not support *feature*, so Alloy emulates it: see `Result.downgrades`."""
 
     feature: str
@@ -80,36 +89,37 @@ class FallbackTaken:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolStarted:
+class ToolStarted(_OfCall):
     """A tool that the model called is about to run."""
 
     call: ToolCall
 
 
 @dataclass(frozen=True, slots=True)
-class ToolFinished:
+class ToolFinished(_OfCall):
     """A tool has ended; *result* has its value or its error, and its duration."""
 
     result: ToolResult
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """A model request failed with *error* and is made again after *wait* seconds."""
+class Retry(_OfCall):
+    """A request to *model* failed with *error* and is made again after *wait* seconds."""
 
     error: AlloyError
     wait: float
+    model: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Reask:
+class Reask(_OfCall):
     """The answer did not fit, because of *problems*: the model is asked again, and its next answer counts."""
 
     problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class UsageReport:
+class UsageReport(_OfCall):
     """The tokens of the reply that was just received, and the *total* of the call so far."""
 
     usage: Usage
@@ -117,7 +127,7 @@ class UsageReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Final(Generic[T_co]):
+class Final(_OfCall, Generic[T_co]):
     """The call is finished. Always the last event of a call that succeeds."""
 
     result: Result[T_co]
@@ -130,8 +140,10 @@ class Final(Generic[T_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class CallFailed:
+class CallFailed(_OfCall):
     """The call ended with *error* after *seconds*. Always the last event of a call that fails.
+
+    *model* is the one that was asked last. *seconds* is set when the event is published.
 
     A stream that was closed early and a task that was cancelled end so too, with the exception that ended
     them (`GeneratorExit`, `asyncio.CancelledError`).
@@ -139,7 +151,8 @@ class CallFailed:
 
     error: BaseException
     command: str
-    seconds: float
+    model: str
+    seconds: float = field(default=0.0, compare=False)
 
 
 # The events of the conversation itself, without the deltas of its replies.

@@ -95,7 +95,7 @@ class ToolResult:
     value: Any = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
-    duration: float = 0.0
+    duration: float = field(default=0.0, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -149,9 +149,9 @@ class Reply:
     reasoning: str = ""
     explanation: str = ""
     echo: Echo | None = None
-    status: int | None = field(default=None, compare=False)
-    request_id: str | None = field(default=None, compare=False)
-    seconds: float = field(default=0.0, compare=False)
+    status: int | None = field(default=None, compare=False, repr=False)
+    request_id: str | None = field(default=None, compare=False, repr=False)
+    seconds: float = field(default=0.0, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ add its row here and its type to `alloy.options`; one that is sent also needs a 
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 from alloy.errors import UNFINISHED, AlloyError, ProviderError
 from alloy.events import Listener
+from alloy.functions import is_async
 from alloy.jsontypes import JsonObject
 
 __all__ = ["ABOUT_TOOLS", "ALIASES", "SENT", "SETTINGS", "VARIABLES", "Config", "Setting"]
@@ -161,8 +161,11 @@ BY_BACKEND = Kind(_check_by_backend, _read_json)
 def check_listeners(value: Any) -> tuple[Listener, ...]:
     """One listener or several, as a tuple. Raises `ValueError` with a description of what is accepted."""
     listeners = tuple(value) if isinstance(value, tuple | list) else (value,)
-    if not all(callable(each) and not inspect.iscoroutinefunction(each) for each in listeners):
-        raise ValueError("a plain function that takes an event, or a list of them")
+    for each in listeners:
+        if is_async(each):
+            raise ValueError("a plain function that takes an event, not an async one")
+        if not callable(each):
+            raise ValueError("a function that takes an event, or a list of them")
     return listeners
 
 

@@ -250,6 +250,36 @@ def test_a_cancelled_task_ends_with_a_failed_call():
 
 
 @every_way
+def test_the_events_of_a_call_have_its_id(way: Any):
+    """So a listener of several calls at once can tell them apart; a nested call has its own."""
+    seen: list[Any] = []
+    with alloy.listen(seen.append), replies(call("add", a=1, b=2), "3", "4"):
+        way(total)
+        first = {event.call_id for event in seen if not isinstance(event, TextDelta)}
+        way(total)
+    every = {event.call_id for event in seen if not isinstance(event, TextDelta)}
+    assert (len(first), len(every)) == (1, 2)
+    assert "" not in every
+
+
+@every_way
+def test_retries_and_failures_name_the_model(way: Any):
+    """The one that was asked."""
+    seen: list[Any] = []
+    with alloy.listen(seen.append), replies(BUSY, "x", "y"), pytest.raises(ParseError):
+        way(total)
+    named = [event.model for event in seen if isinstance(event, Retry | CallFailed)]
+    assert named == ["fake:fake", "fake:fake"]
+
+
+class AsyncListener:
+    """Not a listener."""
+
+    async def __call__(self, event: Any) -> None:
+        """Never awaited."""
+
+
+@every_way
 def test_a_listener_that_fails_does_not_end_the_call(way: Any, caplog: pytest.LogCaptureFixture):
     """Its exception is logged; the other listeners get the event."""
     seen: list[Any] = []
@@ -268,13 +298,13 @@ async def _async_listener(event: Any) -> None:
     """Not a listener."""
 
 
-@pytest.mark.parametrize("wrong", ["print", 5, None, _async_listener])
+@pytest.mark.parametrize("wrong", ["print", 5, None, _async_listener, AsyncListener()])
 def test_what_is_not_a_listener_is_refused(wrong: Any):
     """By the scope and by the setting."""
-    with pytest.raises(ConfigurationError, match="plain function"), alloy.listen(wrong):
+    with pytest.raises(ConfigurationError, match="function that takes an event"), alloy.listen(wrong):
         pytest.fail("the block ran")
     if wrong is not None:
-        with pytest.raises(ConfigurationError, match="on_event must be a plain function"):
+        with pytest.raises(ConfigurationError, match=r"on_event must be a .*function that takes an event"):
             ask("x", on_event=wrong)
 
 

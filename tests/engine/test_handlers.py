@@ -15,7 +15,7 @@ from kit.ways import every_way
 
 import alloy
 from alloy import AlloyError, ConfigurationError, RateLimitError, ask, command, tool
-from alloy._engine.effects import CallModel, Effect, RunningScript, RunTools, Script, Sleep, handled
+from alloy._engine.effects import CallModel, Effect, Elapsed, RunningScript, RunTools, Script, Sleep, handled
 from alloy.effects import Emit
 from alloy.events import TextDelta, ToolFinished
 from alloy.messages import Reply, ToolResult, User
@@ -32,6 +32,12 @@ def add(a: int, b: int) -> int:
 def total() -> str:
     """Ask for a sum."""
     return "1 + 2?"
+
+
+@command(output=int, tools=[add], backend="fake")
+def scripted() -> str:
+    """Ask a model that calls a tool and then answers, however far the call gets."""
+    return 'fake: call add {"a": 1, "b": 2}\nfake: say 3'
 
 
 class BudgetError(AlloyError):
@@ -336,6 +342,69 @@ def test_a_cancelled_task_closes_handlers():
 
     asyncio.run(main())
     assert ended == ["closed"]
+
+
+def forgets_to_return(effect: Effect[Any]) -> Script[Any]:
+    """What is most easily forgotten."""
+    yield from effect
+
+
+def answers_with(kind: type[Effect[Any]], outcome: Any) -> Any:
+    """A handler that answers every effect of *kind* with *outcome*."""
+
+    def handler(effect: Effect[Any]) -> Script[Any]:
+        performed = yield from effect
+        return outcome if isinstance(effect, kind) else performed
+
+    return handler
+
+
+@every_way
+@pytest.mark.parametrize(
+    ("handler", "needs"),
+    [
+        (forgets_to_return, "needs a Reply"),
+        (answers_with(CallModel, "hello"), "returned 'hello' for CallModel, which needs a Reply"),
+        (answers_with(RunTools, []), "needs a list with a ToolResult for each call"),
+        (answers_with(RunTools, [1]), "needs a list with a ToolResult for each call"),
+        (answers_with(RunTools, None), "needs a list with a ToolResult for each call"),
+        (answers_with(Elapsed, None), "needs a number of seconds"),
+    ],
+)
+def test_an_outcome_of_the_wrong_kind_names_the_handler(way: Any, handler: Any, needs: str):
+    """Before anything is sent that a provider would refuse, and with the way to fix it."""
+    with alloy.handlers(handler), pytest.raises(ConfigurationError, match=needs) as caught:
+        way(scripted)
+    assert "yield from effect" in str(caught.value)
+    assert handler.__qualname__ in str(caught.value)
+
+
+@every_way
+def test_only_effects_can_be_yielded(way: Any):
+    """Anything else is an error of the handler."""
+
+    def numbers(effect: Effect[Any]) -> Any:
+        yield 5
+        return (yield from effect)
+
+    with alloy.handlers(numbers), replies(), pytest.raises(ConfigurationError, match="yielded 5"):
+        way(total)
+
+
+@every_way
+def test_equal_conversations_have_equal_requests(way: Any):
+    """So that a handler can keep replies by request: durations are not part of one."""
+    keys: list[str] = []
+
+    def keep(effect: Effect[Any]) -> Script[Any]:
+        if isinstance(effect, CallModel):
+            keys.append(repr(effect.request))
+        return (yield from effect)
+
+    with alloy.handlers(keep), replies(call("add", a=1, b=2), "3", call("add", a=1, b=2), "3"):
+        way(total)
+        way(total)
+    assert keys[:2] == keys[2:]
 
 
 # --- handled(), alone ---------------------------------------------------------------------------------

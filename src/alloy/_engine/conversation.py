@@ -142,7 +142,7 @@ def converse(question: Question[T]) -> Script[Result[T]]:
             error.usage, error.transcript = state.usage, tuple(state.messages)
             error.attempts = state.attempts
         if question.policy.emits:
-            yield from Emit(CallFailed(error, question.name, (yield from Elapsed())))
+            yield from Emit(CallFailed(error, question.name, state.route.name))
         raise
     question.on_success(result.transcript)
     yield from _emit(question, Final(result, question.name))
@@ -220,7 +220,7 @@ def _ask(question: Question[T], state: _State) -> Script[Reply]:
                 failures = 0
                 continue
             wait = question.policy.wait(error, failures)
-            retry = Retry(error, wait)
+            retry = Retry(error, wait, state.route.name)
         # The failed try is not part of the conversation.
         del state.messages[known:]
         yield from Emit(retry)

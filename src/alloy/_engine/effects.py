@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias
+
+from typing_extensions import TypeVar
 
 from alloy._engine.routes import Route
 from alloy._typed.types.async_parsers import Call, Outcome
-from alloy.events import Notice
+from alloy.errors import ConfigurationError
+from alloy.events import Event
 from alloy.messages import Reply, Request, ToolCall, ToolResult
 
 __all__ = [
@@ -33,13 +36,20 @@ __all__ = [
     "parse_values",
 ]
 
-T = TypeVar("T")
+T = TypeVar("T", default=Any)
 
 
 class Effect(Generic[T]):
     """Something that a driver does for a script: `outcome = yield from effect`."""
 
     __slots__ = ()
+
+    outcome: ClassVar[str] = "an outcome"
+    """What the outcome is, for the error about a handler that returns something else."""
+
+    def accepts(self, outcome: object) -> bool:
+        """Whether *outcome* can be the outcome of this effect; checked when a handler returns it."""
+        return True
 
     def __iter__(self) -> Generator[Effect[Any], Any, T]:
         outcome: T = yield self
@@ -53,6 +63,12 @@ class CallModel(Effect[Reply]):
     route: Route
     request: Request
 
+    outcome = "a Reply"
+
+    def accepts(self, outcome: object) -> bool:
+        """Whether *outcome* is a reply."""
+        return isinstance(outcome, Reply)
+
 
 @dataclass(frozen=True, slots=True)
 class RunTools(Effect[list[ToolResult]]):
@@ -64,6 +80,16 @@ class RunTools(Effect[list[ToolResult]]):
 
     route: Route
     calls: tuple[ToolCall, ...]
+
+    outcome = "a list with a ToolResult for each call, in their order"
+
+    def accepts(self, outcome: object) -> bool:
+        """Whether *outcome* has a result for each call: providers refuse a call without its result."""
+        return (
+            isinstance(outcome, list)
+            and all(isinstance(result, ToolResult) for result in outcome)
+            and [result.call.id for result in outcome] == [call.id for call in self.calls]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +110,18 @@ class Sleep(Effect[None]):
 class Emit(Effect[None]):
     """Publish *event* to the call's listeners and to the reader of its stream. Nothing is waited for."""
 
-    event: Notice
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
 class Elapsed(Effect[float]):
     """The seconds since the call began."""
+
+    outcome = "a number of seconds"
+
+    def accepts(self, outcome: object) -> bool:
+        """Whether *outcome* is a number."""
+        return isinstance(outcome, int | float)
 
 
 Script: TypeAlias = Generator[Effect[Any], Any, T]
@@ -118,10 +150,20 @@ def handled(script: Script[T], handler: Handler) -> Script[T]:
                 return result
             try:
                 value, step = (yield from handler(effect)), script.send
+                if not effect.accepts(value):
+                    raise _wrong_outcome(handler, effect, value)
             except Exception as error:  # noqa: BLE001 - the script's to handle or to raise
                 value, step = error, script.throw
     finally:
         script.close()
+
+
+def _wrong_outcome(handler: Handler, effect: Effect[Any], value: object) -> ConfigurationError:
+    name = getattr(handler, "__qualname__", type(handler).__name__)
+    return ConfigurationError(
+        f"the handler {name} returned {value!r:.80} for {type(effect).__name__}, which needs "
+        f"{effect.outcome}: end it with `return (yield from effect)`"
+    )
 
 
 def parse_values(calls: Sequence[Call]) -> Script[Sequence[Outcome]]:

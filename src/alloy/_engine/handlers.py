@@ -56,11 +56,12 @@ def listen(*listeners: Listener) -> Iterator[None]:
 
     Raises `ConfigurationError` for what cannot be called, and for an `async def` function.
     """
-    try:
-        checked = check_listeners(listeners)
-    except ValueError as error:
-        raise ConfigurationError(f"listen() takes {error}, not {listeners!r}") from None
-    token = _listeners.set((*_listeners.get(), *checked))
+    for listener in listeners:
+        try:
+            check_listeners((listener,))
+        except ValueError as error:
+            raise ConfigurationError(f"a listener must be {error}; {listener!r} is not") from None
+    token = _listeners.set((*_listeners.get(), *listeners))
     try:
         yield
     finally:

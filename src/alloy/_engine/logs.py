@@ -34,7 +34,7 @@ def log_event(event: Event) -> None:
             requests = f"{result.attempts} request{'s' * (result.attempts != 1)}"
             tokens, seconds = _tokens(result.usage), result.seconds
             log.info("%s: %s answered in %.2f s, %s, %s", command, result.model, seconds, requests, tokens)
-        case CallFailed(error, command, seconds):
+        case CallFailed(error, command, _, seconds):
             log.info("%s failed after %.2f s: %s", command, seconds, describe(error))
         case RequestSent(_, model, attempt):
             log.debug("request %d to %s", attempt, model)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from alloy._typed.schemas.rules import StrictRules
     from alloy._typed.schemas.subset import SubsetRules
     from alloy.backends.base import Accumulator, Backend, BaseBackend, CancelToken, Capabilities
+    from alloy.backends.schemas import in_dialect
 
 __all__ = [
     "Accumulator",
@@ -25,12 +26,14 @@ __all__ = [
     "Dialect",
     "StrictRules",
     "SubsetRules",
+    "in_dialect",
 ]
 
 _MODULES = {
     "Dialect": "alloy._typed.schemas.dialects",
     "StrictRules": "alloy._typed.schemas.rules",
     "SubsetRules": "alloy._typed.schemas.subset",
+    "in_dialect": "alloy.backends.schemas",
 }
 
 

@@ -6,9 +6,11 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 from alloy._engine.effects import CallModel, Effect, ParseValues, RunTools, Sleep
 from alloy._engine.logs import log_event
@@ -18,8 +20,8 @@ from alloy._engine.runtime.deadline import Clock
 from alloy._engine.surrogates import StreamedText, with_whole_characters
 from alloy._typed.types.async_parsers import Call
 from alloy.backends.base import secrets_of
-from alloy.errors import AlloyError, ProviderError, ProviderTimeoutError
-from alloy.events import CallFailed, Event, Notice, ToolFinished
+from alloy.errors import AlloyError, ConfigurationError, ProviderError, ProviderTimeoutError
+from alloy.events import CallFailed, Event, ReasoningDelta, TextDelta, ToolFinished
 from alloy.messages import Delta, Endpoint, Reply, Request, ToolCall, ToolCallDelta, ToolResult
 
 __all__ = ["CallIO", "Exchange"]
@@ -89,7 +91,9 @@ class CallIO(ABC):
                 return self.sleep(seconds)
             case ParseValues(calls):
                 return self.gather(calls)
-        raise TypeError(f"no driver performs {effect!r}")
+        raise ConfigurationError(
+            f"a handler yielded {effect!r:.80}, which is not an effect: write `yield from effect` there"
+        )
 
     @abstractmethod
     def send(self, route: Route, request: Request) -> Any:
@@ -113,17 +117,29 @@ class CallIO(ABC):
 
     # --- events -------------------------------------------------------------------------------------
 
-    def emit(self, event: Notice) -> bool:
-        """Publish *event*, unless it is the end of a tool, which was published as it happened."""
-        if isinstance(event, ToolFinished) and event.result.call.id in self._published:
-            return False
-        self.publish(event)
-        return True
+    @cached_property
+    def call_id(self) -> str:
+        """What the events of this call have in common."""
+        return uuid4().hex
 
-    def publish(self, event: Event) -> None:
-        """Log *event* and call the listeners with it."""
+    def emit(self, event: Event) -> Event | None:
+        """Publish *event* and return it for the reader of a stream.
+
+        `None` when it is the end of a tool, which was published as it happened.
+        """
+        if isinstance(event, ToolFinished) and event.result.call.id in self._published:
+            return None
+        return self.publish(event)
+
+    def publish(self, event: Event) -> Event:
+        """Log *event* and call the listeners with it; returns it with the call's id and duration."""
+        if not isinstance(event, TextDelta | ReasoningDelta):
+            event = replace(event, call_id=self.call_id)
+        if isinstance(event, CallFailed):
+            event = replace(event, seconds=self.clock.elapsed())
         log_event(event)
         self._notify(event)
+        return event
 
     def shown(self, delta: Delta) -> Delta:
         """*delta*, after the listeners were called with it."""
@@ -131,12 +147,10 @@ class CallIO(ABC):
             self._notify(delta)
         return delta
 
-    def ended(self, result: ToolResult) -> ToolFinished:
+    def ended(self, result: ToolResult) -> Event:
         """Publish that the tool with *result* has just ended."""
         self._published.add(result.call.id)
-        event = ToolFinished(result)
-        self.publish(event)
-        return event
+        return self.publish(ToolFinished(result))
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +160,8 @@ class CallIO(ABC):
     ) -> None:
         """Publish the end of a call that its script did not see: Ctrl-C, a cancelled task, a left stream."""
         if error is not None and not isinstance(error, Exception) and self.call.question.policy.emits:
-            self.publish(CallFailed(error, self.call.question.name, self.clock.elapsed()))
+            question = self.call.question
+            self.publish(CallFailed(error, question.name, question.routes[0].name))
 
     def _notify(self, event: Event) -> None:
         for listener in self.call.listeners:

@@ -34,8 +34,8 @@ def stream(
             outcome: Any = None
             try:
                 if isinstance(effect, Emit):
-                    if io.emit(effect.event):
-                        yield effect.event
+                    if (event := io.emit(effect.event)) is not None:
+                        yield event
                 elif isinstance(effect, Elapsed):
                     outcome = io.clock.elapsed()
                 elif (events := io.observed(effect)) is not None:
@@ -60,8 +60,8 @@ async def stream_async(
             outcome: Any = None
             try:
                 if isinstance(effect, Emit):
-                    if io.emit(effect.event):
-                        yield effect.event
+                    if (event := io.emit(effect.event)) is not None:
+                        yield event
                 elif isinstance(effect, Elapsed):
                     outcome = io.clock.elapsed()
                 elif (parts := io.observed(effect)) is not None:

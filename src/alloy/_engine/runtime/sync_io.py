@@ -17,7 +17,7 @@ from alloy._engine.toolbox import ToolRun
 from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import CancelToken, load_backend
 from alloy.backends.fallback.choose import codec_for
-from alloy.events import Event, ToolFinished
+from alloy.events import Event
 from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ class SyncIO(CallIO):
 
     # --- tools --------------------------------------------------------------------------------------
 
-    def run_tools(
-        self, route: Route, calls: Sequence[ToolCall]
-    ) -> Generator[ToolFinished, None, list[ToolResult]]:
+    def run_tools(self, route: Route, calls: Sequence[ToolCall]) -> Generator[Event, None, list[ToolResult]]:
         """Yield the end of each tool as it comes, and return the results in the order of the calls."""
         if not calls:  # a handler has refused all of them
             return []
