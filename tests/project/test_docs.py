@@ -241,7 +241,7 @@ def _fields(kinds: Iterable[Any]) -> dict[str, list[str]]:
 
 
 def test_the_table_of_events_is_complete() -> None:
-    """Each event has a row with its fields; `value` of `Final` is a property, `call_id` is in all but deltas."""
+    """Each event has a row with its fields; `call_id` is in all but deltas, and `value` a property."""
     known = _fields(get_args(events.Event))
     assert [kind for kind, names in known.items() if "call_id" not in names] == [
         "TextDelta",
