@@ -21,6 +21,7 @@ _HOMES = {
     "alloy.config": ("Config", "configure", "use_config"),
     "alloy.contracts": ("ensure", "require"),
     "alloy.effects": ("handlers", "listen"),
+    "alloy.endpoints": ("Transport",),
     "alloy.errors": (
         "AlloyError",
         "AnswerError",

@@ -11,6 +11,7 @@ from alloy.config import Config as Config, configure as configure, use_config as
 from alloy.contracts import ensure as ensure, require as require
 from alloy.conversations import Conversation as Conversation
 from alloy.effects import handlers as handlers, listen as listen
+from alloy.endpoints import Transport as Transport
 from alloy.errors import (
     AlloyError as AlloyError,
     AnswerError as AnswerError,
@@ -82,6 +83,7 @@ __all__ = [
     "ToolCall",
     "ToolError",
     "ToolResult",
+    "Transport",
     "TruncatedError",
     "TurnLimitError",
     "UnsupportedError",

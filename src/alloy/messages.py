@@ -7,7 +7,7 @@ A streamed reply arrives as deltas first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +16,6 @@ from alloy.media import Media
 __all__ = [
     "Delta",
     "Echo",
-    "Endpoint",
     "Finish",
     "OutputMode",
     "OutputSchema",
@@ -185,20 +184,6 @@ class OutputSchema:
     name: str
     schema: dict[str, Any]
     strict: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where and how to reach the provider. `None` leaves it to the SDK and its environment variables.
-
-    *timeout* is in seconds and bounds each phase of one request; the drivers bound the whole. A backend
-    calls *report* with the HTTP status and the request id as soon as the response's headers are there.
-    """
-
-    base_url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-    timeout: float | None = None
-    report: Callable[[int, str | None], object] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ They are for code that passes options on: `def read(text: str, **options: Unpack
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
 from alloy.conversations import Conversation
+from alloy.endpoints import Transport
 from alloy.errors import AlloyError
 from alloy.events import Listener
 
@@ -46,7 +47,10 @@ class _Settings(TypedDict, total=False):
     strict_capabilities: bool
     on_event: Listener | Sequence[Listener] | None
     base_url: str | None
-    api_key: str | None
+    api_key: str | Callable[[], str] | Callable[[], Awaitable[str]] | None
+    headers: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None
+    http_client: object | None  # of httpx or httpx2, which need not be installed
+    transport: Transport | Mapping[str, Transport] | None
     extra: Mapping[str, Mapping[str, Any]]
 
 

@@ -14,6 +14,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from alloy.endpoints import (
+    ByBackend,
+    Headers,
+    HttpClients,
+    KeyFunction,
+    Transport,
+    check_headers,
+    check_http_client,
+    check_key,
+    check_transport,
+)
 from alloy.errors import UNFINISHED, AlloyError, ProviderError
 from alloy.events import Listener
 from alloy.functions import is_async
@@ -156,6 +167,9 @@ def _read_json(text: str) -> Any:
 
 
 BY_BACKEND = Kind(_check_by_backend, _read_json)
+
+KEY, HEADERS = Kind(check_key), Kind(check_headers)
+HTTP_CLIENT, TRANSPORT = Kind(check_http_client), Kind(check_transport)
 
 
 def check_listeners(value: Any) -> tuple[Listener, ...]:
@@ -365,10 +379,25 @@ class Config:
         variables=("ALLOY_BASE_URL",),
         secret=True,
     )
-    api_key: str | None = _setting(
-        TEXT,
-        "The API key; `None` leaves it to the SDK and its environment variables.",
+    api_key: str | KeyFunction | None = _setting(
+        KEY,
+        "The API key, or a function that returns one, called before each request because keys may expire; "
+        "`None` leaves it to the SDK and its environment variables.",
         secret=True,
+    )
+    headers: ByBackend[Headers] | None = _setting(
+        HEADERS,
+        "Headers that are added to each request, for all backends or by backend name.",
+        secret=True,
+    )
+    http_client: ByBackend[HttpClients] | None = _setting(
+        HTTP_CLIENT,
+        "An HTTP client of your own that sends the requests; you close it. A tuple of two serves sync and "
+        "async calls.",
+    )
+    transport: ByBackend[Transport] | None = _setting(
+        TRANSPORT,
+        "How connections are opened: the proxy, the trusted certificates, a client certificate.",
     )
     extra: Mapping[str, Mapping[str, Any]] = _setting(
         BY_BACKEND,

@@ -25,8 +25,8 @@ from kit.wire import anthropic as anthropic_format
 from kit.wire import openai as openai_format
 
 from alloy.backends.base import CancelToken
+from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError, ProviderConnectionError, ProviderError
-from alloy.messages import Endpoint
 
 # Not written out, because a traceback shows lines of the tests as well.
 DIGITS = str(9**24)  # a key of no known form

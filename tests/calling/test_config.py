@@ -10,6 +10,7 @@ from dataclasses import fields
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
+import httpx2
 import pytest
 from kit.patience import PATIENCE
 
@@ -21,6 +22,7 @@ from alloy import (
     ParseError,
     RateLimitError,
     ServerError,
+    Transport,
     ask,
     command,
     configure,
@@ -29,6 +31,7 @@ from alloy import (
 )
 from alloy import config as settings
 from alloy.config import current
+from alloy.endpoints import ByBackend
 from alloy.messages import Request
 from alloy.options import Settings
 from alloy.settings import ABOUT_TOOLS, SENT, SETTINGS, VARIABLES
@@ -44,6 +47,8 @@ def process_defaults() -> Iterator[None]:
 
 
 # --- what the settings are ------------------------------------------------------------------------
+
+CLIENT = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200)))
 
 # One valid value for each setting that differs from its default, and one that it refuses.
 VALUES: dict[str, tuple[Any, Any]] = {
@@ -75,6 +80,9 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "on_event": ((print,), "print"),
     "base_url": ("http://localhost:1/v1", b"http://localhost:1/v1"),
     "api_key": ("sk-secret", 12345),
+    "headers": (ByBackend({None: (("x-team", "search"),)}), {"x team": "search"}),
+    "http_client": (ByBackend({"openai": (CLIENT,)}), "client"),
+    "transport": (ByBackend({None: Transport(ca_bundle="ca.pem")}), "http://proxy.example:3128"),
     "extra": ({"openai": {"service_tier": "flex"}}, {"openai": 1}),
 }
 

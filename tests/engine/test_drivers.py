@@ -18,8 +18,9 @@ from alloy._typed.schemas.dialects import Dialect
 from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.registry import register_backend, registrations_undone
 from alloy.config import Config
+from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, BadReplyError, DeadlineError, ProviderTimeoutError, RateLimitError
-from alloy.messages import Delta, Endpoint, Reply, Request, TextDelta, ToolCall
+from alloy.messages import Delta, Reply, Request, TextDelta, ToolCall
 from alloy.result import Result
 from alloy.tools import tool
 

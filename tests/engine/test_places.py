@@ -18,7 +18,7 @@ from alloy.backends.gemini.content import GeminiBackend
 from alloy.backends.ollama.chat import OllamaBackend, OllamaChatBackend
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.responses import OpenAIBackend
-from alloy.messages import Endpoint
+from alloy.endpoints import Endpoint
 
 VARIABLES = [
     (OpenAIBackend, "OPENAI_BASE_URL"),

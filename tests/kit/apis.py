@@ -26,7 +26,8 @@ from alloy.backends.gemini.content import GeminiBackend
 from alloy.backends.ollama.chat import OllamaBackend, OllamaChatBackend
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.responses import OpenAIBackend
-from alloy.messages import Endpoint, Reply, Request, User
+from alloy.endpoints import Endpoint
+from alloy.messages import Reply, Request, User
 from kit.talking import KEY, MODES, STREAMED, WHOLE, talk, talk_async
 from kit.wire import Answer, Received, WireServer, anthropic, gemini, ollama, openai, sse
 
@@ -115,20 +116,18 @@ class Api:
 
     def ask(self, mode: str, server: WireServer, **options: Any) -> str:
         """What a user's call in *mode* gives: the answer, or the text of the stream."""
+        if mode in ("send_async", "open_async"):
+            return asyncio.run(self.ask_async(mode, server, **options))
         options = {**self.options(server), **options}
+        return ask("Hello", **options) if mode == "send" else "".join(ask.stream("Hello", **options))
 
-        async def stream() -> str:
-            async with aclosing(ask.stream_async("Hello", **options)) as pieces:
-                return "".join([piece async for piece in pieces])
-
-        match mode:
-            case "send":
-                return ask("Hello", **options)
-            case "send_async":
-                return asyncio.run(ask.async_("Hello", **options))
-            case "open":
-                return "".join(ask.stream("Hello", **options))
-        return asyncio.run(stream())
+    async def ask_async(self, mode: str, server: WireServer, **options: Any) -> str:
+        """The same for the asynchronous modes, on a loop that is running already."""
+        options = {**self.options(server), **options}
+        if mode == "send_async":
+            return await ask.async_("Hello", **options)
+        async with aclosing(ask.stream_async("Hello", **options)) as pieces:
+            return "".join([piece async for piece in pieces])
 
     def options(self, server: WireServer) -> dict[str, Any]:
         """What a user's call needs to reach *server*."""

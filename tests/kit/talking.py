@@ -9,8 +9,9 @@ from contextlib import aclosing, closing
 from typing import Any
 
 from alloy.backends.base import Backend, CancelToken
+from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError
-from alloy.messages import Endpoint, Reply, Request, User
+from alloy.messages import Reply, Request, User
 from kit.patience import PATIENCE
 from kit.wire import WireServer
 

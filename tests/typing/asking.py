@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, assert_type
 
-from alloy import AsyncStream, Result, Stream, Usage, ask, tool
+from alloy import AsyncStream, Result, Stream, Transport, Usage, ask, tool
 
 
 @dataclass
@@ -35,6 +35,9 @@ assert_type(ask.stream_async("hello"), AsyncStream[str])
 assert_type(ask.stream_async("how many", output=int), AsyncStream[int])
 assert_type(ask.request("hello"), dict[str, Any])
 assert_type(ask.request("which", output=City | None, tools=[population]), dict[str, Any])
+gateway = Transport(proxy="http://proxy:1", ca_bundle="ca.pem", client_certificate=("me.crt", "me.key"))
+assert_type(ask("hello", transport=gateway, headers={"x-team": "a"}, api_key=lambda: "key"), str)
+assert_type(ask("hello", transport={"openai": gateway}, headers={"openai": {"x": "a"}}), str)
 for piece in ask.stream("hello"):
     assert_type(piece, str)
 with ask.stream("hello") as pieces:

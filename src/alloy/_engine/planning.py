@@ -11,7 +11,7 @@ from alloy._engine.fallbacks import TEXTS, Plan, missing_features, with_fallback
 from alloy._engine.routes import Route
 from alloy._typed.schemas.dialects import to_wire
 from alloy.backends.base import Capabilities
-from alloy.backends.registry import backend_names
+from alloy.backends.registry import check_backend_names
 from alloy.errors import ConfigurationError
 from alloy.messages import OutputMode, OutputSchema, Request, ToolMode, ToolSchema, Turn, User
 from alloy.settings import ABOUT_TOOLS
@@ -117,12 +117,7 @@ def _check_tool_names(settings: Mapping[str, Any], tools: list[str]) -> None:
 
 
 def _extra(extra: Mapping[str, Mapping[str, Any]], backend: str) -> Mapping[str, Any]:
-    others = extra.keys() - {backend}
-    if others and (unknown := sorted(others - set(backend_names()))):
-        raise ConfigurationError(
-            f"extra is a dict by backend name, and {', '.join(unknown)} is not a backend; "
-            f"the backends are {', '.join(backend_names())}"
-        )
+    check_backend_names("extra", extra, backend)
     return extra.get(backend, {})
 
 

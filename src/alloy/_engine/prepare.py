@@ -14,7 +14,7 @@ from alloy._engine.handlers import current_handlers, current_listeners
 from alloy._engine.logs import wants_events
 from alloy._engine.planning import Draft, plan
 from alloy._engine.policy import FEATURES, Policy
-from alloy._engine.routes import Route
+from alloy._engine.routes import Route, endpoint_of
 from alloy._engine.toolbox import Runnable, Toolbox
 from alloy._typed.answers.parse import read
 from alloy._typed.answers.partial import Shape
@@ -22,7 +22,7 @@ from alloy._typed.schemas.dialects import Wire, to_wire
 from alloy._typed.types.compile import TypeSpec, compile_type
 from alloy.backends.registry import resolve
 from alloy.events import Listener
-from alloy.messages import Endpoint, OutputSchema, Turn
+from alloy.messages import OutputSchema, Turn
 from alloy.result import Result
 from alloy.settings import SENT, Config
 
@@ -83,7 +83,7 @@ def prepare(
     if conversation is not None:
         turns = (*conversation.turns, *turns)
     backend, model = resolve(settings.model, settings.backend)
-    route = Route(backend, model, Endpoint(settings.base_url, settings.api_key))
+    route = Route(backend, model, endpoint_of(settings, backend.name))
     toolbox = Toolbox(tools, settings.tool_errors, settings.allowed_tools)
     spec = compile_type(output, parser=parser)
     schema = _output_schema(spec)

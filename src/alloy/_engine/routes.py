@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alloy.backends.base import Backend, Capabilities, address_of
-from alloy.messages import Endpoint
+from alloy.backends.registry import check_backend_names
+from alloy.endpoints import ByBackend, Endpoint
+from alloy.settings import Config
 
-__all__ = ["ModelAddress", "Route"]
+__all__ = ["ModelAddress", "Route", "endpoint_of"]
 
 
 class ModelAddress(NamedTuple):
@@ -41,3 +43,18 @@ class Route:
     def address(self) -> ModelAddress:
         """The key under which missing features of the model are remembered."""
         return ModelAddress(self.backend.name, address_of(self.backend, self.endpoint), self.model)
+
+
+def endpoint_of(settings: Config, backend: str) -> Endpoint:
+    """How *settings* say to reach the provider of *backend*.
+
+    Raises `ConfigurationError` for a dict by backend name that has another key.
+    """
+    chosen: dict[str, Any] = {}
+    for name in ("headers", "http_client", "transport"):
+        value: ByBackend[Any] | None = getattr(settings, name)
+        if value is not None:
+            check_backend_names(name, (key for key in value if key is not None), backend)
+            if (found := value.of(backend)) is not None:
+                chosen[name] = found
+    return Endpoint(settings.base_url, settings.api_key, **chosen)

@@ -17,9 +17,10 @@ from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from alloy._typed.schemas.dialects import Dialect
+from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError
 from alloy.jsontypes import Json, JsonObject
-from alloy.messages import Delta, Endpoint, Reply, Request
+from alloy.messages import Delta, Reply, Request
 
 __all__ = [
     "Accumulator",
@@ -180,7 +181,7 @@ def secrets_of(backend: Backend, endpoint: Endpoint) -> tuple[str, ...]:
     """The keys that a request to *endpoint* may carry: its own, and those of the environment."""
     variables: tuple[str, ...] = getattr(backend, "key_variables", ())
     found = (os.environ.get(name, "").strip() for name in variables)
-    return tuple(filter(None, (endpoint.api_key, *found)))
+    return tuple(filter(None, (*endpoint.secrets, *found)))
 
 
 class _Instances:

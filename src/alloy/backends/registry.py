@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -61,6 +61,16 @@ def backend_names() -> list[str]:
     """The names of all backends that can be reached, sorted."""
     with _lock:
         return sorted({*_registered, *(point.name for point in _entry_points())})
+
+
+def check_backend_names(setting: str, names: Iterable[str], known: str) -> None:
+    """Raise `ConfigurationError` when one of *names*, keys of *setting*, is not a backend; *known* is one."""
+    others = set(names) - {known}
+    if others and (unknown := sorted(others - set(backend_names()))):
+        raise ConfigurationError(
+            f"{setting} is a dict by backend name, and {', '.join(unknown)} is not a backend; "
+            f"the backends are {', '.join(backend_names())}"
+        )
 
 
 def resolve(model: str | None, backend: str | None = None) -> tuple[Backend, str]:

@@ -11,6 +11,7 @@ from kit.wire import WireServer
 from kit.wire import anthropic as says
 
 from alloy.backends.anthropic.messages import AnthropicBackend
+from alloy.endpoints import Endpoint
 from alloy.errors import (
     BadRequestError,
     ConfigurationError,
@@ -18,7 +19,7 @@ from alloy.errors import (
     RateLimitError,
     UnsupportedError,
 )
-from alloy.messages import Endpoint, Request, User
+from alloy.messages import Request, User
 
 CLAUDE = AnthropicBackend()
 BODY = CLAUDE.encode(Request("claude-sonnet-4-6", (User("Hello"),)))

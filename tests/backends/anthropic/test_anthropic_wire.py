@@ -11,7 +11,8 @@ from kit.wire import Answer, WireServer, sse
 from kit.wire import anthropic as says
 
 from alloy.backends.anthropic.messages import AnthropicBackend
-from alloy.messages import Endpoint, Request, User
+from alloy.endpoints import Endpoint
+from alloy.messages import Request, User
 
 CLAUDE = AnthropicBackend()
 MODEL = "claude-sonnet-4-6"

@@ -14,6 +14,7 @@ from alloy._typed.schemas.dialects import Dialect
 from alloy.backends.base import Backend, CancelToken, Capabilities
 from alloy.backends.fake.backend import FakeBackend, responder
 from alloy.backends.registry import resolve
+from alloy.endpoints import Endpoint
 from alloy.errors import (
     AlloyError,
     BadReplyError,
@@ -24,7 +25,6 @@ from alloy.errors import (
     RateLimitError,
 )
 from alloy.messages import (
-    Endpoint,
     OutputSchema,
     ReasoningDelta,
     Reply,
@@ -92,7 +92,8 @@ def test_neither_an_sdk_nor_pydantic_is_needed():
     program = (
         "import sys; from alloy.backends.fake.backend import FakeBackend;"
         "from alloy._typed.schemas.samples import sample;"
-        "from alloy.messages import *; from alloy.backends.base import CancelToken; b = FakeBackend();"
+        "from alloy.endpoints import Endpoint; from alloy.messages import *;"
+        "from alloy.backends.base import CancelToken; b = FakeBackend();"
         "r = Request('m', (User('Hi'),), output=OutputSchema('x', {'type': 'string', 'format': 'uuid'}));"
         "b.send(b.encode(r), Endpoint(), CancelToken());"
         "print({'pydantic', 'pydantic_core', 'openai', 'httpx', 'asyncio'} & sys.modules.keys())"

@@ -10,6 +10,7 @@ from kit.wire import WireServer, json_answer
 from kit.wire import gemini as says
 
 from alloy.backends.gemini.content import GeminiBackend
+from alloy.endpoints import Endpoint
 from alloy.errors import (
     AuthenticationError,
     BadRequestError,
@@ -18,7 +19,7 @@ from alloy.errors import (
     ServerError,
     UnsupportedError,
 )
-from alloy.messages import Endpoint, Request, User
+from alloy.messages import Request, User
 
 GEMINI = GeminiBackend()
 MODEL = "gemini-3-flash-preview"

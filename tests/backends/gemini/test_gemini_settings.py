@@ -14,13 +14,14 @@ from kit.wire import Answer, WireServer, json_answer
 from kit.wire import gemini as says
 
 from alloy.backends.gemini.content import GeminiBackend
+from alloy.endpoints import Endpoint
 from alloy.errors import (
     AuthenticationError,
     ConfigurationError,
     ProviderConnectionError,
     ProviderError,
 )
-from alloy.messages import Endpoint, Request, User
+from alloy.messages import Request, User
 
 GEMINI = GeminiBackend()
 MODEL = "gemini-3-flash-preview"

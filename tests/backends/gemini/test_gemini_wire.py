@@ -16,8 +16,9 @@ from kit.wire import gemini as says
 from alloy.backends.base import CancelToken
 from alloy.backends.gemini.content import GeminiBackend
 from alloy.backends.http.clients import CLIENTS
+from alloy.endpoints import Endpoint
 from alloy.errors import ConfigurationError, ProviderTimeoutError
-from alloy.messages import Endpoint, Request, User
+from alloy.messages import Request, User
 
 GEMINI = GeminiBackend()
 

@@ -26,8 +26,8 @@ from alloy.backends.base import CancelToken
 from alloy.backends.http.clients import CLIENTS, CONNECTIONS_MAX, ClientCache
 from alloy.backends.openai.address import OPENAI, read_settings
 from alloy.backends.openai.responses import OpenAIBackend
+from alloy.endpoints import Endpoint
 from alloy.errors import ProviderConnectionError
-from alloy.messages import Endpoint
 
 BACKEND = OpenAIBackend()
 
@@ -221,7 +221,7 @@ from kit.talking import talk
 from alloy.backends.http.clients import CLIENTS
 from alloy.backends.openai.responses import OpenAIBackend
 from alloy.backends.openai.address import OPENAI, read_settings
-from alloy.messages import Endpoint
+from alloy.endpoints import Endpoint
 backend, endpoint = OpenAIBackend(), Endpoint(base_url=sys.argv[1], api_key="sk-1")
 for mode in ("send", "open", "send_async", "open_async"):
     print(talk(backend, mode, endpoint).text)

@@ -17,8 +17,9 @@ from kit.wire import ollama as says
 from kit.wire.server import Received
 
 from alloy.backends.ollama.chat import OllamaBackend
+from alloy.endpoints import Endpoint
 from alloy.errors import ProviderTimeoutError
-from alloy.messages import Endpoint, Request, ToolSchema, User
+from alloy.messages import Request, ToolSchema, User
 
 TOOL = ToolSchema("clock", "", {"type": "object", "properties": {}})
 BODY = OllamaBackend().encode(Request("llama3.2", (User("Hello"),), tools=(TOOL,)))

@@ -13,6 +13,7 @@ from kit.wire import openai as copies
 
 from alloy.backends.base import Backend
 from alloy.backends.ollama.chat import OllamaChatBackend
+from alloy.endpoints import Endpoint
 from alloy.errors import (
     BadRequestError,
     ModelNotFoundError,
@@ -21,7 +22,7 @@ from alloy.errors import (
     ServerError,
     UnsupportedError,
 )
-from alloy.messages import Endpoint, Request, ToolCall, ToolSchema, User
+from alloy.messages import Request, ToolCall, ToolSchema, User
 
 BACKEND = OllamaChatBackend()
 TOOL = ToolSchema("add", "Add.", {"type": "object", "properties": {"a": {"anyOf": [{"type": "integer"}]}}})

@@ -11,13 +11,14 @@ from kit.wire import ollama as says
 
 from alloy import ask
 from alloy.backends.ollama.chat import OllamaBackend
+from alloy.endpoints import Endpoint
 from alloy.errors import (
     BadRequestError,
     ModelNotFoundError,
     ProviderConnectionError,
     UnsupportedError,
 )
-from alloy.messages import Endpoint, OutputSchema, Request, User
+from alloy.messages import OutputSchema, Request, User
 
 BACKEND = OllamaBackend()
 BODY = BACKEND.encode(Request("llama3.2", (User("Hello"),)))

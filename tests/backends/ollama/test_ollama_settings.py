@@ -18,8 +18,9 @@ from alloy import ask
 from alloy.backends.http.clients import CLIENTS
 from alloy.backends.ollama.address import OLLAMA, read_settings
 from alloy.backends.ollama.chat import OllamaBackend
+from alloy.endpoints import Endpoint
 from alloy.errors import AuthenticationError, ConfigurationError
-from alloy.messages import Endpoint, Request, User
+from alloy.messages import Request, User
 
 MODEL = "ollama:llama3.2"
 BACKEND = OllamaBackend()

@@ -11,8 +11,9 @@ from kit.wire import ollama as says
 
 from alloy.backends.base import CancelToken
 from alloy.backends.ollama.chat import OllamaBackend
+from alloy.endpoints import Endpoint
 from alloy.errors import ProviderConnectionError
-from alloy.messages import Endpoint, Request, ToolSchema, User
+from alloy.messages import Request, ToolSchema, User
 
 streamed = pytest.mark.parametrize("mode", STREAMED)
 

@@ -15,8 +15,9 @@ import alloy
 from alloy import Image, ask, command, tool
 from alloy.backends.ollama.chat import OllamaBackend
 from alloy.backends.registry import register_backend
+from alloy.endpoints import Endpoint
 from alloy.errors import ConfigurationError, TruncatedError
-from alloy.messages import Endpoint, Request, ToolSchema, User
+from alloy.messages import Request, ToolSchema, User
 
 MODEL = "ollama:llama3.2"
 

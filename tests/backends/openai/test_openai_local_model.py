@@ -17,18 +17,9 @@ from alloy.backends.base import CancelToken
 from alloy.backends.http.clients import CLIENTS
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.responses import OpenAIBackend
+from alloy.endpoints import Endpoint
 from alloy.errors import BadRequestError
-from alloy.messages import (
-    Endpoint,
-    OutputSchema,
-    Reply,
-    Request,
-    TextDelta,
-    ToolResult,
-    ToolResults,
-    ToolSchema,
-    User,
-)
+from alloy.messages import OutputSchema, Reply, Request, TextDelta, ToolResult, ToolResults, ToolSchema, User
 
 pytest.importorskip("xllamacpp")
 pytestmark = pytest.mark.local_model

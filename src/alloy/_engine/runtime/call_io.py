@@ -20,9 +20,10 @@ from alloy._engine.runtime.deadline import Clock
 from alloy._engine.surrogates import StreamedText, with_whole_characters
 from alloy._typed.types.async_parsers import Call
 from alloy.backends.base import secrets_of
+from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError, ProviderError, ProviderTimeoutError
 from alloy.events import CallFailed, Event, ReasoningDelta, TextDelta, ToolFinished
-from alloy.messages import Delta, Endpoint, Reply, Request, ToolCall, ToolCallDelta, ToolResult
+from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta, ToolResult
 
 __all__ = ["CallIO", "Exchange"]
 

@@ -23,11 +23,12 @@ from alloy.backends.base import Capabilities
 from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.bodies import merge
 from alloy.backends.http.settings import checked_key, checked_url
-from alloy.backends.http.stainless import StainlessSdk, timeout_header
+from alloy.backends.http.stainless import StainlessSdk, timeout_headers
 from alloy.backends.schemas import in_dialect
+from alloy.endpoints import Endpoint
 from alloy.errors import ConfigurationError, UnsupportedError
 from alloy.jsontypes import Json
-from alloy.messages import Endpoint, Reply, Request, ToolSchema
+from alloy.messages import Reply, Request, ToolSchema
 
 __all__ = ["CAPABILITIES", "AnthropicBackend", "ClaudeCapabilities"]
 
@@ -175,7 +176,7 @@ class AnthropicBackend(HttpBackend):
         """What *endpoint* says, else what the environment says now. Raises `ConfigurationError`."""
         env = os.environ.get
         base_url = checked_url(self.address(endpoint), DEFAULT_URL)
-        key = endpoint.api_key or env("ANTHROPIC_API_KEY") or None
+        key = endpoint.key or env("ANTHROPIC_API_KEY") or None
         token = None if key else env("ANTHROPIC_AUTH_TOKEN") or None
         if key is None and token is None:
             raise ConfigurationError(
@@ -188,7 +189,7 @@ class AnthropicBackend(HttpBackend):
     def headers(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, str]:
         """The time limit, and for a body that samples the API's older version: the newer one refuses it."""
         version = {"anthropic-version": SAMPLING_VERSION} if any(key in body for key in SAMPLING) else {}
-        return timeout_header(endpoint) | version
+        return timeout_headers(endpoint, "x-stainless-timeout", "x-stainless-read-timeout") | version
 
     def is_last(self, event: Json) -> bool:
         """Whether *event* ends the stream, although some servers leave the body open after it."""

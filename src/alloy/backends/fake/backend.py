@@ -33,6 +33,7 @@ from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.fake.improvise import improvise
 from alloy.backends.http.bodies import given
 from alloy.backends.schemas import in_dialect
+from alloy.endpoints import Endpoint
 from alloy.errors import (
     AlloyError,
     BadReplyError,
@@ -44,7 +45,6 @@ from alloy.jsontypes import JsonObject
 from alloy.media import Media
 from alloy.messages import (
     Delta,
-    Endpoint,
     OutputSchema,
     ReasoningDelta,
     Reply,

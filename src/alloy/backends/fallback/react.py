@@ -27,18 +27,9 @@ from alloy.backends.fallback.react_prompt import NAME, instructions, rewritten, 
 from alloy.backends.fallback.react_reader import NOTHING, AnswerFilter, Reading, read
 from alloy.backends.fallback.wrapper import Wrapper
 from alloy.backends.schemas import in_dialect
+from alloy.endpoints import Endpoint
 from alloy.errors import ProviderError
-from alloy.messages import (
-    Delta,
-    Echo,
-    Endpoint,
-    ReasoningDelta,
-    Reply,
-    Request,
-    TextDelta,
-    ToolCall,
-    ToolSchema,
-)
+from alloy.messages import Delta, Echo, ReasoningDelta, Reply, Request, TextDelta, ToolCall, ToolSchema
 
 __all__ = ["END", "ReActBackend"]
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any
 
 from alloy.backends.base import Accumulator, Backend, CancelToken, Capabilities, address_of
+from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError
-from alloy.messages import Endpoint, Reply, Request
+from alloy.messages import Reply, Request
 
 __all__ = ["Wrapper"]
 

@@ -17,9 +17,9 @@ from alloy.backends.gemini.replies import parted
 from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.clients import Address, Sdk
 from alloy.backends.http.settings import checked_key, checked_url
+from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError
 from alloy.jsontypes import Json
-from alloy.messages import Endpoint
 
 __all__ = ["GEMINI", "GeminiHttpBackend", "read_settings"]
 
@@ -144,7 +144,7 @@ def read_settings(endpoint: Endpoint) -> Settings:
     Raises `ConfigurationError` for a missing key, and for a key or an address that no request can carry.
     """
     env = os.environ.get
-    key = endpoint.api_key
+    key = endpoint.key
     if not _on_cloud():
         key = key or env("GOOGLE_API_KEY") or env("GEMINI_API_KEY")
         if not key:

@@ -16,10 +16,10 @@ from alloy.backends.http.exchange import Exchange
 from alloy.backends.http.payload import parse_json, written
 from alloy.backends.http.received import Received, bad_reply, redirect_error
 from alloy.backends.http.redaction import scrub
-from alloy.backends.http.transport_errors import transport_error, unreached_origin
+from alloy.backends.http.transport_errors import proxy_error, transport_error, unreached_origin
+from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ProviderError
 from alloy.jsontypes import Json, JsonObject
-from alloy.messages import Endpoint
 
 __all__ = ["HttpBackend"]
 
@@ -159,7 +159,8 @@ class HttpBackend(BaseBackend, ABC):
         self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken, *, streamed: bool
     ) -> Received:
         """The response to *body*, not read yet. Raises `ProviderError` for an error status."""
-        exchange = Exchange(CLIENTS.get(self.sdk, self.settings(endpoint)), endpoint)
+        endpoint = endpoint.with_key()
+        exchange = Exchange(CLIENTS.get(self.sdk, self.settings(endpoint), endpoint), endpoint)
         try:
             body = self.prepare(exchange, body, cancel)
             address = exchange.connection.address(self.target(body, streamed=streamed))
@@ -176,7 +177,8 @@ class HttpBackend(BaseBackend, ABC):
 
     async def _post_async(self, body: Mapping[str, Any], endpoint: Endpoint, *, streamed: bool) -> Received:
         """As `_post`."""
-        exchange = Exchange(await CLIENTS.get_async(self.sdk, self.settings(endpoint)), endpoint)
+        endpoint = await endpoint.with_key_async()
+        exchange = Exchange(await CLIENTS.get_async(self.sdk, self.settings(endpoint), endpoint), endpoint)
         try:
             body = await self.prepare_async(exchange, body)
             address = await exchange.connection.address_async(self.target(body, streamed=streamed))
@@ -205,8 +207,11 @@ class HttpBackend(BaseBackend, ABC):
         return received
 
     def _unreached(self, error: Exception, exchange: Exchange) -> AlloyError | None:
-        server = unreached_origin(error)
-        return None if server is None else self.unreached(error, server, exchange.connection.settings)
+        if (server := unreached_origin(error)) is None:
+            return None
+        if exchange.endpoint.transport is not None and exchange.endpoint.transport.proxy:
+            return proxy_error(self.name, error, server, exchange.endpoint.transport.proxy)
+        return self.unreached(error, server, exchange.connection.settings)
 
 
 def _refusal(received: Received, content: bytes, errors: ErrorReader) -> ProviderError:

@@ -18,6 +18,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alloy.backends.http.gateway import own_client, pool_options, tls_context
+from alloy.endpoints import Endpoint, Transport
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from ssl import SSLContext
@@ -27,6 +30,8 @@ __all__ = ["CLIENTS", "Address", "ClientCache", "Connection", "Sdk"]
 
 CONNECTIONS_MAX = 64  # for threads, and for each loop: bounds what rotating keys leave behind
 ADDRESSES_MAX = 256  # bounds what generated names of models leave behind
+
+ANYWHERE = Endpoint()
 
 
 class Address(NamedTuple):
@@ -102,12 +107,23 @@ def _recording() -> Iterator[list[Any]]:
 
 
 class Connection:
-    """A connection pool, and the addresses that an SDK gives for some settings."""
+    """A connection pool, and the addresses that an SDK gives for some settings.
+
+    *is_own* says that the pool is the caller's HTTP client, which has settings of its own.
+    """
 
     def __init__(
-        self, sdk: Sdk, settings: Any, pool: Any, addresses: dict[Hashable, Address], *, is_async: bool
+        self,
+        sdk: Sdk,
+        settings: Any,
+        pool: Any,
+        addresses: dict[Hashable, Address],
+        *,
+        is_async: bool,
+        is_own: bool = False,
     ) -> None:
-        self.settings, self.pool, self.library = settings, pool, sdk.library()
+        self.settings, self.pool, self.is_own = settings, pool, is_own
+        self.library = sdk.library()
         self._sdk, self._addresses, self._is_async = sdk, addresses, is_async
         self._client: Any = None
 
@@ -156,8 +172,8 @@ class _World:
 
     def __init__(self, *, is_async: bool) -> None:
         self.is_async = is_async
-        self.pools: dict[Sdk, Any] = {}
-        self.connections: dict[tuple[Sdk, Hashable], Connection] = {}
+        self.pools: dict[tuple[Sdk, Transport | None], Any] = {}
+        self.connections: dict[Hashable, Connection] = {}
         self.keeper: AsyncGenerator[None, None] | None = None
 
 
@@ -176,29 +192,35 @@ class ClientCache:
         self._lock = threading.Lock()
         self._threads = _World(is_async=False)
         self._loops: dict[AbstractEventLoop, _World] = {}
-        self._contexts: dict[ModuleType, SSLContext] = {}
+        self._contexts: dict[tuple[ModuleType, Transport | None], SSLContext] = {}
         self._addresses: dict[Hashable, Address] = {}
 
-    def get(self, sdk: Sdk, settings: Hashable) -> Connection:
-        """The connection that all threads of this process share."""
-        found = self._threads.connections.get((sdk, settings))
+    def get(self, sdk: Sdk, settings: Hashable, endpoint: Endpoint = ANYWHERE) -> Connection:
+        """The connection that all threads of this process share.
+
+        *settings* decide the address, *endpoint* the HTTP client or how it opens connections. Raises
+        `ConfigurationError` for an HTTP client that cannot be used, and for a file that cannot be read.
+        """
+        via = own_client(endpoint, "Client") if endpoint.http_client else endpoint.transport
+        found = self._threads.connections.get((sdk, settings, via))
         if found is None:
             with self._lock:
-                found = self._make(self._threads, sdk, settings)
+                found = self._make(self._threads, sdk, settings, via)
         return found
 
-    async def get_async(self, sdk: Sdk, settings: Hashable) -> Connection:
-        """The connection of the running event loop."""
+    async def get_async(self, sdk: Sdk, settings: Hashable, endpoint: Endpoint = ANYWHERE) -> Connection:
+        """As `get`, the connection of the running event loop."""
         from asyncio import get_running_loop
 
         loop = get_running_loop()
         world = self._loops.get(loop)
         if world is None:
             world = await self._enter(loop)
-        found = world.connections.get((sdk, settings))
+        via = own_client(endpoint, "AsyncClient") if endpoint.http_client else endpoint.transport
+        found = world.connections.get((sdk, settings, via))
         if found is None:
             with self._lock:
-                found = self._make(world, sdk, settings)
+                found = self._make(world, sdk, settings, via)
         return found
 
     def close(self) -> None:
@@ -216,27 +238,31 @@ class ClientCache:
         """
         self._start()
 
-    def _make(self, world: _World, sdk: Sdk, settings: Hashable) -> Connection:
-        found = world.connections.get((sdk, settings))  # another thread may have been faster
+    def _make(self, world: _World, sdk: Sdk, settings: Hashable, via: Any) -> Connection:
+        found = world.connections.get((sdk, settings, via))  # another thread may have been faster
         if found is not None:
             return found
-        if sdk not in world.pools:
-            world.pools[sdk] = sdk.pool(is_async=world.is_async, verify=self._tls(sdk))
+        is_own = via is not None and not isinstance(via, Transport)
+        pool = via if is_own else self._pool(world, sdk, via)
         while len(world.connections) >= CONNECTIONS_MAX:
             del world.connections[next(iter(world.connections))]  # closes nothing: the pool is shared
-        made = Connection(sdk, settings, world.pools[sdk], self._addresses, is_async=world.is_async)
-        world.connections[sdk, settings] = made
+        made = Connection(sdk, settings, pool, self._addresses, is_async=world.is_async, is_own=is_own)
+        world.connections[sdk, settings, via] = made
         return made
 
-    def _tls(self, sdk: Sdk) -> SSLContext:
-        """One context for all pools of an HTTP library, made by that library: it finds the root certificates.
+    def _pool(self, world: _World, sdk: Sdk, transport: Transport | None) -> Any:
+        if (sdk, transport) not in world.pools:
+            library: Any = sdk.library()
+            context = self._tls(library, transport)
+            options = pool_options(library, transport, context)
+            world.pools[sdk, transport] = sdk.pool(is_async=world.is_async, verify=context, **options)
+        return world.pools[sdk, transport]
 
-        It reads SSL_CERT_FILE and SSL_CERT_DIR, once per process.
-        """
-        library = sdk.library()
-        if library not in self._contexts:
-            self._contexts[library] = library.create_ssl_context()
-        return self._contexts[library]
+    def _tls(self, library: Any, transport: Transport | None) -> SSLContext:
+        """One context for all pools of an HTTP library and a transport."""
+        if (library, transport) not in self._contexts:
+            self._contexts[library, transport] = tls_context(library, transport)
+        return self._contexts[library, transport]
 
     async def _enter(self, loop: AbstractEventLoop) -> _World:
         world = _World(is_async=True)

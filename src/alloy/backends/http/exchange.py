@@ -9,7 +9,8 @@ from typing import Any
 from alloy.backends.base import CancelToken
 from alloy.backends.http.cancel import cut, cut_while_connecting
 from alloy.backends.http.clients import Address, Connection
-from alloy.messages import Endpoint
+from alloy.backends.http.gateway import own_timeouts
+from alloy.endpoints import Endpoint
 
 __all__ = ["Exchange"]
 
@@ -29,9 +30,12 @@ class Exchange:
     def request(self, address: Address, content: bytes, headers: Mapping[str, str]) -> Any:
         """A request to *address*; *headers* are added to those of the address, or replace them."""
         sent = address.headers
-        if headers:
+        if headers or self.endpoint.headers:
             sent = sent.copy()
             sent.update(headers)
+            sent.update(self.endpoint.headers)
+        if self.connection.is_own:
+            return self._own_request(address, content, sent)
         limit = self.endpoint.timeout
         timeouts = address.timeouts if limit is None else dict.fromkeys(PHASES, limit)
         # Not by the pool's `build_request`, which merges settings that the SDK has merged already.
@@ -41,6 +45,19 @@ class Exchange:
         if cookies := self.connection.pool.cookies:
             cookies.set_cookie_header(request)
         return request
+
+    def _own_request(self, address: Address, content: bytes, headers: Any) -> Any:
+        """A request of the caller's client, with its own headers, cookies and parameters."""
+        client, limit = self.connection.pool, self.endpoint.timeout
+        usual = own_timeouts(client, address.timeouts)
+        timeouts = usual if limit is None else dict.fromkeys(PHASES, limit)
+        return client.build_request(
+            "POST",
+            str(address.url),  # the client may be of the other library
+            headers=headers.multi_items(),
+            content=content,
+            extensions={"timeout": timeouts},
+        )
 
     def send(self, request: Any, cancel: CancelToken) -> Any:
         """The response, not read yet. *cancel* ends the wait for it, and for its body."""

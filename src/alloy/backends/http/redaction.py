@@ -7,23 +7,17 @@ and bodies of an unexpected format.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from alloy.endpoints import secrets_in
 from alloy.jsontypes import Json
 
-__all__ = ["clean", "redacted", "scrub", "secrets_in"]
+__all__ = ["clean", "redacted", "scrub"]
 
 KEY_MIN = 8  # shorter ones are placeholders such as "ollama", and words that messages need
 
-_SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|password|credential|signature", re.IGNORECASE)
-_SCHEME = re.compile(r"^(Bearer|Basic|Token|ApiKey) +", re.IGNORECASE)
 _KEY = re.compile(r"\bsk-[\w*.…-]{4,}")  # whole, or with its middle masked, as OpenAI's own 401 shows it
-
-
-def secrets_in(headers: Mapping[str, str]) -> list[str]:
-    """The values of the headers whose names sound like a secret, without the scheme of an authorization."""
-    return [_SCHEME.sub("", value) for name, value in headers.items() if _SECRET_NAME.search(name)]
 
 
 def redacted(text: str, request: Any = None) -> str:

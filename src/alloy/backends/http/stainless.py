@@ -10,10 +10,10 @@ from typing import Any
 
 from alloy.backends.base import import_sdk
 from alloy.backends.http.clients import Sdk
+from alloy.endpoints import Endpoint
 from alloy.errors import ConfigurationError
-from alloy.messages import Endpoint
 
-__all__ = ["StainlessSdk", "timeout_header"]
+__all__ = ["StainlessSdk", "timeout_headers"]
 
 
 class StainlessSdk(Sdk):
@@ -48,12 +48,12 @@ class StainlessSdk(Sdk):
     def ask(self, client: Any, target: Any) -> object:
         """Post an empty object to the path *target*."""
         with self._refusing():
-            return client.post(target, cast_to=object, body={})
+            return client.post(target, cast_to=object, body={}, options={"timeout": client.timeout})
 
     async def ask_async(self, client: Any, target: Any) -> object:
         """As `ask`."""
         with self._refusing():
-            return await client.post(target, cast_to=object, body={})
+            return await client.post(target, cast_to=object, body={}, options={"timeout": client.timeout})
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
@@ -63,6 +63,6 @@ class StainlessSdk(Sdk):
             raise ConfigurationError(f"{self._module}: {error}") from error
 
 
-def timeout_header(endpoint: Endpoint) -> dict[str, str]:
-    """The SDK's header for the time limit of a request; without one the address has the SDK's default."""
-    return {} if endpoint.timeout is None else {"x-stainless-read-timeout": str(endpoint.timeout)}
+def timeout_headers(endpoint: Endpoint, *names: str) -> dict[str, str]:
+    """The SDK's headers for the time limit of a request; without one the address has the SDK's default."""
+    return {} if endpoint.timeout is None else dict.fromkeys(names, str(endpoint.timeout))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from ssl import SSLError
 from typing import Any
+from urllib.parse import urlsplit
 
 from alloy.backends.http.redaction import redacted
 from alloy.errors import (
@@ -19,7 +20,7 @@ from alloy.errors import (
     ProviderTimeoutError,
 )
 
-__all__ = ["origin", "settings_to_check", "transport_error", "unreached_origin"]
+__all__ = ["origin", "proxy_error", "settings_to_check", "transport_error", "unreached_origin"]
 
 HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "anyio")
 
@@ -61,10 +62,22 @@ def transport_error(
     meaning = _MEANING[kind]
     if (server := unreached_origin(error)) is not None:
         meaning = f"no connection to {server}: check {settings_to_check(variable)}"
+    if "CERTIFICATE_VERIFY_FAILED" in cause:
+        meaning += "; the certificates of a company gateway are trusted by transport=Transport(ca_bundle=…)"
     message = f"{meaning} ({cause})"
     if issubclass(kind, ProviderError):
         return kind(message, provider=provider)
     return kind(f"{provider}: {message}")
+
+
+def proxy_error(provider: str, error: Exception, server: str, proxy: str) -> ProviderConnectionError:
+    """The error for a *server* to which no connection could be opened through *proxy*."""
+    scheme, host = urlsplit(proxy).scheme, urlsplit(proxy).netloc.rpartition("@")[2]  # without a password
+    cause = redacted(f"{type(error).__name__}: {error}".removesuffix(": "))
+    return ProviderConnectionError(
+        f"no connection to {server} through the proxy {scheme}://{host}: check `transport` ({cause})",
+        provider=provider,
+    )
 
 
 def unreached_origin(error: BaseException) -> str | None:

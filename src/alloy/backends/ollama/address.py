@@ -32,9 +32,9 @@ from alloy.backends.http.payload import parse_json, written
 from alloy.backends.http.settings import checked_key
 from alloy.backends.http.single_flight import SingleFlight
 from alloy.backends.ollama.errors import ERRORS, not_running
+from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError, UnsupportedError
 from alloy.jsontypes import Json
-from alloy.messages import Endpoint
 
 __all__ = ["OLLAMA", "OllamaHttpBackend", "Settings", "find_host", "read_settings", "server_url"]
 
@@ -66,7 +66,7 @@ def read_settings(endpoint: Endpoint) -> Settings:
     Raises `ConfigurationError` for a key that no header can carry.
     """
     host, source = find_host(endpoint)
-    key = endpoint.api_key or os.environ.get("OLLAMA_API_KEY", "").strip()
+    key = endpoint.key or os.environ.get("OLLAMA_API_KEY", "").strip()
     return Settings(host, checked_key("Ollama", key), source)
 
 
@@ -168,9 +168,9 @@ class OllamaHttpBackend(HttpBackend):
         """The last line has the counts."""
         return bool(event.get("done") is True)
 
-    def unreached(self, error: Exception, server: str, settings: Settings) -> AlloyError:
+    def unreached(self, error: Exception, server: str, settings: Settings) -> AlloyError | None:
         """The address that was tried, where it comes from, and how to start a server there."""
-        return not_running(self.name, server, error, settings.source)
+        return not_running(self.name, server, error, settings.source) or self.explain(error)
 
     # --- what the model supports --------------------------------------------------------------------
 

@@ -25,11 +25,11 @@ from alloy.backends.openai.address import NO_KEY
 from alloy.backends.openai.address import Settings as OpenAISettings
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.schemas import in_dialect
+from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, BadReplyError
 from alloy.messages import (
     Delta,
     Echo,
-    Endpoint,
     Finish,
     OutputSchema,
     ReasoningDelta,
@@ -344,6 +344,6 @@ class OllamaChatBackend(OpenAIChatBackend):
         url = endpoint.base_url or f"{server_url(own)}/v1"
         return super().settings(replace(endpoint, base_url=url, api_key=own.api_key or NO_KEY))
 
-    def unreached(self, error: Exception, server: str, settings: OpenAISettings) -> AlloyError:
+    def unreached(self, error: Exception, server: str, settings: OpenAISettings) -> AlloyError | None:
         """The address that was tried, and how to start a server there."""
-        return not_running(self.name, server, error)
+        return not_running(self.name, server, error) or self.explain(error)

@@ -81,8 +81,15 @@ def generation_error(error: Json) -> ProviderError:
     return ERRORS.in_answer(error)
 
 
-def not_running(provider: str, url: str, error: BaseException, source: str = "") -> ProviderConnectionError:
-    """The error for an address at which no server listens; *source* says where the address comes from."""
+def not_running(
+    provider: str, url: str, error: BaseException, source: str = ""
+) -> ProviderConnectionError | None:
+    """The error for an address at which no server listens; *source* says where the address comes from.
+
+    `None` when one listens, but with a certificate that is not trusted.
+    """
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return None
     read_from = f" ({source})" if source else ""
     return ProviderConnectionError(
         f"no Ollama server answers at {url}{read_from}: start it with `ollama serve`, or set OLLAMA_HOST or "

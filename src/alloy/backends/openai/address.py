@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.settings import checked_key, checked_url
-from alloy.backends.http.stainless import StainlessSdk, timeout_header
+from alloy.backends.http.stainless import StainlessSdk, timeout_headers
+from alloy.endpoints import Endpoint
 from alloy.errors import ConfigurationError
 from alloy.media import Media
-from alloy.messages import Endpoint, Request
+from alloy.messages import Request
 
 __all__ = ["NO_KEY", "NO_SAMPLING", "OPENAI", "SAMPLING", "OpenAIHttpBackend", "file_name", "tool_choice"]
 
@@ -52,7 +53,7 @@ def read_settings(endpoint: Endpoint, *, keyless: bool) -> Settings:
     """
     env = os.environ.get
     base_url = checked_url(_base_url(endpoint), "https://host/v1")
-    key = endpoint.api_key or env("OPENAI_API_KEY")
+    key = endpoint.key or env("OPENAI_API_KEY")
     if not key and keyless and base_url != DEFAULT_URL:
         key = NO_KEY
     if not key:
@@ -93,7 +94,7 @@ class OpenAIHttpBackend(HttpBackend):
 
     def headers(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, str]:
         """The time limit, as the SDK tells it."""
-        return timeout_header(endpoint)
+        return timeout_headers(endpoint, "x-stainless-read-timeout")
 
 
 def tool_choice(request: Request, named: Callable[[str], Any]) -> Any:

@@ -1,0 +1,74 @@
+"""Connections through a company gateway: a `Transport` for HTTP libraries, and HTTP clients of the caller."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from typing import Any
+
+from alloy.endpoints import Endpoint, Transport, client_kind
+from alloy.errors import ConfigurationError
+
+__all__ = ["own_client", "own_timeouts", "pool_options", "tls_context"]
+
+
+def tls_context(library: Any, transport: Transport | None) -> ssl.SSLContext:
+    """What decides whom to trust, and who we are. Raises `ConfigurationError` for a file that cannot be used.
+
+    Without a `ca_bundle` the library makes it: it finds the root certificates, and reads SSL_CERT_FILE and
+    SSL_CERT_DIR.
+    """
+    if transport is None or transport.ca_bundle is None:
+        context: ssl.SSLContext = library.create_ssl_context()
+    else:
+        context = _trusting(os.fspath(transport.ca_bundle))
+    if transport is not None and transport.client_certificate is not None:
+        _identify(context, transport.client_certificate)
+    return context
+
+
+def _trusting(bundle: str) -> ssl.SSLContext:
+    try:
+        if os.path.isdir(bundle):
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:  # an ssl.SSLError is one, too
+        raise ConfigurationError(f"transport: ca_bundle {bundle!r} cannot be used: {error}") from error
+
+
+def _identify(context: ssl.SSLContext, certificate: Any) -> None:
+    try:
+        context.load_cert_chain(*certificate)
+    except OSError as error:
+        path = certificate[0]
+        raise ConfigurationError(f"transport: client_certificate {path!r} cannot be used: {error}") from error
+
+
+def pool_options(library: Any, transport: Transport | None, context: ssl.SSLContext) -> dict[str, Any]:
+    """The options of an HTTP client for *transport*; *context* is for a proxy that is reached by TLS, too."""
+    if transport is None or transport.proxy is None:
+        return {}
+    tls = {"ssl_context": context} if transport.proxy.startswith("https") else {}
+    return {"proxy": library.Proxy(transport.proxy, **tls)}
+
+
+def own_client(endpoint: Endpoint, kind: str) -> Any:
+    """The caller's HTTP client of this *kind*. Raises `ConfigurationError` when none can be used."""
+    if endpoint.transport is not None:
+        raise ConfigurationError(
+            "http_client and transport exclude each other: set the proxy and the certificates in the client, "
+            "or set one of the two to None"
+        )
+    found = next((client for client in endpoint.http_client if client_kind(client) == kind), None)
+    if found is None:
+        wanted = "an async call needs an" if kind == "AsyncClient" else "a sync call needs a"
+        raise ConfigurationError(f"http_client: {wanted} {kind}; a tuple with one of each serves both")
+    if found.is_closed:
+        raise ConfigurationError("http_client: the client is closed")
+    return found
+
+
+def own_timeouts(client: Any, usual: Any) -> Any:
+    """The time limits of a caller's *client*, or the *usual* ones if it has only the library's default."""
+    chosen: Any = client.timeout
+    return usual if chosen == type(chosen)(5.0) else chosen.as_dict()

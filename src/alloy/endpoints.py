@@ -1,0 +1,293 @@
+"""How a provider is reached: the endpoint of a request, and the settings that it is made from.
+
+Headers, HTTP clients and `Transport` can be set for all backends or by backend name; `ByBackend` is the form
+in which such settings are kept.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from alloy.errors import ConfigurationError
+
+__all__ = ["Endpoint", "Transport"]
+
+T = TypeVar("T")
+
+
+class ByBackend(dict[str | None, T]):
+    """Checked values by backend name; the value under `None` is for all backends."""
+
+    def of(self, backend: str) -> T | None:
+        """The value for *backend*, if there is one."""
+        return self.get(backend, self.get(None))
+
+
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+HttpClients: TypeAlias = tuple[Any, ...]
+
+
+# --- keys ---------------------------------------------------------------------------------------------
+
+
+class KeyFunction:
+    """A function that returns the API key, called before each request because keys may expire.
+
+    The last few keys are remembered, so that they can be removed from error messages.
+    """
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.function = function
+        self._seen: deque[str] = deque(maxlen=8)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The last keys."""
+        return tuple(self._seen)
+
+    def key(self) -> str:
+        """The key now. Raises `ConfigurationError` when the function does not return one."""
+        return self._checked(self.function())
+
+    async def key_async(self) -> str:
+        """As `key`, without blocking the event loop."""
+        import asyncio
+
+        is_async = inspect.iscoroutinefunction(self.function)
+        key = self.function() if is_async else await asyncio.to_thread(self.function)
+        return self._checked(await key if inspect.isawaitable(key) else key)
+
+    def _checked(self, key: Any) -> str:
+        if inspect.isawaitable(key):
+            if inspect.iscoroutine(key):
+                key.close()  # otherwise Python warns that it was never awaited
+            raise ConfigurationError("api_key is an async function: it works in async calls only")
+        if not isinstance(key, str) or not key.strip():
+            raise ConfigurationError(
+                f"the function in api_key must return a non-empty str, not {type(key).__name__}"
+            )
+        if key not in self._seen:
+            self._seen.append(key)
+        return key
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeyFunction) and other.function == self.function
+
+    def __hash__(self) -> int:
+        return hash(self.function)
+
+    def __repr__(self) -> str:
+        return f"KeyFunction({self.function!r})"
+
+    def __reduce__(self) -> Any:
+        return KeyFunction, (self.function,)  # without the keys
+
+
+def check_key(value: Any) -> str | KeyFunction:
+    """*value* as an API key. Raises `ValueError` with a description of what is accepted."""
+    if isinstance(value, KeyFunction):
+        return value
+    if callable(value):
+        return KeyFunction(value)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a non-empty str, or a function that returns one")
+    return value
+
+
+# --- connections --------------------------------------------------------------------------------------
+
+PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """How connections are opened, for a network with a gateway of its own.
+
+    *proxy* is a URL, such as `"http://proxy.example:3128"`, with a name and a password if needed; it replaces
+    `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. *ca_bundle* is a file of certificates, or a directory of them,
+    that are trusted instead of the usual root certificates. *client_certificate* is the path of a PEM file
+    with a certificate and its key, or a tuple: certificate, key, and the key's password if it has one. Files
+    are read when the first connection is opened. Raises `ConfigurationError` for values of a wrong type.
+    """
+
+    proxy: str | None = field(default=None, repr=False)  # may contain a password
+    ca_bundle: str | os.PathLike[str] | None = None
+    client_certificate: str | os.PathLike[str] | tuple[str | os.PathLike[str], ...] | None = field(
+        default=None, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__  # the class is frozen
+        if self.proxy is not None:
+            _check_proxy(self.proxy)
+        if self.ca_bundle is not None:
+            set_field(self, "ca_bundle", _path(self.ca_bundle, "ca_bundle", "a path"))
+        if self.client_certificate is not None:
+            set_field(self, "client_certificate", _certificate(self.client_certificate))
+
+
+def _check_proxy(proxy: Any) -> None:
+    try:
+        parts = urlsplit(proxy) if isinstance(proxy, str) else None
+        valid = parts is not None and parts.scheme in PROXY_SCHEMES and bool(parts.hostname)
+        valid = valid and (parts is None or parts.port != 0)
+    except ValueError:  # an invalid port
+        valid = False
+    if not valid:  # without showing it, because it may contain a password
+        raise ConfigurationError(
+            'Transport: proxy must be a URL such as "http://proxy.example:3128"; its scheme is one of '
+            f"{', '.join(PROXY_SCHEMES)}"
+        )
+
+
+def _path(value: Any, name: str, wanted: str) -> str:
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str) or not path:
+        raise ConfigurationError(f"Transport: {name} must be {wanted}, not {value!r}")
+    return path
+
+
+def _certificate(value: Any) -> tuple[str, ...]:
+    wanted = "a path, or a tuple of the paths of certificate and key, and the key's password"
+    parts = value if isinstance(value, tuple) else (value,)
+    if not 1 <= len(parts) <= 3:
+        raise ConfigurationError(f"Transport: client_certificate must be {wanted}")
+    return tuple(_path(part, "client_certificate", wanted) for part in parts)
+
+
+def check_transport(value: Any) -> ByBackend[Transport]:
+    """*value* by backend name. Raises `ValueError` with a description of what is accepted."""
+
+    def check(one: Any) -> Transport:
+        if not isinstance(one, Transport):
+            raise ValueError("a Transport, or a dict of them by backend name")
+        return one
+
+    return _by_backend(value, check)
+
+
+# --- headers ------------------------------------------------------------------------------------------
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
+_OURS = frozenset(("content-length", "transfer-encoding"))  # of the body, which only we know
+
+
+def check_headers(value: Any) -> ByBackend[Headers]:
+    """*value* by backend name. Raises `ValueError` with a description of what is accepted."""
+    if isinstance(value, ByBackend):
+        return value
+    if isinstance(value, Mapping) and all(isinstance(part, str) for part in value.values()):
+        return ByBackend({None: _headers(value)})
+    if not isinstance(value, Mapping) or not all(isinstance(part, Mapping) for part in value.values()):
+        raise ValueError('a dict of headers, such as {"x-team": "search"}, or a dict of them by backend name')
+    return _by_backend(value, _headers)
+
+
+def _headers(value: Mapping[Any, Any]) -> Headers:
+    for name, text in value.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS:
+            raise ValueError(f"a dict of headers; {name!r} is not a name that may be set")
+        if not isinstance(text, str) or not (text.isascii() and text.isprintable()):
+            raise ValueError(f"a dict of headers; the value of {name!r} must be printable ASCII text")
+    return tuple(value.items())
+
+
+# --- HTTP clients -------------------------------------------------------------------------------------
+
+
+def check_http_client(value: Any) -> ByBackend[HttpClients]:
+    """*value* by backend name. Raises `ValueError` with a description of what is accepted."""
+    return _by_backend(value, _http_clients)
+
+
+def _http_clients(value: Any) -> HttpClients:
+    clients = value if isinstance(value, tuple | list) else (value,)
+    kinds = [client_kind(client) for client in clients]
+    if not clients or None in kinds or len(set(kinds)) < len(kinds):
+        raise ValueError(
+            "a Client or an AsyncClient of httpx or httpx2, or both in a tuple, or a dict by backend name"
+        )
+    return tuple(clients)
+
+
+def client_kind(client: Any) -> str | None:
+    """`"Client"` or `"AsyncClient"` for an HTTP client, recognised without an import of its library."""
+    for kind in type(client).__mro__:
+        if kind.__module__.partition(".")[0] in ("httpx", "httpx2") and kind.__name__ in _CLIENTS:
+            return kind.__name__
+    return None
+
+
+_CLIENTS = ("Client", "AsyncClient")
+
+
+def _by_backend(value: Any, check: Callable[[Any], T]) -> ByBackend[T]:
+    if isinstance(value, ByBackend):
+        return value
+    if not isinstance(value, Mapping):
+        return ByBackend({None: check(value)})
+    if not all(isinstance(name, str) for name in value):
+        raise ValueError("a dict by backend name")
+    return ByBackend({name: check(one) for name, one in value.items()})
+
+
+# --- the endpoint -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how to reach a provider. `None` leaves it to the SDK and its environment variables.
+
+    *timeout* is in seconds and bounds each phase of one request; the drivers bound the whole. A backend
+    calls *report* with the HTTP status and the request id as soon as the response's headers are there.
+    *headers* are added to those of the request. *http_client* holds a client of the caller for sync calls,
+    for async calls, or for both; *transport* says how to open connections without one.
+    """
+
+    base_url: str | None = None
+    api_key: str | KeyFunction | None = field(default=None, repr=False)
+    timeout: float | None = None
+    report: Callable[[int, str | None], object] | None = field(default=None, repr=False, compare=False)
+    headers: Headers = field(default=(), repr=False)
+    http_client: HttpClients = field(default=(), repr=False)
+    transport: Transport | None = field(default=None, repr=False)
+
+    @property
+    def key(self) -> str | None:
+        """The API key; `None` without one, and for a function that has not been called: see `with_key`."""
+        return self.api_key if isinstance(self.api_key, str) else None
+
+    def with_key(self) -> Endpoint:
+        """This endpoint with the key that its function returns now."""
+        return replace(self, api_key=self.api_key.key()) if isinstance(self.api_key, KeyFunction) else self
+
+    async def with_key_async(self) -> Endpoint:
+        """As `with_key`, without blocking the event loop."""
+        if not isinstance(self.api_key, KeyFunction):
+            return self
+        return replace(self, api_key=await self.api_key.key_async())
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values in it that must not appear in an error."""
+        key = self.api_key
+        keys = key.seen if isinstance(key, KeyFunction) else (key or "",)
+        proxy = self.transport.proxy if self.transport is not None else None
+        password = urlsplit(proxy).password if proxy else None
+        return (*keys, *secrets_in(dict(self.headers)), password or "")
+
+
+_SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|password|credential|signature", re.IGNORECASE)
+_SCHEME = re.compile(r"^(Bearer|Basic|Token|ApiKey) +", re.IGNORECASE)
+
+
+def secrets_in(headers: Mapping[str, str]) -> list[str]:
+    """The values of the headers whose names sound like a secret, without the scheme of an authorization."""
+    return [_SCHEME.sub("", value) for name, value in headers.items() if _SECRET_NAME.search(name)]
