@@ -30,9 +30,9 @@ demo: $(VENV)/.base  ## a tour in the terminal; offline unless a key or an Ollam
 
 test: lint types docs lowest suite package  ## everything that CI checks
 
-test-fast: lint  ## ruff, mypy and the tests without a local model: under a minute
+test-fast: lint  ## ruff, mypy and the quick tests: under a minute
 	$(PY) -m mypy
-	$(PY) -m pytest -q -n 2 -m "not local_model" --ignore=tests/integration --ignore=tests/suite
+	$(PY) -m pytest -q -n 2 -m "not local_model and not slow" --ignore=tests/integration --ignore=tests/suite
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(PY) -m ruff check

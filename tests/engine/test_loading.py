@@ -58,6 +58,7 @@ def warm(_: Received) -> Answer:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["sync", "async"])
 def test_a_cold_process_has_its_whole_timeout_for_the_request(server: WireServer, way: str) -> None:
     """The SDK is imported before the time limit runs, and in a thread where there is an event loop."""

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 RUN = Path(__file__).parents[2] / "benchmarks" / "run.py"
 
 
+@pytest.mark.slow
 def test_every_promise_is_measured() -> None:
     """Each number of the design gets a line with what was measured and what was promised."""
     ran = subprocess.run([sys.executable, str(RUN), "--quick"], capture_output=True, text=True)

@@ -35,6 +35,9 @@ def docstring(script: Path) -> str:
     return re.match(r'"""(.*?)"""', script.read_text("utf-8"), re.DOTALL)[1]  # type: ignore[index]
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_an_example_prints_what_it_promises(script: Path) -> None:
     """Offline, an example prints the output that its docstring shows; the docstring says what to expect."""

@@ -297,6 +297,7 @@ def test_truncated_text_is_an_error_at_every_byte(annotation: Any, said: str, fo
     "junk",
     ["{", "[", '{"a":', "[1", "{}", '{"', "{ ", "\n{", "```", "1", " ", "word ", "9" * 299 + " ", "}]"],
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("annotation", [Order, list[int], int], ids=str)
 def test_junk_is_read_in_linear_time(annotation: Any, junk: str) -> None:
     """Half a megabyte of anything is an error, at once and without a crash: no part is tried twice."""

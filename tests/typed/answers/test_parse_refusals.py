@@ -367,6 +367,7 @@ def test_deep_nesting_is_an_error(annotation: Any, form: str, opener: str, close
         parse(annotation, form.replace("{}", opener * levels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["{}", "Here: {}", "```json\n{}\n```"])
 @pytest.mark.parametrize("written", ["exact", "careless"])
 def test_ten_megabytes_are_read(form: str, written: str) -> None:
@@ -392,6 +393,7 @@ def test_ten_megabytes_are_read(form: str, written: str) -> None:
         "\n<answer>{it's}</answer>",
     ],
 )  # fmt: skip
+@pytest.mark.slow
 @pytest.mark.parametrize("annotation", [Item, list[int], int, str | None], ids=str)
 def test_half_a_megabyte_of_marks_is_an_error_at_once(annotation: Any, junk: str) -> None:
     """No mark sends the reader back to where it has been."""

@@ -27,6 +27,7 @@ from alloy.backends.ollama.chat import OllamaBackend
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.responses import OpenAIBackend
 
+pytestmark = pytest.mark.slow
 quick = settings(
     deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
