@@ -196,6 +196,16 @@ def test_an_error_of_another_shape_is_no_event_to_pass_by() -> None:
         CLAUDE.accumulator().feed({"error": {"message": "Gone."}})
 
 
+@pytest.mark.parametrize("place", [None, "0", 0.5])
+def test_a_block_without_its_place_is_a_bad_reply(place: Any) -> None:
+    """A block's index that is not an integer cannot be sorted among the others."""
+    events = says.events(says.message(says.text_block("a"), says.text_block("")))
+    started = [event for event in events if event["type"] == "content_block_start"]
+    started[1]["index"] = place
+    with pytest.raises(BadReplyError):
+        feed(CLAUDE, events)
+
+
 def test_events_that_are_no_objects_are_a_bad_reply() -> None:
     """A list or a string in the stream is refused by name."""
     for event in ([], "text", None, 3):

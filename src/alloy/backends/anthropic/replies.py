@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from operator import index
 from typing import Any
 
 from alloy.backends.anthropic.errors import generation_error
@@ -97,6 +98,11 @@ def _usage(usage: Any) -> Usage:
     )
 
 
+def _index(event: Mapping[str, Any]) -> int:
+    """The place of a content block. Raises `TypeError` for anything but an integer."""
+    return index(event["index"])
+
+
 def _bad(message: str) -> BadReplyError:
     return BadReplyError(message, provider=NAME)
 
@@ -134,9 +140,9 @@ class MessagesAccumulator:
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         match event.get("type"):
             case "content_block_delta":
-                return self._grow(event["index"], event["delta"])
+                return self._grow(_index(event), event["delta"])
             case "content_block_start":
-                return self._start(event["index"], event["content_block"])
+                return self._start(_index(event), event["content_block"])
             case "message_start":
                 self._message = dict(event["message"])
                 self._count(self._message.get("usage"))
