@@ -17,8 +17,8 @@ from alloy.testing import call, replies
 
 
 @pytest.fixture(autouse=True)
-def fresh_portal() -> Iterator[None]:
-    """Start and leave without a portal."""
+def fresh_loops() -> Iterator[None]:
+    """Start and leave without a background loop."""
     background_loop.close()
     yield
     background_loop.close()
@@ -115,3 +115,54 @@ def test_a_tool_that_cancels_itself_is_a_tool_that_failed(in_loop: bool):
             asyncio.run(ask.run_async("go", tools=[gives_up])) if in_loop else ask.run("go", tools=[gives_up])
         )
     assert "the tool was cancelled: no more" in run.tool_calls[0].content
+
+
+@pytest.mark.parametrize("exit_", [SystemExit(3), KeyboardInterrupt()], ids=["exit", "interrupt"])
+def test_a_tool_that_exits_leaves_the_loop_to_the_others(exit_: BaseException):
+    """The exit is the caller's, and later calls have a loop that works."""
+    asked: list[int] = []
+
+    @tool
+    async def leave() -> int:
+        """Exit, but only the first time."""
+        asked.append(1)
+        if len(asked) == 1:
+            raise exit_
+        return len(asked)
+
+    with replies(call("leave"), *[call("leave"), "done"] * 3):
+        with pytest.raises(type(exit_)):
+            ask("go", tools=[leave])
+        for _ in range(3):
+            assert ask("go", tools=[leave]) == "done"
+    assert len(asked) == 4
+
+
+def test_a_task_that_exits_costs_one_loop(caplog: pytest.LogCaptureFixture):
+    """A tool's own task ends the loop that it runs in; the next call opens another."""
+    gone = threading.Event()
+
+    @tool
+    async def leave() -> str:
+        """Start a task that exits."""
+
+        async def exits() -> None:
+            gone.set()
+            raise SystemExit(3)
+
+        asyncio.get_running_loop().exiting = asyncio.create_task(exits())  # type: ignore[attr-defined]
+        return "left"
+
+    with replies(call("leave"), "done"):
+        assert ask("go", tools=[leave]) == "done"
+    assert gone.wait(PATIENCE)
+
+    @tool
+    async def fine() -> str:
+        """Work."""
+        return "fine"
+
+    for loop in list(background_loop._loops.values()):
+        loop._thread.join(PATIENCE)
+    with replies(call("fine"), "done"):
+        assert ask.run("go", tools=[fine]).tool_calls[0].value == "fine"

@@ -13,7 +13,19 @@ from kit.ways import every_way
 from kit.wire import WireServer, openai
 
 import alloy
-from alloy import ConfigurationError, ParseError, RateLimitError, ask, command, configure, tool, use_config
+from alloy import (
+    AlloyError,
+    ConfigurationError,
+    Conversation,
+    ParseError,
+    RateLimitError,
+    ask,
+    command,
+    configure,
+    tool,
+    use_config,
+)
+from alloy.effects import Effect, Emit, Script
 from alloy.events import (
     CallFailed,
     CallStarted,
@@ -197,6 +209,53 @@ def test_a_call_has_one_last_event(way: Any):
         way(total)
     assert [type(event) for event in seen if isinstance(event, Final | CallFailed)] == [Final]
     assert isinstance(seen[-1], Final)
+
+
+def test_a_stream_that_is_left_at_its_last_event_has_succeeded():
+    """A reader that stops at Final, in sync and in async."""
+    seen: list[Any] = []
+
+    async def read() -> None:
+        async with total.stream_async() as stream:
+            async for event in stream.events():
+                if isinstance(event, Final):
+                    break
+
+    with alloy.listen(seen.append), replies("3", "3"):
+        with total.stream() as stream:
+            for event in stream.events():
+                if isinstance(event, Final):
+                    break
+        asyncio.run(read())
+    assert [type(event) for event in seen if isinstance(event, Final | CallFailed)] == [Final, Final]
+
+
+@every_way
+@pytest.mark.parametrize("at", [CallStarted, Final])
+def test_a_handler_that_raises_at_an_event_makes_the_call_fail(way: Any, at: type[Any]):
+    """With the one last event, what the call has cost, and a conversation that is as it was."""
+    seen: list[Any] = []
+    chat = Conversation()
+
+    def refuse(effect: Effect[Any]) -> Script[Any]:
+        if isinstance(effect, Emit) and isinstance(effect.event, at):
+            raise AlloyError("refused")
+        return (yield from effect)
+
+    asked = command(output=int, backend="fake", conversation=chat)(_say_three)
+    with (
+        alloy.listen(seen.append),
+        alloy.handlers(refuse),
+        pytest.raises(AlloyError, match="refused") as caught,
+    ):
+        way(asked)
+    assert [type(event) for event in seen if isinstance(event, Final | CallFailed)] == [CallFailed]
+    assert caught.value.usage is not None
+    assert len(chat.turns) == 0
+
+
+def _say_three() -> str:
+    return "fake: say 3"
 
 
 @every_way

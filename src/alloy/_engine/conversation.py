@@ -133,10 +133,11 @@ def converse(question: Question[T]) -> Script[Result[T]]:
     Raises `ProviderError`, `AnswerError` and `TurnLimitError`, with the transcript and the usage attached.
     """
     state = _State(question)
-    yield from _emit(question, CallStarted(question.name, state.route.name))
-    yield from _emit_fallbacks(state)
     try:
+        yield from _emit(question, CallStarted(question.name, state.route.name))
+        yield from _emit_fallbacks(state)
         result = yield from _converse(question, state)
+        yield from _finish(question, result)
     except Exception as error:
         if isinstance(error, AlloyError):
             error.usage, error.transcript = state.usage, tuple(state.messages)
@@ -144,9 +145,17 @@ def converse(question: Question[T]) -> Script[Result[T]]:
         if question.policy.emits:
             yield from Emit(CallFailed(error, question.name, state.route.name))
         raise
-    question.on_success(result.transcript)
-    yield from _emit(question, Final(result, question.name))
     return result
+
+
+def _finish(question: Question[T], result: Result[T]) -> Script[None]:
+    """Publish the end of a call that succeeds; a handler may still make it fail."""
+    try:
+        yield from _emit(question, Final(result, question.name))
+    except GeneratorExit:  # the reader of a stream left it with the last event
+        question.on_success(result.transcript)
+        raise
+    question.on_success(result.transcript)
 
 
 def _converse(question: Question[T], state: _State) -> Script[Result[T]]:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from alloy._engine.runtime.deadline import Clock
 
 __all__ = ["close", "run"]
+
+log = logging.getLogger("alloy")
 
 T = TypeVar("T")
 
@@ -35,9 +39,13 @@ def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
     """
     depth = getattr(_here, "depth", -1) + 1
     loop = _open(depth)
-    waiting = asyncio.run_coroutine_threadsafe(coroutine, loop.loop)
+    waiting = asyncio.run_coroutine_threadsafe(_contained(coroutine), loop.loop)
     try:
-        return waiting.result(clock.left())
+        value: T
+        value, exit_ = waiting.result(clock.left())
+        if exit_ is not None:
+            raise exit_
+        return value
     except TimeoutError:
         if waiting.done():
             raise  # the coroutine's own
@@ -47,6 +55,14 @@ def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
         raise clock.deadline_error() from None
     finally:
         waiting.cancel()
+
+
+async def _contained(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    """The value of *coroutine*, or the exit that it asked for, which would end the loop for everybody."""
+    try:
+        return await coroutine, None
+    except (SystemExit, KeyboardInterrupt) as exit_:
+        return None, exit_
 
 
 def close() -> None:
@@ -69,7 +85,13 @@ class _BackgroundLoop:
 
     def _run(self) -> None:
         _here.depth = self._depth
-        asyncio.run(self._stay())
+        try:
+            asyncio.run(self._stay())
+        except (SystemExit, KeyboardInterrupt):
+            log.warning("a task of an async tool asked to exit; its event loop has ended")
+        finally:
+            self._ready.set()
+            _forget(self._depth, self)
 
     async def _stay(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -84,15 +106,17 @@ class _BackgroundLoop:
         return called.wait(ANSWERING)
 
     def close(self) -> None:
-        self.loop.call_soon_threadsafe(self._stop.set)
+        with suppress(RuntimeError):  # the loop has ended already
+            self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(CLOSING)
 
 
 def _open(depth: int) -> _BackgroundLoop:
     with _lock:
-        if depth not in _loops:
-            _loops[depth] = _BackgroundLoop(depth)
-        return _loops[depth]
+        found = _loops.get(depth)
+        if found is None or found.loop.is_closed():
+            found = _loops[depth] = _BackgroundLoop(depth)
+        return found
 
 
 def _forget(depth: int, loop: _BackgroundLoop) -> None:

@@ -22,7 +22,7 @@ from alloy._typed.types.async_parsers import Call
 from alloy.backends.base import secrets_of
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError, ProviderError, ProviderTimeoutError
-from alloy.events import CallFailed, Event, ReasoningDelta, TextDelta, ToolFinished
+from alloy.events import CallFailed, Event, Final, ReasoningDelta, TextDelta, ToolFinished
 from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta, ToolResult
 
 __all__ = ["CallIO", "Exchange"]
@@ -69,6 +69,7 @@ class CallIO(ABC):
     def __init__(self, call: PreparedCall[Any], *, streamed: bool = False) -> None:
         self.call, self.streamed = call, streamed
         self.clock = Clock(call.timeout, call.deadline)
+        self._ended = False  # the last event is out
         self._published: set[str] = set()  # the ids of calls whose ToolFinished is out
 
     # --- effects ------------------------------------------------------------------------------------
@@ -138,6 +139,7 @@ class CallIO(ABC):
             event = replace(event, call_id=self.call_id)
         if isinstance(event, CallFailed):
             event = replace(event, seconds=self.clock.elapsed())
+        self._ended = isinstance(event, Final | CallFailed)
         log_event(event)
         self._notify(event)
         return event
@@ -160,7 +162,8 @@ class CallIO(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Publish the end of a call that its script did not see: Ctrl-C, a cancelled task, a left stream."""
-        if error is not None and not isinstance(error, Exception) and self.call.question.policy.emits:
+        unseen = error is not None and not isinstance(error, Exception) and not self._ended
+        if error is not None and unseen and self.call.question.policy.emits:
             question = self.call.question
             self.publish(CallFailed(error, question.name, question.routes[0].name))
 
