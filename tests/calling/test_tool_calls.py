@@ -60,7 +60,7 @@ def test_arguments_arrive_as_the_declared_types():
     [
         ({}, "$.a: required, but missing"),
         ({"a": "one"}, "$.a: "),
-        ({"a": 1, "c": 2}, "there is no such argument; there are: a, b"),
+        ({"a": 1, "c": 2}, "unknown argument; the arguments are: a, b"),
     ],
 )
 def test_bad_arguments_go_back_to_the_model(arguments: dict[str, Any], problem: str):

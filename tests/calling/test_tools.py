@@ -223,7 +223,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "untyped": (untyped, "'untyped' has no type hint for its parameter 'y'"),
     "lambda": (lambda: 1, "'<lambda>' cannot be the name of a tool.*@tool.name"),
     "builtin": (len, "'len' takes obj by position only"),
-    "builtin without a signature": (max, "'max' does not tell its parameters"),
+    "builtin without a signature": (max, "parameters of the tool 'max' are not known"),
     "text": ("add", "@tool needs a function, not 'add'"),
     "number": (5, "@tool needs a function, not 5"),
     "None": (None, "@tool needs a function, not None"),

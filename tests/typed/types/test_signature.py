@@ -157,7 +157,7 @@ def test_harmless_conversions(arguments: str, value: dict[str, Any]) -> None:
         ('{"f": NaN}', "$: NaN is not JSON"),
         ('{"f": -Infinity}', "$: -Infinity is not JSON"),
         ('{"f": 1e999}', "$: the number 1e999 is too large"),
-        ('{"zz": 1}', "$.zz: there is no such argument; there are: i, f, b, s, d, u"),
+        ('{"zz": 1}', "$.zz: unknown argument; the arguments are: i, f, b, s, d, u"),
         ("[]", "$: expected an object, got []"),
         ('{"i": 1', "$: the JSON ends too early: it is cut off"),
         ('{"s": "\\ud800"}', "$: Invalid JSON"),
@@ -320,7 +320,7 @@ def test_a_function_without_parameters() -> None:
     assert found.schema["properties"] == {}
     assert wire.strict
     assert found.read("{}", wire) == {}
-    with pytest.raises(ArgumentsError, match="none at all"):
+    with pytest.raises(ArgumentsError, match="arguments are: none"):
         found.read('{"x": 1}', wire)
 
 

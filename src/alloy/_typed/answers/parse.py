@@ -1,22 +1,19 @@
 """Model text -> Python value, and a tool's return value -> text for the model.
 
-Exact JSON is read in one pass. Only when that fails is noise removed that does not touch the data: see
-`alloy._typed.json.extraction` for text around the answer and `alloy._typed.json.repair` for its syntax.
-Nothing inside a string is changed, text that is cut off is an error, and so are two different candidates.
+Exact JSON is read in one pass. Only if that fails, text that is not data is removed: see
+`alloy._typed.json.extraction` for text around the answer, and `alloy._typed.json.repair` for the syntax.
+Nothing inside a string changes. Text that is cut off is an error, and so are two different candidates.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from alloy._typed.answers.scalars import Scalars, quoted
 from alloy._typed.json.extraction import AROUND, NO_JSON, NOTHING, find
-from alloy._typed.json.repair import CLOSING_QUOTES, Broken, Repairs, read_at
+from alloy._typed.json.repair import Broken, Repairs, read_at
 from alloy._typed.json.text import TOO_DEEP, Unreadable, check_text, decode, is_json, repeats_a_key
-from alloy._typed.schemas.coercion import NAMES
-from alloy._typed.schemas.refs import alternatives
 from alloy._typed.types.async_parsers import parse_text
 from alloy._typed.types.compile import WRAPPER, TypeSpec
 from alloy.errors import EmptyAnswerError, ParseError
@@ -36,12 +33,12 @@ _WRAPPER_REPAIR = f'the wrapper {{"{WRAPPER}": …}}'
 
 
 def read(spec: TypeSpec[T], text: str, wire: Wire | None = None, repairs: Repairs | None = None) -> T:
-    """The value that *text*, a model's answer in the shape of *wire*, stands for.
+    """The value in *text*, the answer of a model in the form of *wire*.
 
-    A `str` gets the text untouched, `None` ignores it. *repairs* gets what noise was removed. Keys that a
-    dataclass, TypedDict or model does not know are judged by the type's own rule (pydantic's `extra`):
-    without one they are left out, for models like to add a remark. Raises `EmptyAnswerError` when there
-    is nothing to read, and `ParseError` with every problem and the whole text when it does not read.
+    The value of a `str` is the whole text, and that of `None` ignores it. *repairs* receives what was
+    repaired. Unknown keys of a dataclass, TypedDict or model follow the rule of the type (pydantic's
+    `extra`); without a rule they are left out, because models tend to add remarks. Raises
+    `EmptyAnswerError` if the text is empty, and `ParseError` with all problems and the whole text.
     """
     validator = spec.validator
     if validator is None and spec.hook is not None:
@@ -59,24 +56,25 @@ def read(spec: TypeSpec[T], text: str, wire: Wire | None = None, repairs: Repair
         if spec.wrapped:
             noted[_WRAPPER_REPAIR] = None
     except Unreadable:
-        value = _read_noisy(spec, validator, text, restore, noted)
+        value = _read_repaired(spec, validator, text, restore, noted)
     return cast("T", value[WRAPPER] if spec.wrapped else value)
 
 
-def _read_noisy(
+def _read_repaired(
     spec: TypeSpec[Any], validator: Validator, text: str, restore: Restore | None, repairs: Repairs
 ) -> Any:
+    """The value in *text* that is not exactly what the type requires."""
     if text.startswith("\ufeff"):
         repairs["a byte-order mark"] = None
     inner = text.strip(_BLANK)
-    kinds = _scalar_kinds(validator) if spec.wrapped else None
+    scalars = Scalars.of(validator.marked, WRAPPER) if spec.wrapped else None
     if spec.wrapped and restore is None and inner.startswith("[") and is_json(inner):
-        try:  # as quick as with its wrapper
+        try:  # without decoding it
             return validator.read(f'{{"{WRAPPER}":{inner}}}')
         except Unreadable:
-            pass  # the way below tells more
+            pass  # below, the problems are reported
     try:
-        value = _found(inner, spec, kinds, repairs)
+        value = _found(inner, spec, scalars, repairs)
         if value is not NOTHING:
             check_text(value)
             return (_take_wrapped if spec.wrapped else _take_object)(validator, value, restore, repairs)
@@ -84,11 +82,11 @@ def _read_noisy(
         raise ParseError(spec.expected, error.problems, text) from None
     except RecursionError:
         raise ParseError(spec.expected, (f"$: {TOO_DEEP}",), text) from None
-    raise EmptyAnswerError(spec.expected, ("the model said nothing",), text)
+    raise EmptyAnswerError(spec.expected, ("the answer is empty",), text)
 
 
-def _found(inner: str, spec: TypeSpec[Any], kinds: list[Mapping[str, Any]] | None, repairs: Repairs) -> Any:
-    """The one candidate in an answer: JSON, or for a wrapped type a scalar as it stands."""
+def _found(inner: str, spec: TypeSpec[Any], scalars: Scalars | None, repairs: Repairs) -> Any:
+    """The only candidate in an answer: JSON, or for a wrapped type a scalar without quotes or wrapper."""
     try:
         value = decode(inner)
     except Unreadable:
@@ -97,21 +95,21 @@ def _found(inner: str, spec: TypeSpec[Any], kinds: list[Mapping[str, Any]] | Non
         if repeats_a_key(inner):
             repairs[_TWICE] = None
         return value
-    scalar = None if kinds is None else partial(_scalar, kinds)
-    for first in (_choice, _whole) if inner else ():
-        value = first(inner, kinds or [], repairs)
-        if value is not NOTHING:
-            return value
+    if inner and scalars is not None and scalars.is_choice(inner):
+        return inner
+    if inner and (value := quoted(inner, repairs)) is not NOTHING:
+        return value
+    scalar = None if scalars is None else scalars.read
     try:
         return find(inner, repairs, arrays=spec.wrapped and scalar is None, scalar=scalar)
     except Unreadable as missing:
         if inner[0] in "{[" and missing.problems == (NO_JSON,):
-            _tell_fault(inner)
+            _raise_syntax_error(inner)
         raise
 
 
-def _tell_fault(text: str) -> None:
-    """Raise for what begins as JSON, though not as the type's: its fault is where it breaks off."""
+def _raise_syntax_error(text: str) -> None:
+    """Raise the error of text that begins as JSON, although the type requires other JSON: where it ends."""
     try:
         read_at(text, 0, {})
     except Broken as error:
@@ -120,7 +118,7 @@ def _tell_fault(text: str) -> None:
 
 def _take_object(validator: Validator, value: Any, restore: Restore | None, repairs: Repairs) -> Any:
     if value == {} and AROUND in repairs and validator.schema.get("properties"):
-        raise Unreadable("$: an empty object among other text is no answer")
+        raise Unreadable("$: an empty object inside other text is not an answer")
     try:
         return validator.take(value, restore)
     except Unreadable as error:
@@ -144,76 +142,10 @@ def _take_wrapped(validator: Validator, value: Any, restore: Restore | None, rep
         repairs[_WRAPPER_REPAIR] = None
         return taken
     except Unreadable as error:
-        try:  # not our wrapper but the type's own key of that name
+        try:  # the key may belong to the type and not to the wrapper
             return validator.take({WRAPPER: value}, restore)
         except Unreadable:
             raise error from None
-
-
-# --- scalars without quotes and wrapper ---------------------------------------------------------------
-
-
-def _scalar_kinds(validator: Validator) -> list[Mapping[str, Any]] | None:
-    """What the wrapped type may be, if none of it is an object or an array."""
-    schema = validator.marked
-    kinds = list(alternatives(schema["properties"][WRAPPER], schema.get("$defs", {})))
-    scalar = all(kind and kind.get("type") not in ("object", "array") for kind in kinds)
-    return kinds if scalar else None
-
-
-def _scalar(kinds: list[Mapping[str, Any]], piece: str, repairs: Repairs) -> Any:
-    """The scalar that *piece* is, or `NOTHING`."""
-    readers: tuple[Callable[..., Any], ...] = (_choice, _exact, _whole, _python, _word)
-    for reader in readers:
-        value = reader(piece, kinds, repairs)
-        if value is not NOTHING:
-            return value
-    return NOTHING
-
-
-def _choice(piece: str, kinds: list[Mapping[str, Any]], _: Repairs) -> Any:
-    """One of the type's choices, which may be several words."""
-    there = any(piece in kind.get("enum", ()) or piece in kind.get(NAMES, ()) for kind in kinds)
-    return piece if there or any(piece == kind.get("const", NOTHING) for kind in kinds) else NOTHING
-
-
-def _exact(piece: str, _: list[Mapping[str, Any]], __: Repairs) -> Any:
-    try:
-        return decode(piece)
-    except Unreadable:
-        return NOTHING
-
-
-def _whole(piece: str, _: list[Mapping[str, Any]], repairs: Repairs) -> Any:
-    """What is written in quotes or as a tuple from the first character to the last."""
-    if piece[0] not in CLOSING_QUOTES and piece[0] != "(":
-        return NOTHING
-    made: Repairs = {}
-    try:
-        value, end = read_at(piece, 0, made)
-    except Unreadable:
-        return NOTHING
-    if end < len(piece):
-        return NOTHING
-    repairs.update(made)
-    return value
-
-
-def _python(piece: str, kinds: list[Mapping[str, Any]], repairs: Repairs) -> Any:
-    """Python's names for what the type can be and JSON writes otherwise."""
-    literals = {"None": ("null", None), "True": ("boolean", True), "False": ("boolean", False)}
-    wanted, value = literals.get(piece, ("", NOTHING))
-    if not any(kind.get("type") == wanted for kind in kinds):
-        return NOTHING
-    repairs["Python notation"] = None
-    return value
-
-
-def _word(piece: str, _: list[Mapping[str, Any]], __: Repairs) -> Any:
-    """One word. Several might be prose about the answer; brackets or quotes, JSON that is cut off."""
-    marks = "{}[]`<>"
-    quoted = piece[0] in CLOSING_QUOTES or piece[-1] in CLOSING_QUOTES
-    return NOTHING if quoted or any(mark.isspace() or mark in marks for mark in piece) else piece
 
 
 # --- values for the model -------------------------------------------------------------------------
@@ -222,8 +154,8 @@ def _word(piece: str, _: list[Mapping[str, Any]], __: Repairs) -> Any:
 def dump(value: Any) -> str:
     """*value*, which a tool returned, as text for the model.
 
-    A `str` is itself, everything else compact JSON through pydantic; what has no JSON form is
-    `str(value)`. The numbers that JSON does not know are the strings "NaN", "Infinity" and "-Infinity".
+    A `str` stays as it is. Everything else becomes compact JSON through pydantic, or `str(value)` if JSON
+    cannot hold it. NaN and the infinities become the strings "NaN", "Infinity" and "-Infinity".
     """
     if isinstance(value, str):
         return _encodable(str.__str__(value))  # a StrEnum's value, not its name
@@ -235,13 +167,13 @@ def dump(value: Any) -> str:
 
     def shown(part: Any) -> str:
         if part is value:
-            raise TypeError("nothing to be serialised")
+            raise TypeError("JSON cannot hold it")
         return str(part)
 
     try:
         try:
             return to_json(value, inf_nan_mode="strings", fallback=shown).decode()
-        except PydanticSerializationError:  # a lone surrogate among it has a JSON form, but no UTF-8
+        except PydanticSerializationError:  # JSON can escape a lone surrogate, but UTF-8 cannot hold it
             plain = to_jsonable_python(value, inf_nan_mode="strings", fallback=shown)
             return json.dumps(plain, separators=(",", ":"))
     except (PydanticSerializationError, TypeError, ValueError, RecursionError):
@@ -249,7 +181,7 @@ def dump(value: Any) -> str:
 
 
 def _encodable(text: str) -> str:
-    # A lone surrogate cannot be sent as UTF-8; it is shown instead as an escape.
+    # UTF-8 cannot hold a lone surrogate, so the model is shown its escape.
     try:
         text.encode()
     except UnicodeEncodeError:

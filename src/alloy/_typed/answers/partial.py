@@ -1,4 +1,4 @@
-"""Values out of unfinished text: the finished elements of a list, and snapshots of what there is so far."""
+"""Values in unfinished text: the finished elements of a list, and snapshots of the answer so far."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Resolve: TypeAlias = Callable[[Callable[[], Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The type of a streamed answer, and the wire that it travels on."""
+    """The type of a streamed answer, and its form in the provider's dialect."""
 
     spec: TypeSpec[Any]
     wire: Wire | None
@@ -59,10 +59,10 @@ def _element_type(annotation: Any) -> Any:
 
 
 class ElementReader:
-    """Gives the elements of a list one by one, each validated, as soon as its last character is there.
+    """Yields the elements of a list one by one, each validated, as soon as its last character arrives.
 
-    What was given stays given: when the answer is begun anew after a re-ask, its first elements must
-    be the same again.
+    An element that was yielded is not taken back: after a re-ask the new answer must begin with the same
+    elements.
     """
 
     def __init__(self, spec: TypeSpec[list[Any]], wire: Wire, resolve: Resolve) -> None:
@@ -71,16 +71,16 @@ class ElementReader:
         self.restart()
 
     def restart(self) -> None:
-        """The answer begins anew."""
+        """A new answer begins."""
         self._splitter = _Splitter()
         self._position = 0
         self._broken = False
 
     def feed(self, text: str) -> Iterator[Any]:
-        """Take more of the answer's text and yield the elements that it finishes.
+        """Take more text of the answer and yield the elements that it completes.
 
-        An element that does not read ends this: the whole answer will not read either, and is asked
-        for again or becomes an error.
+        After an invalid element nothing more is yielded: the whole answer is invalid as well, and leads to
+        a re-ask or an error.
         """
         for element in self._splitter.feed(text):
             if self._broken:
@@ -95,22 +95,19 @@ class ElementReader:
             yield from self._new(value)
 
     def finish(self, values: Collection[Any]) -> Iterator[Any]:
-        """Yield what the whole answer, *values*, holds beyond the elements given so far."""
+        """Yield the elements of the whole answer, *values*, that were not yielded before."""
         if isinstance(values, Sequence):
             self._position = 0
             for value in values:
                 yield from self._new(value)
-        else:  # a set has lost order and doubles
+        else:  # a set has no order and no duplicates
             yield from (value for value in values if value not in self._given)
 
     def _new(self, value: Any) -> Iterator[Any]:
         if self._position < len(self._given):
             if self._given[self._position] != value:
-                raise ParseError(
-                    self._spec.expected,
-                    (f"$[{self._position}]: asked again, the model changed an element already given",),
-                    repr(value),
-                )
+                problem = "after a re-ask the model changed an element that was already returned"
+                raise ParseError(self._spec.expected, (f"$[{self._position}]: {problem}",), repr(value))
             self._position += 1
             return
         self._given.append(value)
@@ -118,16 +115,16 @@ class ElementReader:
         yield value
 
 
-# Where a list may begin: at the root, under the wrapper's key, or under that of an open dict's entries.
+# Where a list may begin: at the root, or under the wrapper's key.
 _OPENING = re.compile(r'\s*(?:\{\s*"value"\s*:\s*)?\[')
 _BEGINNING = re.compile(r'\s*(?:\{\s*(?:"(?:v(?:a(?:l(?:u(?:e(?:"\s*:?\s*)?)?)?)?)?)?)?)?\Z')
 
 
 class _Splitter:
-    """Finds the ends of a list's elements in text that arrives in pieces, each character looked at once.
+    """Finds the ends of a list's elements in text that arrives in pieces, and looks at each character once.
 
-    Text that does not begin as the list itself (prose, a code fence) yields nothing: such an answer is
-    read when it is whole.
+    Text that does not begin with the list (prose, a code fence) yields nothing: such an answer is read when
+    it is complete.
     """
 
     def __init__(self) -> None:
@@ -177,10 +174,10 @@ class _Splitter:
 
 
 class SnapshotReader:
-    """Gives the answer so far as plain JSON data: dicts, lists, strings (the last one may be unfinished).
+    """Yields the answer so far as plain JSON data: dicts, lists and strings (the last may be unfinished).
 
-    Nothing of it is validated. Reading goes from the beginning each time, so a long answer is read
-    again only when it has grown by a fiftieth; the last snapshot is always whole.
+    Nothing is validated. Each time the text is read from the beginning, so a long answer is only read
+    again when it has grown by a fiftieth. The last snapshot is always complete.
     """
 
     def __init__(self, spec: TypeSpec[Any], wire: Wire | None) -> None:
@@ -189,18 +186,18 @@ class SnapshotReader:
         self.restart()
 
     def restart(self) -> None:
-        """The answer begins anew."""
+        """A new answer begins."""
         self._text = ""
         self._read = 0
 
     def feed(self, text: str) -> Iterator[Any]:
-        """Take more of the answer's text and yield the snapshot, if it is a new one."""
+        """Take more text of the answer and yield a snapshot, if it is a new one."""
         self._text += text
         if len(self._text) - self._read >= self._read // 50:
             yield from self._snapshot()
 
     def finish(self) -> Iterator[Any]:
-        """Yield the whole, if it was not the last snapshot."""
+        """Yield the complete answer, if it was not the last snapshot."""
         if self._read < len(self._text):
             yield from self._snapshot()
 
@@ -220,7 +217,7 @@ class SnapshotReader:
             value = from_json(self._text, allow_partial="trailing-strings", allow_inf_nan=False)
             if self._wire is not None and self._wire.restore is not None:
                 value = self._wire.restore(value)
-        except ValueError:  # nothing yet, or text round the JSON
+        except ValueError:  # no JSON yet, or text around it
             return _NOTHING
         if not self._spec.wrapped:
             return value

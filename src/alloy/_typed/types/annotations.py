@@ -1,4 +1,4 @@
-"""Annotations as Python holds them: their names, and their parts."""
+"""Annotations: their names as a reader writes them, the parts they consist of, and the fields of classes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _literal_name(value: Any) -> str:
 
 
 def is_qualifier(origin: Any) -> bool:
-    """Whether *origin* says something about a field, and not about its type: `NotRequired` and the like."""
+    """Whether *origin* qualifies a field and not its type, as `NotRequired` does."""
     name = getattr(origin, "__name__", getattr(origin, "_name", None))
     return name in _QUALIFIERS and not isinstance(origin, type)
 
@@ -86,9 +86,9 @@ def path_name(annotation: Any) -> str:
 
 
 def parts(annotation: Any, namespace: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
-    """*annotation* and all that it is made of, each with its path (`Order.lines[].sku`), outermost first.
+    """*annotation* and all of its parts, each with its path (`Order.lines[].sku`), outermost first.
 
-    Classes and aliases are entered once. Hints that do not resolve are left out: pydantic names those better.
+    Classes and aliases are entered once. Type hints that do not resolve are left out: pydantic reports them.
     """
     seen: set[Any] = set()
     todo = [(path_name(annotation), annotation)]
@@ -103,7 +103,7 @@ def parts(annotation: Any, namespace: Mapping[str, Any] | None = None) -> Iterat
 
 
 def _entered_by(part: Any) -> Any:
-    """What a class, an alias or a generic class is known by; `None` for what cannot hold itself."""
+    """The identity of a class, alias or generic class; `None` for a part that cannot hold itself."""
     subject = typing_extensions.get_origin(part) or part
     if not isinstance(subject, type) and not is_alias(subject):
         return None
@@ -111,8 +111,8 @@ def _entered_by(part: Any) -> Any:
 
 
 def children(annotation: Any, namespace: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
-    """What *annotation* is directly made of, each with the step from it in a path."""
-    if (hook := hook_for(annotation)) is not None:  # what it is made of is its parser's affair
+    """The parts directly inside *annotation*, each with its step in a path."""
+    if (hook := hook_for(annotation)) is not None:  # the model sees only the wire type
         if hook.wire != annotation:
             yield "", hook.wire
         return
@@ -153,18 +153,18 @@ _ALIASES = (_BACKPORT, getattr(typing, "TypeAliasType", _BACKPORT))
 
 
 def is_alias(annotation: Any) -> bool:
-    """Whether *annotation* is a `type X = …`, not subscripted."""
+    """Whether *annotation* is a `type X = …` without arguments."""
     return isinstance(annotation, _ALIASES)
 
 
 def alias_value(alias: Any) -> Any:
-    """What a `type X = …` stands for, resolved as far as its module knows the names in it."""
+    """The value of a `type X = …`; names in it are resolved if its module defines them."""
     holder = types.SimpleNamespace(__annotations__={"value": alias.__value__})
     names = vars(sys.modules.get(alias.__module__, builtins))
     try:
         return typing_extensions.get_type_hints(holder, names, None, include_extras=True)["value"]
     except (NameError, TypeError, SyntaxError):
-        return alias.__value__  # pydantic may know them
+        return alias.__value__  # pydantic may still be able to resolve them
 
 
 def substituted(hint: Any, arguments: Mapping[Any, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""`bytes` in JSON: as base64 (RFC 4648, section 4), the only form in which every byte comes back."""
+"""`bytes` in JSON: base64 (RFC 4648, section 4), so that every byte can be read back."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ __all__ = ["Base64"]
 
 
 class Base64:
-    """Stands in `Annotated[…]` for `bytes` or `bytearray`, which *kind* is.
+    """Metadata for `Annotated[…]`: *kind*, which is `bytes` or `bytearray`, is read from base64.
 
-    *limits* are what constrains the number of bytes, `min_length` and `max_length`; here they are only shown.
+    *limits* are the limits of the number of bytes, `min_length` and `max_length`. They are only shown here;
+    pydantic checks them.
     """
 
     def __init__(self, kind: type, limits: Mapping[str, int] | None = None) -> None:
@@ -28,7 +29,7 @@ class Base64:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
-        # A class may be configured to change its texts (`str_to_upper`), and base64 is not one of them.
+        # A class may be configured to change its texts (`str_to_upper`); base64 is not among them.
         text = core_schema.str_schema(strip_whitespace=False, to_lower=False, to_upper=False)
         return core_schema.no_info_after_validator_function(self._read, text)
 
@@ -41,5 +42,5 @@ _KEYWORDS = {"min_length": "minLength", "max_length": "maxLength"}
 
 
 def _characters(length: int) -> int:
-    """How many characters that many bytes take."""
+    """The number of base64 characters for *length* bytes."""
     return -(-length // 3) * 4

@@ -1,7 +1,6 @@
-"""Python type -> JSON Schema and validator, compiled once.
+"""Python type -> JSON Schema and validator, compiled once per type.
 
-pydantic's `TypeAdapter` gives both for everything that Python can annotate. It is imported on first
-use, so importing this module is cheap.
+pydantic builds both. It is imported on first use, so importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ __all__ = ["TypeSpec", "compile_type", "type_name"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-WRAPPER = "value"  # the key under which a root that is no object travels
+WRAPPER = "value"  # the key of a root value that is not an object
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TypeSpec(Generic[T]):
-    """A type, ready for use: *schema* shows it to a model, and `_typed.answers.parse.read` reads it back.
+    """A compiled type: *schema* is shown to a model, and `_typed.answers.parse.read` reads its answer.
 
-    *expected* is the type as a reader would write it. *schema* is plain JSON Schema (2020-12) whose
-    root is an object, or `None` for plain text (`str`) and for no answer at all (`None`). *name*
-    identifies it for providers. *wrapped* says that the root was no object and so is `{"value": …}`.
-    *hook* makes the value of plain text, where a parser does.
+    *expected* is the type as a reader would write it. *schema* is plain JSON Schema (2020-12) whose root is
+    an object, or `None` for plain text (`str`) and for no answer at all (`None`). *name* identifies it for
+    providers. *wrapped* is true if the root is not an object, so that an answer is `{"value": …}`. *hook*
+    is the parser of plain text, if there is one.
     """
 
     annotation: Any
@@ -56,23 +55,23 @@ def compile_type(
     *,
     parser: Callable[[Any], Any] | None = None,
 ) -> TypeSpec[Any]:
-    """The `TypeSpec` for *annotation*, from a cache where there is one.
+    """The `TypeSpec` for *annotation*, from the cache if it is there.
 
-    *namespace* holds names that annotations inside *annotation* use and their modules do not know
-    (classes that are local to a function). *parser* makes the value instead of the type; it takes what
-    its first parameter says, or the answer's text. Raises `ConfigurationError` for a type without a
-    schema: it names the type, where in *annotation* it stands, and the cause.
+    *namespace* holds names that annotations inside *annotation* use and their modules do not define
+    (classes that are local to a function). *parser* returns the value instead of the type: it takes the
+    type of its first parameter, or the text of the answer. Raises `ConfigurationError` for a type without a
+    schema, with the type, its place in *annotation* and the cause.
     """
     if parser is not None:
         return _parsed(annotation, _output_hook(annotation, parser), namespace)
     try:
-        # By type as well, for True == 1 and so Literal[True] == Literal[1] in a dict's eyes.
+        # By name as well, because True == 1 and so Literal[True] == Literal[1].
         key = (annotation, type_name(annotation), generation())
         found = _specs.get(key)
     except TypeError:  # unhashable, as Annotated[int, []] is
         return _compile(annotation, namespace)
     if found is None:
-        # Only names and classes that are local to a function can mean *namespace*; they are not shared.
+        # Only text and classes that are local to a function can use *namespace*; they are not cached.
         local = bool(namespace) and any(_is_local(part) for _, part in parts(annotation, namespace))
         found = _compile(annotation, namespace if local else None)
         if not local:
@@ -82,7 +81,7 @@ def compile_type(
 
 
 def _forget_before(current: int) -> None:
-    """Drop what was compiled with other parsers than those of the generation *current*."""
+    """Remove the types that were compiled with other parsers than those of the generation *current*."""
     if _specs and next(reversed(_specs))[-1] != current:
         _specs.clear()
 
@@ -128,12 +127,12 @@ def _compile(annotation: Any, namespace: Mapping[str, Any] | None) -> TypeSpec[A
 def build_closed(name: str, fields: Mapping[str, Any], namespace: Mapping[str, Any] | None) -> Validator:
     """The validator of an object with *fields* and no other keys. Raises `ConfigurationError`.
 
-    The types inside it keep their own manners towards keys that they do not know.
+    The types inside it keep their own rule for unknown keys.
     """
     from typing_extensions import TypedDict
 
     def close(kind: Any, source: Any, handler: Any) -> Any:
-        # Not by pydantic's `extra="forbid"`: nested dataclasses and TypedDicts would inherit that.
+        # Not with pydantic's `extra="forbid"`, which nested dataclasses and TypedDicts would inherit.
         schema = handler(source)
         handler.resolve_ref_schema(schema)["extra_behavior"] = "forbid"
         return schema
@@ -144,7 +143,7 @@ def build_closed(name: str, fields: Mapping[str, Any], namespace: Mapping[str, A
 
 
 def build_validator(annotation: Any, namespace: Mapping[str, Any] | None = None) -> Validator:
-    """The schema and validator of *annotation*, root not wrapped. Raises `ConfigurationError`."""
+    """The validator of *annotation*, whose root may be any JSON value. Raises `ConfigurationError`."""
     return _building(annotation, namespace, _build)
 
 
@@ -164,7 +163,7 @@ def _refusals() -> tuple[type[Exception], ...]:
     from pydantic.errors import PydanticUserError
     from pydantic_core import SchemaError
 
-    # ValueError is pydantic_core's own, TypeError a constraint that does not suit the type.
+    # ValueError comes from pydantic_core, TypeError from a constraint that the type cannot have.
     return (PydanticUserError, SchemaError, NameError, TypeError, ValueError, RecursionError)
 
 
@@ -176,7 +175,7 @@ def _build(annotation: Any, namespace: Mapping[str, Any] | None) -> Validator:
 
 
 def _build_object(annotation: Any, namespace: Mapping[str, Any] | None) -> tuple[bool, Validator]:
-    """The validator of *annotation*, or of an object around it, and whether there is one."""
+    """Whether *annotation* has to be wrapped in an object, and the validator for it."""
     from alloy._typed.types.core_schema import core_of
     from alloy._typed.types.validation import Validator, marked_schema
 
@@ -216,26 +215,27 @@ def _refusal(path: str, culprit: Any, error: Exception) -> str:
     where = path if path == name else f"{path}: {_full_name(culprit)}"
     if isinstance(error, NameError):
         return (
-            f"{where} uses the name {error.name!r}, which its module does not know: define or import it there"
+            f"{where} uses the name {error.name!r}, which is not defined in its module: "
+            f"define or import it there"
         )
     code = getattr(error, "code", None)
     if code in ("schema-for-unknown-type", "invalid-for-json-schema"):
         return (
-            f"{where} has no JSON schema: say how it is read with register_parser({name}, wire=…, parse=…), "
-            f"or use a dataclass, a TypedDict, a pydantic model or a built-in type in its place"
+            f"{where} has no JSON schema: register a parser with register_parser({name}, wire=…, parse=…), "
+            f"or use a dataclass, a TypedDict, a pydantic model or a built-in type instead"
         )
-    # pydantic's core says what it was building first, and what was wrong last.
+    # pydantic_core begins with what it was building, and ends with the cause.
     lines = [line.strip() for line in str(error).splitlines() if "For further information" not in line]
-    said = lines[-1 if type(error).__name__ == "SchemaError" else 0]
-    return f"{where} has no JSON schema: {said}"
+    cause = lines[-1 if type(error).__name__ == "SchemaError" else 0]
+    return f"{where} has no JSON schema: {cause}"
 
 
 def _full_name(culprit: Any) -> str:
-    """The name, with its module where that says which class of another library is meant."""
+    """The name of a class with its module, because several libraries may have a class of that name."""
     if not isinstance(culprit, type) or culprit.__module__ in ("builtins", "__main__"):
         return type_name(culprit)
-    at_home = "<locals>" in culprit.__qualname__
-    return culprit.__name__ if at_home else f"{culprit.__module__}.{culprit.__name__}"
+    local = "<locals>" in culprit.__qualname__
+    return culprit.__name__ if local else f"{culprit.__module__}.{culprit.__name__}"
 
 
 def _identifier(text: str) -> str:

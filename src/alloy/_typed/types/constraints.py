@@ -1,7 +1,7 @@
-"""Whether constraints suit the type that they stand at.
+"""Checks that a type can have its constraints.
 
-pydantic takes any constraint for any type, and fails with a `TypeError` when the first value comes. A
-programmer's mistake should be told before a model is asked.
+pydantic accepts any constraint for any type, and fails with a `TypeError` on the first value. A mistake in
+the program should be reported before a model is asked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Unsuited", "check_constraints", "constraints_in"]
 
 
 class Unsuited(TypeError):
-    """A type that cannot be what it stands for; the message says why."""
+    """A type that cannot be read from JSON, or cannot have its constraints; the message says why."""
 
 
 _BOUNDS = frozenset(("gt", "ge", "lt", "le"))
@@ -35,8 +35,8 @@ _DIGITS = frozenset(("max_digits", "decimal_places"))
 _MULTIPLE = frozenset(("multiple_of",))
 _ALL = _BOUNDS | _LENGTHS | _TEXT | _DIGITS | _MULTIPLE
 
-# What each kind of type can hold; the first that fits counts, and others may hold anything.
-_HOLDS: tuple[tuple[tuple[type, ...], frozenset[str]], ...] = (
+# The constraints that each kind of type can have. The first matching row counts; other types can have any.
+_ALLOWED: tuple[tuple[tuple[type, ...], frozenset[str]], ...] = (
     ((bool, types.NoneType, enum.Enum), frozenset()),
     ((Decimal,), _BOUNDS | _MULTIPLE | _DIGITS),
     ((int, float), _BOUNDS | _MULTIPLE),
@@ -51,17 +51,17 @@ _HOLDS: tuple[tuple[tuple[type, ...], frozenset[str]], ...] = (
 
 
 def check_constraints(annotation: Any, metadata: Iterable[Any], where: str = "") -> None:
-    """Raise `Unsuited` when *metadata*, as `Annotated` holds it, constrains what *annotation* has not.
+    """Raise `Unsuited` if *annotation* cannot have one of the constraints in its *metadata*.
 
-    *where* begins the message.
+    *where* is the beginning of the message.
     """
     metadata = list(metadata)
     if any(hasattr(item, "__get_pydantic_core_schema__") for item in metadata):
-        return  # a validator may make another type of it
+        return  # a validator may return another type
     names = sorted(constraints_in(metadata))
     for kind in _kinds(annotation):
-        holds = _held_by(kind)
-        if wrong := [name for name in names if name not in holds]:
+        allowed = _allowed_for(kind)
+        if wrong := [name for name in names if name not in allowed]:
             shown = getattr(kind, "__name__", str(kind))
             raise Unsuited(f"{where}{', '.join(wrong)} cannot constrain {shown}")
 
@@ -86,7 +86,7 @@ def _constraints(item: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:
-    """The classes that a value of *annotation* may be an instance of; nothing of `None` in a union."""
+    """The classes that a value of *annotation* can be an instance of; without `None` in a union."""
     origin = typing_extensions.get_origin(annotation)
     if is_alias(alias := origin or annotation):
         yield from _kinds(alias_value(alias))
@@ -104,8 +104,8 @@ def _kinds(annotation: Any) -> Iterator[Any]:
         yield subject
 
 
-def _held_by(kind: type) -> frozenset[str]:
+def _allowed_for(kind: type) -> frozenset[str]:
     record = typing_extensions.is_typeddict(kind) or dataclasses.is_dataclass(kind)
     if record or (hasattr(kind, "model_fields") and not getattr(kind, "__pydantic_root_model__", False)):
         return frozenset()
-    return next((names for kinds, names in _HOLDS if issubclass(kind, kinds)), _ALL)
+    return next((names for kinds, names in _ALLOWED if issubclass(kind, kinds)), _ALL)

@@ -1,8 +1,8 @@
 """From an annotation to the core schema that reads it from JSON.
 
 pydantic builds the schema, of the annotation as `class_copies` shows it. Then the schema is rewritten:
-the user's classes come in place of their copies, and `unions` decides which member of a union an object
-is. The user's classes are only read, so other threads may use them at the same time.
+the user's classes replace their copies, and `unions` adds its rules for the members of a union. The
+user's classes are only read, so other threads can use them at the same time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from alloy._typed.types.class_copies import Shown, as_shown
 from alloy._typed.types.core_nodes import new_validator, nodes
-from alloy._typed.types.unions import fitting
+from alloy._typed.types.unions import with_member_selection
 
 __all__ = ["Core", "core_of"]
 
@@ -30,9 +30,9 @@ class Core:
     built: Any = None
 
     def validator(self) -> Any:
-        """A validator for the schema, which decides by fit what a member of a union is."""
-        fitted = fitting(self.schema)
-        return self.built if fitted is self.schema and self.built is not None else new_validator(fitted)
+        """A validator for the schema, with Alloy's rules for unions."""
+        schema = with_member_selection(self.schema)
+        return self.built if schema is self.schema and self.built is not None else new_validator(schema)
 
     def wrapped(self, name: str, key: str) -> Core:
         """The schema of an object called *name* that has the value under *key*, and no other key."""

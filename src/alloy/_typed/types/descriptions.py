@@ -1,14 +1,14 @@
-"""What the source says about a class's fields: the string after a field, and `#:` comments.
+"""Descriptions of fields from the source of a class: the string after a field, and `#:` comments.
 
     @dataclass
     class Invoice:
-        #: Who sent it.
+        #: The sender.
         vendor: str
         total: float  #: In euros.
         lines: list[str]
-        "One for each thing that was bought."
+        "One line for each item."
 
-A class whose source is not there (made by a call, or in a prompt) has simply none.
+A class without source (created by a call, or in an interactive session) has no descriptions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _known: weakref.WeakKeyDictionary[type, Mapping[str, str]] = weakref.WeakKeyDict
 
 
 def field_descriptions(subject: type) -> Mapping[str, str]:
-    """Each field of the class *subject* that its source describes, with the text; inherited ones too."""
+    """The text for each field of the class *subject* that its source describes, inherited fields included."""
     found = _known.get(subject)
     if found is None:
         own = [_own(base) for base in reversed(subject.__mro__) if base.__module__ not in _SILENT]
@@ -55,14 +55,14 @@ def annotated_text(hint: Any) -> str | None:
 
 
 def _own(subject: type) -> Mapping[str, str]:
-    """What the source says about the fields that the body of *subject* itself has."""
+    """The descriptions of the fields in the body of *subject* itself."""
     module = sys.modules.get(subject.__module__)
     file = getattr(module, "__file__", None)
     if not file or not file.endswith(".py"):
         return {}
     classes = _classes(file, tuple(linecache.getlines(file, module.__dict__)))
     named = classes.get(subject.__qualname__, [])
-    if len(named) > 1:  # one of several that were defined under this name: by its line, or its fields
+    if len(named) > 1:  # several classes have this name: find the one by its line, or by its fields
         line = getattr(subject, "__firstlineno__", None)
         fields = typing_extensions.get_annotations(subject, format=typing_extensions.Format.FORWARDREF).keys()
         named = [body for body in named if body.line == line or (line is None and body.fields == fields)]
@@ -70,7 +70,7 @@ def _own(subject: type) -> Mapping[str, str]:
 
 
 class _Body:
-    """A class statement: the line that it starts at, its fields, and what is said about them."""
+    """A class statement: its first line, its fields, and the texts that describe them."""
 
     def __init__(self, node: ast.ClassDef, comments: Mapping[int, tuple[bool, str]]) -> None:
         self.line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
@@ -94,7 +94,7 @@ def _docstring(node: ast.stmt | None) -> str | None:
 
 
 def _comment(node: ast.AnnAssign, comments: Mapping[int, tuple[bool, str]]) -> str | None:
-    """The `#:` behind the field, or else those on the lines right above it."""
+    """The `#:` comment after the field, or those on the lines directly above it."""
     alone, text = comments.get(node.end_lineno or node.lineno, (True, ""))
     if text and not alone:
         return text
@@ -111,7 +111,7 @@ def _classes(file: str, lines: tuple[str, ...]) -> Mapping[str, list[_Body]]:
     source = "".join(lines)
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # not the Python that runs, or changed since
+    except (SyntaxError, ValueError):  # the file was changed after the import
         return {}
     comments = _comments(source) if _MARK in source else {}
     found: dict[str, list[_Body]] = {}
@@ -133,7 +133,7 @@ def _class_statements(node: ast.AST, inside: str) -> Iterator[tuple[str, ast.Cla
 
 
 def _comments(source: str) -> dict[int, tuple[bool, str]]:
-    """The `#:` comments by line, and whether each has its line for itself."""
+    """The `#:` comments by line, and whether each is alone on its line."""
     found: dict[int, tuple[bool, str]] = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT and token.string.startswith(_MARK):

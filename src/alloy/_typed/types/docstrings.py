@@ -1,7 +1,7 @@
-"""Docstrings in Google, NumPy and Sphinx style, as far as a tool's description needs them.
+"""Docstrings in Google, NumPy and Sphinx style: the text and the parameters for a tool's description.
 
-What goes out is the text without the sections that describe parameters, results and errors, and what
-the docstring says about each parameter. A style that is none of the three stays text.
+The sections on parameters, results and errors are taken out of the text, and each parameter's description
+is kept. A docstring in another style stays as it is.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _SPHINX_OTHERS |= {"yields", "ytype", "var", "ivar", "cvar", "vartype", "meta"}
 
 @dataclass(slots=True)
 class Docstring:
-    """*text* is what is left without the sections that are read; *parameters* maps names to descriptions."""
+    """*text* is the docstring without its sections; *parameters* maps names to descriptions."""
 
     text: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
 
 
 def read_docstring(doc: str | None) -> Docstring:
-    """Take *doc* apart."""
+    """The text and the parameters of *doc*."""
     found = Docstring()
     kept: list[str] = []
     lines = inspect.cleandoc(doc or "").splitlines()
@@ -52,7 +52,7 @@ def read_docstring(doc: str | None) -> Docstring:
 
 
 def _numpy_section(lines: list[str], start: int, found: Docstring) -> int:
-    """How many lines the NumPy section at *start* has; 0 when none starts there."""
+    """The number of lines of the NumPy section at *start*; 0 if there is no section."""
     if start + 1 >= len(lines) or not _NUMPY_RULE.match(lines[start + 1]):
         return 0
     title = lines[start].strip().lower()
@@ -101,7 +101,7 @@ def _sphinx_field(lines: list[str], start: int, found: Docstring) -> int:
 
 
 def _entries(lines: list[str]) -> list[tuple[str, str]]:
-    """Lines at the margin, each with the indented ones below it as one paragraph."""
+    """The lines without indentation, each with the indented lines below it as one paragraph."""
     made: list[tuple[str, list[str]]] = []
     for line in lines:
         if line.strip() and not line[0].isspace():

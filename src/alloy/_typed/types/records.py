@@ -1,7 +1,7 @@
 """Records of other libraries: attrs classes, msgspec structs and models of `pydantic.v1`.
 
-None of the libraries is imported here: their classes are known by what they carry. pydantic is shown a
-`TypedDict` with a record's fields, so the types in it are read as everywhere; then the class itself is
+The libraries are not imported here: their classes are recognised by their attributes. pydantic is shown a
+`TypedDict` with a record's fields, so the types in it are read as in any class. Then the class itself is
 called, with its own validators and converters.
 """
 
@@ -27,9 +27,9 @@ _NO_DEFAULT: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """*key* is its name on the wire, *name* that which the class takes, *attribute* what an instance has.
+    """*key* is the name in JSON, *name* the argument of the class, *attribute* that of an instance.
 
-    A field without *name* is there for the wire alone.
+    A field without *name* is only in JSON.
     """
 
     key: str
@@ -53,12 +53,11 @@ _records: weakref.WeakKeyDictionary[type, Record] = weakref.WeakKeyDictionary()
 
 
 def record_of(subject: Any) -> Record | None:
-    """The `Record` for the class *subject*, if it is one of the kinds that are known here."""
+    """The `Record` for the class *subject*, if it belongs to one of these libraries."""
     if not isinstance(subject, type) or subject.__module__ == "builtins":
         return None
     found = _records.get(subject)
     if found is None and (fields := _fields_of(subject)) is not None:
-        # Kept as it is, and only then filled: its fields may mean the class itself.
         found = _records[subject] = Record(*_shape(subject, fields))
     return found
 
@@ -68,13 +67,14 @@ def _fields_of(subject: type) -> Iterator[_Field] | None:
         return _of_attrs(subject)
     if hasattr(subject, "__struct_config__"):
         return _of_msgspec(subject)
-    old = sys.modules.get("pydantic.v1.main")  # there is none where it was never imported, as from 3.14 on
+    old = sys.modules.get("pydantic.v1.main")  # it cannot be imported on Python 3.14
     if old is not None and issubclass(subject, old.BaseModel):
-        return _of_old_pydantic(subject)
+        return _of_v1_model(subject)
     return None
 
 
 def _shape(subject: type, fields: Iterator[_Field]) -> tuple[Any, Callable[[dict[str, Any]], Any]]:
+    """A `TypedDict` with *fields*, and the function that builds an instance from a value of it."""
     from pydantic import Field
 
     annotations, names, texts = {}, {}, field_descriptions(subject)
@@ -98,7 +98,7 @@ def _shape(subject: type, fields: Iterator[_Field]) -> tuple[Any, Callable[[dict
         given = {names[key]: value for key, value in values.items() if names.get(key)}
         try:
             return subject(**given)
-        except TypeError as error:  # of a validator; the names are right
+        except TypeError as error:  # of a validator: the names of the arguments are right
             raise ValueError(str(error)) from error
 
     return shape, build
@@ -119,7 +119,7 @@ def _of_attrs(subject: Any) -> Iterator[_Field]:
         if not attribute.init:
             continue
         default = attribute.default
-        theirs = type(default).__module__.startswith("attr")  # a factory, or the mark for none at all
+        theirs = type(default).__module__.startswith("attr")  # a factory, or the mark for no default
         about = attribute.metadata.get("description")
         yield _Field(
             key=attribute.alias,
@@ -142,19 +142,19 @@ def _of_msgspec(subject: Any) -> Iterator[_Field]:
     defaults = (_NO_DEFAULT,) * (len(names) - len(defaults)) + defaults
     for name, key, default in zip(names, subject.__struct_encode_fields__, defaults, strict=True):
         required = default is _NO_DEFAULT or type(default).__name__ == "NoDefaultType"
-        made = type(default).__module__.startswith("msgspec")  # by a factory
+        made = type(default).__module__.startswith("msgspec")  # a factory
         shown = _MISSING if required or made else _plain(default)
         yield _Field(key, name, name, hints.get(name, Any), required, shown)
 
 
-# What an old model says about its values, under the names of pydantic's own Field.
-_OLD_LIMITS = (
+# The constraints of a v1 model, by the names of pydantic's `Field`.
+_V1_LIMITS = (
     *("gt", "ge", "lt", "le", "multiple_of"),
     *("min_length", "max_length", "max_digits", "decimal_places"),
 )
 
 
-def _of_old_pydantic(subject: Any) -> Iterator[_Field]:
+def _of_v1_model(subject: Any) -> Iterator[_Field]:
     from pydantic import Field
 
     for field in subject.__fields__.values():
@@ -176,7 +176,7 @@ def _of_old_pydantic(subject: Any) -> Iterator[_Field]:
 
 
 def readable_v1_type(annotation: type) -> Any:
-    """A constrained type of `pydantic.v1` (`conint(gt=1)`) as the type that it is made of, constrained."""
+    """A constrained type of `pydantic.v1` (`conint(gt=1)`) as the plain type with the constraints."""
     if not annotation.__module__.startswith("pydantic.v1.") or not hasattr(annotation, "__get_validators__"):
         return annotation
     from pydantic import Field
@@ -186,7 +186,7 @@ def readable_v1_type(annotation: type) -> Any:
 
 
 def _limits(holder: Any) -> dict[str, Any]:
-    limits = {limit: getattr(holder, limit, None) for limit in _OLD_LIMITS}
+    limits = {limit: getattr(holder, limit, None) for limit in _V1_LIMITS}
     limits["pattern"] = getattr(holder, "regex", None)
     return {limit: value for limit, value in limits.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""A tool function's parameters: checked cheaply at decoration, compiled on first use."""
+"""The parameters of a tool's function: checked when it is decorated, compiled on first use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from alloy._typed.json.text import Unreadable
 from alloy._typed.types.defaults import NoJsonForm, json_default
+from alloy._typed.types.descriptions import annotated_text
 from alloy._typed.types.docstrings import read_docstring
 from alloy.errors import ConfigurationError
 from alloy.functions import hints_of, namespace_of, plain_function, signature_of
@@ -28,7 +29,7 @@ _FIRST = ("self", "cls")
 
 
 class ArgumentsError(ValueError):
-    """The model's arguments do not fit. *problems*: one line each with its path, for a model to read."""
+    """The model's arguments are not valid. *problems* has one line for each, with its path, for the model."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
@@ -40,10 +41,10 @@ class ArgumentsError(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signature:
-    """A tool function's parameters, compiled.
+    """The compiled parameters of a tool's function.
 
-    *schema* is a closed JSON Schema object; *description* is the docstring without its sections on
-    parameters and results.
+    *schema* is a JSON Schema object that allows no other keys; *description* is the docstring without its
+    sections on parameters and results.
     """
 
     schema: dict[str, Any]
@@ -51,9 +52,9 @@ class Signature:
     _validator: Validator
 
     def read(self, arguments: str, wire: Wire | None = None) -> dict[str, Any]:
-        """The arguments that the model gave, by name and converted; Python fills its own defaults.
+        """The arguments of a call by name, as Python values; missing ones have defaults in Python.
 
-        *arguments* is JSON text in the shape of *wire*, or `""` for none. Raises `ArgumentsError`.
+        *arguments* is JSON text in the form of *wire*, or `""` for none. Raises `ArgumentsError`.
         """
         if not arguments.strip():
             arguments = "{}"
@@ -67,14 +68,14 @@ class Signature:
         path, _, rest = problem.partition(": ")
         if not rest.startswith("Extra inputs are not permitted"):
             return problem
-        names = ", ".join(self.schema["properties"]) or "none at all"
-        return f"{path}: there is no such argument; there are: {names}"
+        names = ", ".join(self.schema["properties"]) or "none"
+        return f"{path}: unknown argument; the arguments are: {names}"
 
 
 def check_signature(fn: Callable[..., Any], name: str) -> None:
-    """Refuse a function that no model could call. Cheap: resolves no annotation, builds no schema.
+    """Refuse a function that a model cannot call. No annotation is resolved and no schema is built.
 
-    Raises `ConfigurationError` that says what is wrong with which parameter of *name*.
+    Raises `ConfigurationError` with the parameter of *name* and what is wrong with it.
     """
     for position, parameter in enumerate(_parameters(fn, name)):
         if position == 0 and parameter.name in _FIRST:
@@ -100,7 +101,8 @@ def _parameters(fn: Callable[..., Any], name: str) -> list[inspect.Parameter]:
         found = signature_of(fn)
     except (TypeError, ValueError) as error:  # some functions written in C
         raise ConfigurationError(
-            f"the tool {name!r} does not tell its parameters ({error}): wrap it in a function with type hints"
+            f"the parameters of the tool {name!r} are not known ({error}): "
+            f"wrap it in a function with type hints"
         ) from error
     return list(found.parameters.values())
 
@@ -114,9 +116,9 @@ def compile_signature(
 ) -> Signature:
     """The `Signature` of *fn*.
 
-    *bound* leaves the first parameter out, as for a plain function that is going to be a method; bound
-    methods are understood by themselves. *name* is the tool's, for errors. *namespace* holds names
-    that postponed annotations use and *fn*'s module does not know. Raises `ConfigurationError`.
+    *bound* leaves out the first parameter, for a plain function that will be a method; bound methods need
+    no *bound*. *name* is the name of the tool in errors. *namespace* holds names that annotations use and
+    the module of *fn* does not define. Raises `ConfigurationError`.
     """
     name = name or str(getattr(fn, "__name__", type(fn).__name__))
     parameters = _parameters(fn, name)[1 if bound else 0 :]
@@ -162,14 +164,14 @@ def _validator(
     try:
         return build_closed(name, fields, names)
     except ConfigurationError as error:
-        raise ConfigurationError(f"the tool {name!r} takes what has no schema: {error}") from error
+        raise ConfigurationError(f"a parameter of the tool {name!r} cannot be read: {error}") from error
 
 
 def _described(
     schema: dict[str, Any], parameter: inspect.Parameter, hints: Mapping[str, Any], documented: str | None
 ) -> dict[str, Any]:
     described = dict(schema)
-    text = _annotated_text(hints.get(parameter.name)) or described.get("description") or documented
+    text = annotated_text(hints.get(parameter.name)) or described.get("description") or documented
     if text:
         described["description"] = text
     if parameter.default is not parameter.empty:
@@ -178,12 +180,3 @@ def _described(
         except NoJsonForm:
             described.pop("default", None)
     return described
-
-
-def _annotated_text(hint: Any) -> str | None:
-    """The text in `Annotated[T, "text"]` or `Annotated[T, Doc("text")]`."""
-    for extra in getattr(hint, "__metadata__", ()):
-        text = extra if isinstance(extra, str) else getattr(extra, "documentation", None)
-        if isinstance(text, str):
-            return text
-    return None

@@ -1,15 +1,16 @@
-"""Which type an object is an instance of: decided by what it says, never by the order of a union.
+"""Union member selection: the member is chosen by an object's keys and values, never by its order.
 
-pydantic takes the member of a union that sets the most fields, and the first of several that set as
-many; and an object that says nothing a type knows makes an instance of defaults. `fitting` rewrites a
-core schema so that neither happens. The member of a union is the one
+pydantic chooses the member of a union that sets the most fields, and the first one of a tie. An object
+without a single known key becomes an instance in which every field has its default.
+`with_member_selection` rewrites a core schema so that neither happens. Of the members that can be
+objects, the following rules keep some each, until one is left:
 
-1. that can be an object at all, and whose tag (a `Literal` or an enum member) is the object's;
-2. whose required keys are all there, and which knows at least one of the keys;
-3. which knows every key, or else the most of them;
-4. whose fields take the JSON types that are there, exactly (`3` is an `int` before it is a `float`);
-5. with named fields rather than free keys, and with the fewest fields left to a default;
-6. which alone validates. Where two still do, the answer is an error.
+1. the tag (a field with a `Literal` or an enum) has the object's value;
+2. every required key is present, and at least one key is known;
+3. every key is known, or as many as possible;
+4. the fields take the JSON types of the values, exactly if possible (`3` is an `int` before a `float`);
+5. the member has named fields, not free keys, and the fewest fields without a value;
+6. the member is the only one that validates. If there are two, the answer is an error.
 """
 
 from __future__ import annotations
@@ -25,20 +26,21 @@ from pydantic import ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
 from alloy._typed.json.text import encode
+from alloy._typed.json.values import json_type, same
 from alloy._typed.types.core_nodes import children, new_validator, nodes
 
-__all__ = ["fitting"]
+__all__ = ["with_member_selection"]
 
-_REST = "·"  # the tag of what is left to pydantic
+# The tag of the choice that pydantic makes. It is part of an error's location, where a key must not equal it.
+_OTHER = "·"
 _trials: ContextVar[int] = ContextVar("trials", default=0)
-_MOST_TRIALS = 4  # one inside the other; each may double the work
+_MOST_TRIALS = 4  # inside one another; each of them may double the work
 
 
-def fitting(schema: Any) -> Any:
-    """*schema*, a core schema, with every choice made by fit; the very same when it holds no choice."""
-    definitions = {node["ref"]: node for node in nodes(schema) if "ref" in node}
-    rewriter = _Rewriter(definitions)
-    return rewriter.rewritten(schema) if any(map(rewriter.chooses, nodes(schema))) else schema
+def with_member_selection(schema: Any) -> Any:
+    """The core schema *schema* with these rules for its unions; the same object if no union needs them."""
+    rewriter = _Rewriter({node["ref"]: node for node in nodes(schema) if "ref" in node})
+    return rewriter.rewritten(schema) if any(map(rewriter.concerns, nodes(schema))) else schema
 
 
 # --- shapes ---------------------------------------------------------------------------------------
@@ -46,68 +48,59 @@ def fitting(schema: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    names: frozenset[str]  # under any of which it may be given
+    names: frozenset[str]  # the keys that it may have
     required: bool
-    kinds: Mapping[str, bool] | None  # JSON type -> whether exactly; None: any
+    types: Mapping[str, bool] | None  # JSON type -> whether it is taken exactly; None: any
     tags: tuple[Any, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What an object must look like from outside."""
+    """What an object's keys and values show of the type *name*."""
 
     name: str
     fields: tuple[_Field, ...] = ()
     extra: str = "ignore"
     known: frozenset[str] = field(default=frozenset())
 
-    def used(self, value: Mapping[str, Any]) -> int:
+    def known_keys(self, value: Mapping[str, Any]) -> int:
         return len(value.keys() & self.known)
 
-    def unset(self, value: Mapping[str, Any]) -> int:
+    def missing(self, value: Mapping[str, Any]) -> int:
         return sum(not (part.names & value.keys()) for part in self.fields)
 
     def complete(self, value: Mapping[str, Any]) -> bool:
         return all(part.names & value.keys() for part in self.fields if part.required)
 
-    def foreign(self, value: Mapping[str, Any]) -> bool:
-        """Whether *value* says something, but nothing that this type knows."""
-        return bool(value) and bool(self.fields) and self.extra != "allow" and not self.used(value)
+    def unrelated(self, value: Mapping[str, Any]) -> bool:
+        """Whether *value* has keys, but none that this type knows."""
+        return bool(value) and bool(self.fields) and self.extra != "allow" and not self.known_keys(value)
 
     def tag(self, value: Mapping[str, Any]) -> bool | None:
-        """Whether the tag is this type's, or another's; `None` when there is none."""
-        said = None
+        """Whether the tag is that of this type; `None` if *value* has no tag."""
+        found = None
         for part in self.fields:
             for name in part.names & value.keys() if part.tags is not None else ():
-                said = any(_same(value[name], tag) for tag in part.tags or ())
-                if not said:
+                found = any(same(value[name], tag) for tag in part.tags or ())
+                if not found:
                     return False
-        return said
+        return found
 
     def inexact(self, value: Mapping[str, Any]) -> int | None:
-        """How many fields would have to convert what is there; `None` when one cannot take it."""
+        """How many fields would have to convert their value; `None` if one cannot take it at all."""
         count = 0
         for part in self.fields:
-            for name in part.names & value.keys() if part.kinds is not None else ():
-                exact = (part.kinds or {}).get(_kind(value[name]))
+            for name in part.names & value.keys() if part.types is not None else ():
+                exact = (part.types or {}).get(json_type(value[name]))
                 if exact is None:
                     return None
                 count += not exact
         return count
 
 
-def _same(value: Any, tag: Any) -> bool:
-    return type(value) is type(tag) and bool(value == tag)
-
-
-_KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
-
-
-def _kind(value: Any) -> str:
-    return _KINDS.get(type(value), "null")
-
-
-_STRING = {"string": False}  # one that says something else
+_MAPPINGS = ("dict", "ordered-dict", "frozendict", "counter")
+_STRING = {"string": False}  # text that stands for a value of another type
+_DIGITS = {"number": True, "integer": True, "string": False}
 _ARRAY = {"array": True}
 _OBJECT = {"object": True}
 _TAKES: dict[str, dict[str, bool]] = {
@@ -115,12 +108,13 @@ _TAKES: dict[str, dict[str, bool]] = {
     "bool": {"boolean": True},
     "int": {"integer": True, "number": False},
     "float": {"number": True, "integer": False},
-    "decimal": {"number": True, "integer": True, "string": False},
+    **dict.fromkeys(("decimal", "fraction"), _DIGITS),
     "str": {"string": True},
     **dict.fromkeys(("bytes", "date", "time", "datetime", "timedelta", "uuid", "url"), _STRING),
     "multi-host-url": _STRING,
-    **dict.fromkeys(("list", "tuple", "set", "frozenset", "generator", "arguments"), _ARRAY),
-    **dict.fromkeys(("dict", "model", "dataclass", "typed-dict"), _OBJECT),
+    **dict.fromkeys(("list", "tuple", "set", "frozenset", "deque", "generator"), _ARRAY),
+    **dict.fromkeys(("named-tuple", "call", "arguments"), _ARRAY),
+    **dict.fromkeys(("model", "dataclass", "typed-dict", *_MAPPINGS), _OBJECT),
 }
 _INSIDE = {
     "default": "schema",
@@ -133,11 +127,20 @@ _INSIDE = {
 
 
 class _Rewriter:
+    """Rewrites a core schema whose references lead to *definitions*.
+
+    `shape` and `types` tell from a node what JSON it takes. A union that has several members with a known
+    shape (`members`) becomes a tagged union: its discriminator is a `_Chooser`, which applies the rules
+    above, and the original union is one more choice, for values that are not objects. A type without a
+    required key (`has_only_defaults`) becomes a tagged union with one choice, whose discriminator refuses
+    objects that are unrelated to it. All other nodes are copied.
+    """
+
     def __init__(self, definitions: Mapping[str, Any]) -> None:
         self.definitions = definitions
 
     def resolved(self, node: Any) -> Any:
-        """*node* without what stands round it and does not change what JSON it takes."""
+        """The node inside *node* that decides what JSON it takes."""
         for _ in range(100):
             kind = node.get("type")
             if kind == "definition-ref":
@@ -150,44 +153,37 @@ class _Rewriter:
                 break
         return node
 
-    def kinds(self, node: Any) -> Mapping[str, bool] | None:
+    def types(self, node: Any) -> Mapping[str, bool] | None:
+        """The JSON types that *node* takes, each with whether exactly; `None` if that is not known."""
         node = self.resolved(node)
         kind = node.get("type")
         if kind == "nullable":
-            inner = self.kinds(node["schema"])
+            inner = self.types(node["schema"])
             return None if inner is None else {**inner, "null": True}
         if kind == "union":
-            return _merged(self.kinds(_member(choice)) for choice in node["choices"])
+            return _merged(self.types(_member(choice)) for choice in node["choices"])
         if kind in ("literal", "enum"):
-            return {**dict.fromkeys((_kind(tag) for tag in _tags(node)), True), "string": True}
+            return {**dict.fromkeys(map(json_type, _tags(node)), True), "string": True}
         return _TAKES.get(kind)
 
     def shape(self, node: Any) -> _Shape | None:
-        """The shape of an object type or free keys; `None` for what it cannot tell."""
+        """The shape of a type with fields or free keys; `None` if it is not known."""
         node = self.resolved(node)
-        if node["type"] == "dict":
+        if node["type"] in _MAPPINGS:
             return _Shape("dict", extra="allow")
-        if node["type"] == "typed-dict":
-            fields, holder = node["fields"].items(), node
-        elif node["type"] in ("model", "dataclass"):
-            holder = node["schema"]
-            if holder.get("type") == "model-fields":
-                fields = holder["fields"].items()
-            elif holder.get("type") == "dataclass-args":
-                fields = [(part["name"], part) for part in holder["fields"] if part.get("init", True)]
-            else:
-                return None
-        else:
+        holder = node["schema"] if node["type"] in ("model", "dataclass") else node
+        found = _fields_in(holder)
+        if found is None:
             return None
         config = node.get("config") or {}
-        made = tuple(self.field(name, part, config, node) for name, part in fields)
+        fields = tuple(self._field(name, part, config, node) for name, part in found)
         extra = holder.get("extra_behavior") or node.get("extra_behavior")
         extra = extra or config.get("extra_fields_behavior")
         name = getattr(node.get("cls"), "__name__", "") or config.get("title", "")
-        known = frozenset(name for part in made for name in part.names)
-        return _Shape(name, made, extra or "ignore", known)
+        known = frozenset(name for part in fields for name in part.names)
+        return _Shape(name, fields, extra or "ignore", known)
 
-    def field(self, name: str, part: Any, config: Mapping[str, Any], node: Any) -> _Field:
+    def _field(self, name: str, part: Any, config: Mapping[str, Any], node: Any) -> _Field:
         alias = part.get("validation_alias")
         by_name = config.get("populate_by_name") or config.get("validate_by_name")
         names = set(_alias_names(alias))
@@ -200,14 +196,16 @@ class _Rewriter:
             required = schema["type"] != "default"
         inner = self.resolved(schema)
         tags = tuple(_tags(inner)) if inner.get("type") in ("literal", "enum") else None
-        return _Field(frozenset(names), required, self.kinds(schema), tags)
+        return _Field(frozenset(names), required, self.types(schema), tags)
 
     # --- rewriting --------------------------------------------------------------------------------
 
-    def chooses(self, node: Any) -> bool:
-        return self.members(node) is not None or self.guarded(node) is not None
+    def concerns(self, node: Any) -> bool:
+        """Whether *node* has to be rewritten."""
+        return self.members(node) is not None or self.has_only_defaults(node) is not None
 
-    def guarded(self, node: Any) -> _Shape | None:
+    def has_only_defaults(self, node: Any) -> _Shape | None:
+        """The shape of a type that ignores unknown keys and requires none."""
         if node["type"] not in ("model", "dataclass", "typed-dict"):
             return None
         shape = self.shape(node)
@@ -216,23 +214,24 @@ class _Rewriter:
         return None if any(part.required for part in shape.fields) else shape
 
     def members(self, node: Any) -> dict[str, _Shape] | None:
-        """The members of a union that can be objects, if it has several and all its members are known."""
+        """The members of a union that can be objects, by tag, if there are several and all are known."""
         if node["type"] != "union" or node.get("mode") == "left_to_right":
             return None
         found: dict[str, _Shape] = {}
         for index, choice in enumerate(node["choices"]):
             member = _member(choice)
-            kinds = self.kinds(member)
-            if kinds is None:
+            types = self.types(member)
+            if types is None:
                 return None
-            if "object" in kinds:
+            if "object" in types:
                 shape = self.shape(member)
                 if shape is None:
                     return None
-                found[f"{_REST}{index}"] = shape
+                found[f"{_OTHER}{index}"] = shape
         return found if len(found) > 1 and any(shape.fields for shape in found.values()) else None
 
     def rewritten(self, node: Any) -> Any:
+        """A copy of *node*, rewritten."""
         if isinstance(node, list):
             return [self.rewritten(item) for item in node]
         if isinstance(node, tuple):
@@ -244,19 +243,29 @@ class _Rewriter:
             return made
         if (members := self.members(node)) is not None:
             return self._choice(made, members)
-        if (shape := self.guarded(node)) is not None:
+        if (shape := self.has_only_defaults(node)) is not None:
             return _guard(made, shape)
         return made
 
     def _choice(self, node: dict[str, Any], members: dict[str, _Shape]) -> Any:
-        choices = {tag: _member(node["choices"][int(tag[len(_REST) :])]) for tag in members}
+        choices = {tag: _member(node["choices"][int(tag[len(_OTHER) :])]) for tag in members}
         names = ", ".join(shape.name for shape in members.values())
         return _tagged(
-            {**choices, _REST: {key: item for key, item in node.items() if key != "ref"}},
+            {**choices, _OTHER: {key: item for key, item in node.items() if key != "ref"}},
             _Chooser(members, choices, self).choose,
-            f"Input should be more like one of {names} than like the others, but it fits several alike",
+            f"Input should match one of {names} better than the others, but it matches several equally well",
             node.get("ref"),
         )
+
+
+def _fields_in(holder: Any) -> Iterable[tuple[str, Any]] | None:
+    kind = holder["type"]
+    if kind in ("typed-dict", "model-fields"):
+        fields: Iterable[tuple[str, Any]] = holder["fields"].items()
+        return fields
+    if kind == "dataclass-args":
+        return [(part["name"], part) for part in holder["fields"] if part.get("init", True)]
+    return None
 
 
 def _merged(parts: Iterable[Mapping[str, bool] | None]) -> Mapping[str, bool] | None:
@@ -288,21 +297,21 @@ def _alias_names(alias: Any) -> Iterator[str]:
 
 def _guard(node: dict[str, Any], shape: _Shape) -> Any:
     def known(value: Any) -> str | None:
-        return None if isinstance(value, dict) and shape.foreign(value) else _REST
+        return None if isinstance(value, dict) and shape.unrelated(value) else _OTHER
 
     keys = ", ".join(sorted(shape.known))
     inner = {key: item for key, item in node.items() if key != "ref"}
     message = f"Input should be an object with some of the keys {keys}"
-    return _tagged({_REST: inner}, known, message, node.get("ref"))
+    return _tagged({_OTHER: inner}, known, message, node.get("ref"))
 
 
 def _tagged(choices: dict[str, Any], choose: Callable[[Any], Any], message: str, ref: str | None) -> Any:
-    # A tagged union with a function for its tag is the one core schema that looks at JSON before it is
-    # validated without turning it into Python objects, for which strict mode has other rules.
+    # No other core schema can look at JSON before it is validated and still validate it as JSON: strict
+    # mode has other rules for Python objects.
     return core_schema.tagged_union_schema(
         choices,
         choose,
-        custom_error_type="fit",
+        custom_error_type="union_member",
         custom_error_message=message.replace("{", "{{"),
         ref=ref,
     )
@@ -312,34 +321,34 @@ def _tagged(choices: dict[str, Any], choose: Callable[[Any], Any], message: str,
 
 
 class _Chooser:
-    """The discriminator of a union: which member an object is, or that pydantic may look."""
+    """The discriminator of a union: returns the tag of the member, or `_OTHER` to leave it to pydantic."""
 
     def __init__(self, members: dict[str, _Shape], choices: dict[str, Any], rewriter: _Rewriter) -> None:
         self._members, self._choices, self._rewriter = members, choices, rewriter
 
     def choose(self, value: Any) -> str | None:
         if not isinstance(value, dict):
-            return _REST
+            return _OTHER
         left = self._by_tag(value)
         left = [tag for tag in left if self._members[tag].complete(value)]
-        left = [tag for tag in left if not self._members[tag].foreign(value)]
+        left = [tag for tag in left if not self._members[tag].unrelated(value)]
         left = self._by_keys(left, value)
         left = _least(left, lambda tag: self._members[tag].inexact(value))
         left = _least(left, lambda tag: not self._members[tag].fields)
-        left = _least(left, lambda tag: self._members[tag].unset(value))
+        left = _least(left, lambda tag: self._members[tag].missing(value))
         if len(left) == 1:
             return left[0]
-        return self._by_trial(left, value) if left and self._members[left[0]].fields else _REST
+        return self._by_trial(left, value) if left and self._members[left[0]].fields else _OTHER
 
     def _by_tag(self, value: dict[str, Any]) -> list[str]:
         tagged = {tag: shape.tag(value) for tag, shape in self._members.items()}
-        mine = [tag for tag, said in tagged.items() if said]
-        return mine or [tag for tag, said in tagged.items() if said is None]
+        right = [tag for tag, found in tagged.items() if found]
+        return right or [tag for tag, found in tagged.items() if found is None]
 
     def _by_keys(self, left: list[str], value: dict[str, Any]) -> list[str]:
         def unused(tag: str) -> int:
             shape = self._members[tag]
-            return 0 if shape.extra == "allow" else len(value) - shape.used(value)
+            return 0 if shape.extra == "allow" else len(value) - shape.known_keys(value)
 
         return _least(left, unused)
 
@@ -354,7 +363,7 @@ class _Chooser:
         finally:
             _trials.reset(token)
         if not valid:
-            return None if depth else left[0]  # whose problems are told; on trial nobody asks for them
+            return None if depth else left[0]  # to report its problems, which a trial does not need
         return valid[0] if len(valid) == 1 else None
 
     def _validates(self, tag: str, text: str) -> bool:
@@ -378,7 +387,7 @@ def _bare(node: Any) -> Any:
 
 
 def _least(tags: list[str], cost: Callable[[str], int | None]) -> list[str]:
-    """Those that cost least; all of them where every one is impossible."""
-    costs = {tag: paid for tag in tags if (paid := cost(tag)) is not None}
+    """The tags with the lowest cost, or all of them if no tag has a cost."""
+    costs = {tag: value for tag in tags if (value := cost(tag)) is not None}
     least = min(costs.values(), default=None)
-    return tags if least is None else [tag for tag, paid in costs.items() if paid == least]
+    return tags if least is None else [tag for tag, value in costs.items() if value == least]

@@ -1,9 +1,9 @@
-"""One type's schema and validator, and the one place that decides how strict reading is.
+"""The schema and the validator of one type, and the one place that decides how strict reading is.
 
-pydantic validates JSON text in *strict* mode: no number is a boolean, no boolean a number, no string
-either of them. What that refuses gets one second chance after `coerce`, which knows the few
-conversions that cannot be mistaken. What strict mode is too lax about (`true` equals 1 in an enum or
-a Literal, a Decimal takes a number's nearest float, NaN) is coerced before.
+pydantic validates JSON text in *strict* mode: a number is not a boolean, a boolean is not a number, and a
+string is neither. What strict mode refuses is validated once more after `coerce`, which makes the few
+conversions that cannot be misunderstood. What strict mode accepts too easily (`true` for 1 in an enum or a
+Literal, the nearest float for a Decimal, NaN) is coerced before the first validation.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from alloy._typed.json.text import Unreadable, decode, encode, repeats_a_key
+from alloy._typed.json.text import Unreadable, decode, encode, path_step, repeats_a_key
 from alloy._typed.schemas.coercion import DECIMAL, NAMES, coerce
-from alloy._typed.schemas.refs import mapped, nodes
+from alloy._typed.schemas.refs import definition_name, mapped, nodes
 from alloy._typed.types.async_parsers import restart
 from alloy._typed.types.core_schema import Core
 from alloy._typed.types.defaults import as_answered
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Validator", "marked_schema"]
 
-# What strict validation of text would read as an infinity or as no number: only then look closer.
+# Strict validation reads these as an infinity or refuses them as numbers, so such text is decoded first.
 _LARGE = re.compile(r"\d(?:[eE]\+?\d{3}|(?<!\d\d)\d{308})")
 
 
-# What pydantic, or a class of the standard library that it calls, raises for a value and not for a bug.
+# Errors of pydantic, or of a class of the standard library that it calls, that are about the value.
 _BAD_VALUES = ("Unable to apply constraint", "argument should be a string or a Rational")
 
 
@@ -42,7 +42,7 @@ def _suspect(text: str) -> bool:
 class Validator:
     """Reads JSON text as one type.
 
-    *schema* is the type's plain JSON Schema, *marked* the same with the marks that `coerce` reads.
+    *schema* is the plain JSON Schema of the type, *marked* the same with the marks that `coerce` reads.
     """
 
     __slots__ = ("_careful", "_validate_json", "marked", "schema")
@@ -59,11 +59,11 @@ class Validator:
             try:
                 return self._validate(text)
             except (ValidationError, UnicodeEncodeError):
-                pass  # the way below says what was wrong, and may find that it is harmless
+                pass  # below, the value is coerced or its problems are reported
         return self.take(decode(text), restore)
 
     def take(self, value: Any, restore: Callable[[Any], Any] | None = None) -> Any:
-        """As `read`, for JSON that is decoded already."""
+        """As `read`, for decoded JSON."""
         try:
             if restore is not None:
                 value = restore(value)
@@ -71,7 +71,7 @@ class Validator:
                 try:
                     return self._validate(encode(value))
                 except ValidationError:
-                    pass  # once more, coerced
+                    pass  # below, it is validated once more after coercion
             return self._validate(encode(coerce(value, self.marked)))
         except RecursionError:
             raise Unreadable("$: nested too deeply") from None
@@ -89,13 +89,13 @@ class Validator:
 
 
 class _Generator(GenerateJsonSchema):
-    """pydantic's schemas without its made-up field titles, with the marks that `coerce` looks for."""
+    """pydantic's schemas without generated field titles, and with the marks that `coerce` reads."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
     def emit_warning(self, kind: Any, detail: str) -> None:
-        """A default without a JSON form is left out of the schema; Python still knows it."""
+        """Nothing: a default that JSON cannot hold is left out of the schema, and Python still uses it."""
 
     def encode_default(self, dft: Any) -> Any:
         return super().encode_default(as_answered(dft))
@@ -117,9 +117,9 @@ def marked_schema(core: Core) -> dict[str, Any]:
 
 
 def _with_inline_root(schema: dict[str, Any]) -> dict[str, Any]:
-    # A recursive root is a bare `$ref`; providers want to see the object itself there.
+    # The root of a recursive type is only a `$ref`, and providers require an object there.
     while (reference := schema.get("$ref")) is not None:
-        target = schema["$defs"][reference.removeprefix("#/$defs/")]
+        target = schema["$defs"][definition_name(reference)]
         schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
     return schema
 
@@ -149,7 +149,7 @@ def _problems(error: ValidationError, value: Any) -> list[str]:
 
 
 def _problem(detail: Any, value: Any) -> str:
-    path, found, missing = _locate(detail["loc"], value, missing=detail["type"] == "missing")
+    path, found, missing = _located(detail["loc"], value, missing=detail["type"] == "missing")
     message: str = detail["msg"]
     if missing:
         return f"{path}: required, but missing"
@@ -162,21 +162,18 @@ def _problem(detail: Any, value: Any) -> str:
     return f"{path}: {message}, got {_shown(found)}"
 
 
-def _locate(loc: tuple[int | str, ...], value: Any, *, missing: bool) -> tuple[str, Any, bool]:
-    # pydantic puts the names of union members between the steps; the value tells which are steps.
+def _located(loc: tuple[int | str, ...], value: Any, *, missing: bool) -> tuple[str, Any, bool]:
+    """The path of *loc*, what is there in *value*, and whether the last step is a *missing* key."""
+    # pydantic also puts the names of union members into a location: they are not in the value.
     path, last = "$", len(loc) - 1
     for position, step in enumerate(loc):
         if isinstance(value, list) and isinstance(step, int) and step < len(value):
             path, value = f"{path}[{step}]", value[step]
         elif isinstance(value, dict) and isinstance(step, str) and step in value:
-            path, value = path + _key_step(step), value[step]
+            path, value = path + path_step(step), value[step]
         elif missing and position == last:
-            path += f"[{step}]" if isinstance(step, int) else _key_step(step)
+            path += f"[{step}]" if isinstance(step, int) else path_step(step)
     return path, value, missing
-
-
-def _key_step(key: str) -> str:
-    return f".{key}" if key.isidentifier() else f"[{encode(key)}]"
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,82 @@
+"""Scalars that a model writes without quotes, or without the wrapper that the schema requires."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alloy._typed.json.extraction import NOTHING
+from alloy._typed.json.repair import CLOSING_QUOTES, Repairs, read_at
+from alloy._typed.json.text import Unreadable, decode
+from alloy._typed.schemas.coercion import NAMES
+from alloy._typed.schemas.refs import Schema, alternatives
+
+__all__ = ["Scalars", "quoted"]
+
+_PYTHON = {"None": ("null", None), "True": ("boolean", True), "False": ("boolean", False)}
+
+
+@dataclass(frozen=True, slots=True)
+class Scalars:
+    """Reads the scalars of a type that is neither an object nor an array; *kinds* are its alternatives."""
+
+    kinds: Sequence[Schema]
+
+    @staticmethod
+    def of(schema: Schema, key: str) -> Scalars | None:
+        """For the property *key* of *schema*; `None` if its value may be an object or an array."""
+        kinds = list(alternatives(schema["properties"][key], schema.get("$defs", {})))
+        scalar = all(kind and kind.get("type") not in ("object", "array") for kind in kinds)
+        return Scalars(kinds) if scalar else None
+
+    def read(self, piece: str, repairs: Repairs) -> Any:
+        """The scalar in *piece*, or `NOTHING`."""
+        if self.is_choice(piece):
+            return piece
+        try:
+            return decode(piece)
+        except Unreadable:
+            pass
+        if (value := quoted(piece, repairs)) is not NOTHING:
+            return value
+        if (value := self._python_literal(piece)) is not NOTHING:
+            repairs["Python notation"] = None
+            return value
+        return piece if _is_word(piece) else NOTHING
+
+    def is_choice(self, piece: str) -> bool:
+        """Whether *piece* is one of the choices of the type, which may be several words."""
+        return any(_is_choice_of(kind, piece) for kind in self.kinds)
+
+    def _python_literal(self, piece: str) -> Any:
+        """The value of `None`, `True` or `False`, if the type can be that."""
+        wanted, value = _PYTHON.get(piece, ("", NOTHING))
+        return value if any(kind.get("type") == wanted for kind in self.kinds) else NOTHING
+
+
+def _is_choice_of(kind: Mapping[str, Any], piece: str) -> bool:
+    listed = piece in kind.get("enum", ()) or piece in kind.get(NAMES, ())
+    return bool(listed or piece == kind.get("const", NOTHING))
+
+
+def quoted(piece: str, repairs: Repairs) -> Any:
+    """The value of *piece* if all of it is in quotes or is a tuple, or `NOTHING`."""
+    if piece[0] not in CLOSING_QUOTES and piece[0] != "(":
+        return NOTHING
+    made: Repairs = {}
+    try:
+        value, end = read_at(piece, 0, made)
+    except Unreadable:
+        return NOTHING
+    if end < len(piece):
+        return NOTHING
+    repairs.update(made)
+    return value
+
+
+def _is_word(piece: str) -> bool:
+    """Whether *piece* is one word. Several may be prose; with brackets or quotes it may be cut-off JSON."""
+    marks = "{}[]`<>"
+    in_quotes = piece[0] in CLOSING_QUOTES or piece[-1] in CLOSING_QUOTES
+    return not in_quotes and not any(mark.isspace() or mark in marks for mark in piece)
