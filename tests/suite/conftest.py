@@ -10,7 +10,7 @@ import pytest
 from kit.wire import WireServer
 
 from suite.proofs import Proofs
-from suite.stage import PROVIDERS, Stage
+from suite.scripted_provider import PROVIDERS, ScriptedProvider
 from suite.table import absent
 
 SEED = 398039
@@ -73,8 +73,8 @@ def no_patience() -> Iterator[None]:
 
 
 @pytest.fixture
-def stage(provider: str, server: WireServer, no_patience: None) -> Iterator[Stage]:
+def scripted(provider: str, server: WireServer, no_patience: None) -> Iterator[ScriptedProvider]:
     """The *provider* with an empty script; at the end the whole script must be used."""
-    made = Stage(PROVIDERS[provider], server)
+    made = ScriptedProvider(PROVIDERS[provider], server)
     yield made
     made.finished()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alloy.backends.registry import resolve
-from suite.stage import PROVIDERS
+from suite.scripted_provider import PROVIDERS
 from suite.table import EXAMPLES, ROWS, WAYS, claims
 
 HERE = Path(__file__).parent
@@ -114,9 +114,9 @@ def models() -> list[dict[str, Any]]:
                 "tools with structured output": can.output_with_tools,
             }
             parts = {"images": can.images, "documents": can.documents}
-            addresses = [part for part, taken in parts.items() if taken]
+            by_url = [part for part, taken in parts.items() if taken]
             if can.urls:
-                addresses = [part for part in addresses if part == "documents" and not can.document_urls]
+                by_url = [part for part in by_url if part == "documents" and not can.document_urls]
             found.append(
                 {
                     "model": f"{name}:{example}",
@@ -124,7 +124,7 @@ def models() -> list[dict[str, Any]]:
                     "left_out": [f"`{setting}`" for setting in sorted(can.drops)],
                     "refused": [
                         *[part for part, taken in parts.items() if not taken],
-                        *[f"{part} by address" for part in addresses],
+                        *[f"{part} by URL" for part in by_url],
                         *[f"`{setting}`" for setting in sorted(can.refuses)],
                     ],
                 }

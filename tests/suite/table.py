@@ -14,7 +14,7 @@ import pytest
 from alloy.backends.base import Capabilities
 from alloy.settings import SENT
 from suite.providers import Provider
-from suite.stage import PROVIDERS
+from suite.scripted_provider import PROVIDERS
 
 YES = "yes"
 WAYS = ("run", "run_async", "stream", "stream_async")
@@ -48,7 +48,7 @@ def _both(provider: Provider) -> str:
     return YES if provider.can.output_with_tools else "fallback: the answer in an extra turn"
 
 
-def _by_address(part: str) -> Claim:
+def _by_url(part: str) -> Claim:
     def claim(provider: Provider) -> str:
         if not getattr(provider.can, part):
             return f"no: does not support {part}"
@@ -99,9 +99,9 @@ ROWS: tuple[Row, ...] = (
     Row("Failures", "Timeouts and deadlines"),
     Row("Failures", "Unexpected and broken answers"),
     Row("Prompts", "Images", _native("images", "no: does not support images")),
-    Row("Prompts", "Images by address", _by_address("images")),
+    Row("Prompts", "Images by URL", _by_url("images")),
     Row("Prompts", "Documents", _native("documents", "no: does not support documents")),
-    Row("Prompts", "Documents by address", _by_address("documents")),
+    Row("Prompts", "Documents by URL", _by_url("documents")),
     Row("Prompts", "Conversations"),
     Row("Prompts", "Conversations from other providers"),
     *(Row("Settings", f"`{name}`", _setting(name)) for name in SENT),
@@ -115,8 +115,8 @@ READ: dict[str, tuple[str, ...]] = {
     "output_with_tools": ("Tools and a typed answer",),
     "images": ("Images",),
     "documents": ("Documents",),
-    "urls": ("Images by address", "Documents by address"),
-    "document_urls": ("Documents by address",),
+    "urls": ("Images by URL", "Documents by URL"),
+    "document_urls": ("Documents by URL",),
     "loose_output": (LOOSE,),
     "drops": tuple(f"`{name}`" for name in SENT),
     "refuses": tuple(f"`{name}`" for name in SENT),

@@ -13,46 +13,46 @@ from typing_extensions import TypedDict
 
 from alloy import EmptyAnswerError, ParseError, PostconditionError, Usage, ensure
 from suite.script import ModelTurn
-from suite.stage import Stage, Way
+from suite.scripted_provider import ScriptedProvider, Way
 from suite.table import LOOSE, proves
 
 
 @proves("Text")
 @every_way
-def test_text(stage: Stage, way: Way) -> None:
+def test_text(scripted: ScriptedProvider, way: Way) -> None:
     """The whole prompt is sent, and the whole answer is returned."""
-    stage.script(ModelTurn("Grüße 🦊,\nWelt"))
-    result = stage.ask(way, "Say: Grüße 🦊")
+    scripted.script(ModelTurn("Grüße 🦊,\nWelt"))
+    result = scripted.ask(way, "Say: Grüße 🦊")
 
     assert result.value == result.text == "Grüße 🦊,\nWelt"
     assert (result.turns, result.attempts, result.downgrades) == (1, 1, ())
-    (request,) = stage.received
+    (request,) = scripted.received
     assert [(turn.role, turn.text) for turn in request.turns] == [("user", "Say: Grüße 🦊")]
     assert (request.system, request.tools, request.schema) == ("", (), None)
-    assert result.model.startswith(stage.provider.model.partition(":")[0] + ":")
+    assert result.model.startswith(scripted.provider.model.partition(":")[0] + ":")
 
 
 @proves("Text")
-def test_values(stage: Stage) -> None:
+def test_values(scripted: ScriptedProvider) -> None:
     """Calling or awaiting a command returns the value, and so does a stream's `result`."""
-    stage.script(*[ModelTurn("Hello")] * 4)
-    asked = stage.command()
+    scripted.script(*[ModelTurn("Hello")] * 4)
+    asked = scripted.command()
 
     async def awaited() -> list[str]:
         return [await asked.async_(), await asked.stream_async().result()]
 
-    values = stage.play(lambda: [asked(), asked.stream().result(), *asyncio.run(awaited())])
+    values = scripted.play(lambda: [asked(), asked.stream().result(), *asyncio.run(awaited())])
     assert values == ["Hello"] * 4
 
 
 @proves("System prompt")
 @every_way
-def test_system(stage: Stage, way: Way) -> None:
+def test_system(scripted: ScriptedProvider, way: Way) -> None:
     """A system prompt is sent once, as a system prompt and not in the user's message."""
-    stage.script(ModelTurn("Hello"))
-    stage.ask(way, "Hi", system="Be brief.\nBe kind.")
+    scripted.script(ModelTurn("Hello"))
+    scripted.ask(way, "Hi", system="Be brief.\nBe kind.")
 
-    (request,) = stage.received
+    (request,) = scripted.received
     assert request.system == "Be brief.\nBe kind."
     assert [turn.text for turn in request.turns] == ["Hi"]
 
@@ -129,63 +129,63 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 @proves("Structured output")
 @every_kind
 @every_way
-def test_typed_answers(stage: Stage, way: Way, kind: str) -> None:
+def test_typed_answers(scripted: ScriptedProvider, way: Way, kind: str) -> None:
     """The schema is sent in the provider's field for it, and the JSON of the answer becomes the type."""
     output, answer, value = KINDS[kind]
-    stage.script(ModelTurn(value=answer))
-    result = stage.ask(way, "Which?", output=output)
+    scripted.script(ModelTurn(value=answer))
+    result = scripted.ask(way, "Which?", output=output)
 
     assert result.value == value
     assert type(result.value) is type(value)
-    assert stage.received[0].schema is not None
+    assert scripted.received[0].schema is not None
     assert result.downgrades == ()
 
 
 @proves("Structured output")
 @every_way
-def test_answers_of_type_str_have_no_schema(stage: Stage, way: Way) -> None:
+def test_answers_of_type_str_have_no_schema(scripted: ScriptedProvider, way: Way) -> None:
     """`output=str` sends no schema, and text that looks like JSON stays text."""
-    stage.script(ModelTurn('{"value": 1}'))
+    scripted.script(ModelTurn('{"value": 1}'))
 
-    assert stage.ask(way, output=str).value == '{"value": 1}'
-    assert stage.received[0].schema is None
+    assert scripted.ask(way, output=str).value == '{"value": 1}'
+    assert scripted.received[0].schema is None
 
 
 @proves("Structured output")
 @every_way
-def test_commands_without_a_value(stage: Stage, way: Way) -> None:
+def test_commands_without_a_value(scripted: ScriptedProvider, way: Way) -> None:
     """`output=None` accepts any answer, also an empty one, and returns `None`."""
-    stage.script(ModelTurn(""))
+    scripted.script(ModelTurn(""))
 
-    assert stage.ask(way, output=None).value is None
-    assert stage.received[0].schema is None
+    assert scripted.ask(way, output=None).value is None
+    assert scripted.received[0].schema is None
 
 
 @proves(LOOSE)
 @every_way
-def test_types_without_a_strict_form(stage: Stage, way: Way) -> None:
+def test_types_without_a_strict_form(scripted: ScriptedProvider, way: Way) -> None:
     """A type without a strict form is sent as a plain schema, or described in the prompt."""
     value = {"a": 1, "b": [True, None], "c": {"d": "e"}}
-    stage.script(ModelTurn(value=value))
-    result = stage.ask(way, output=dict[str, Any])
+    scripted.script(ModelTurn(value=value))
+    result = scripted.ask(way, output=dict[str, Any])
 
     assert result.value == value
-    native = stage.provider.can.loose_output
-    assert (stage.received[0].schema is not None) == native
+    native = scripted.provider.can.loose_output
+    assert (scripted.received[0].schema is not None) == native
     assert result.downgrades == (() if native else ("output",))
 
 
 @proves("Prompted JSON, when asked for")
 @every_kind
 @every_way
-def test_prompted_answers(stage: Stage, way: Way, kind: str) -> None:
+def test_prompted_answers(scripted: ScriptedProvider, way: Way, kind: str) -> None:
     """With `output_mode="prompted"` the type is only in the prompt, and the value is the same."""
     output, answer, value = KINDS[kind]
-    stage.script(ModelTurn(value=answer))
-    result = stage.ask(way, "Which?", output=output, output_mode="prompted", system="Be brief.")
+    scripted.script(ModelTurn(value=answer))
+    result = scripted.ask(way, "Which?", output=output, output_mode="prompted", system="Be brief.")
 
     assert result.value == value
-    (request,) = stage.received
+    (request,) = scripted.received
     assert request.schema is None
     assert request.system.startswith("Be brief.")
     assert "JSON" in request.system
@@ -196,26 +196,26 @@ def test_prompted_answers(stage: Stage, way: Way, kind: str) -> None:
 
 @proves("Wrong answers are re-asked")
 @every_way
-def test_wrong_answers_are_re_asked(stage: Stage, way: Way) -> None:
+def test_wrong_answers_are_re_asked(scripted: ScriptedProvider, way: Way) -> None:
     """The model gets the problems of an answer that does not fit; its second answer counts."""
-    stage.script(ModelTurn('{"x": "many"}'), ModelTurn(value={"x": 2, "label": None}))
-    result = stage.ask(way, "Where?", output=Point, reask=1)
+    scripted.script(ModelTurn('{"x": "many"}'), ModelTurn(value={"x": 2, "label": None}))
+    result = scripted.ask(way, "Where?", output=Point, reask=1)
 
     assert result.value == Point(2)
     assert result.turns == 2
-    roles = [turn.role for turn in stage.received[1].turns]
+    roles = [turn.role for turn in scripted.received[1].turns]
     assert roles == ["user", "assistant", "user"]
-    assert "many" in stage.received[1].turns[1].text
-    assert "x" in stage.received[1].turns[2].text
+    assert "many" in scripted.received[1].turns[1].text
+    assert "x" in scripted.received[1].turns[2].text
 
 
 @proves("Wrong answers are re-asked")
 @every_way
-def test_wrong_answers_are_errors(stage: Stage, way: Way) -> None:
+def test_wrong_answers_are_errors(scripted: ScriptedProvider, way: Way) -> None:
     """Without a re-ask the error has the problems and the model's answer."""
-    stage.script(ModelTurn("no JSON at all"))
+    scripted.script(ModelTurn("no JSON at all"))
     with pytest.raises(ParseError) as caught:
-        stage.ask(way, output=Point)
+        scripted.ask(way, output=Point)
 
     assert caught.value.text == "no JSON at all"
     assert caught.value.usage is not None
@@ -223,57 +223,57 @@ def test_wrong_answers_are_errors(stage: Stage, way: Way) -> None:
 
 @proves("Wrong answers are re-asked")
 @every_way
-def test_contracts_correct_the_answer(stage: Stage, way: Way) -> None:
+def test_contracts_correct_the_answer(scripted: ScriptedProvider, way: Way) -> None:
     """If `@ensure` rejects an answer, the model gets the contract's message."""
-    stage.script(ModelTurn(value=-1), ModelTurn(value=1))
-    asked = ensure(lambda result: result > 0, "must be positive")(stage.command(output=int, reask=1))
-    result = stage.play(lambda: way(asked))[0]
+    scripted.script(ModelTurn(value=-1), ModelTurn(value=1))
+    asked = ensure(lambda result: result > 0, "must be positive")(scripted.command(output=int, reask=1))
+    result = scripted.play(lambda: way(asked))[0]
 
     assert result.value == 1
-    assert "must be positive" in stage.received[1].turns[-1].text
+    assert "must be positive" in scripted.received[1].turns[-1].text
 
 
 @proves("Wrong answers are re-asked")
 @every_way
-def test_failed_contracts_are_errors(stage: Stage, way: Way) -> None:
+def test_failed_contracts_are_errors(scripted: ScriptedProvider, way: Way) -> None:
     """A value that the contract rejects every time is a `PostconditionError`."""
-    stage.script(ModelTurn(value=-1))
-    asked = ensure(lambda result: result > 0, "must be positive")(stage.command(output=int))
+    scripted.script(ModelTurn(value=-1))
+    asked = ensure(lambda result: result > 0, "must be positive")(scripted.command(output=int))
     with pytest.raises(PostconditionError, match="must be positive"):
-        stage.play(lambda: way(asked))
+        scripted.play(lambda: way(asked))
 
 
 @proves("Missing answers are re-asked")
 @every_way
-def test_missing_answers_are_re_asked(stage: Stage, way: Way) -> None:
+def test_missing_answers_are_re_asked(scripted: ScriptedProvider, way: Way) -> None:
     """After an empty answer the model is asked once more."""
-    stage.script(ModelTurn(""), ModelTurn(value=3))
-    result = stage.ask(way, output=int)
+    scripted.script(ModelTurn(""), ModelTurn(value=3))
+    result = scripted.ask(way, output=int)
 
     assert (result.value, result.turns) == (3, 2)
-    assert "final answer" in stage.received[1].turns[-1].text
+    assert "final answer" in scripted.received[1].turns[-1].text
 
 
 @proves("Missing answers are re-asked")
 @every_way
-def test_empty_answers_are_errors(stage: Stage, way: Way) -> None:
+def test_empty_answers_are_errors(scripted: ScriptedProvider, way: Way) -> None:
     """A second empty answer is an error, and so is the first if it is not re-asked."""
-    stage.script(ModelTurn(""), ModelTurn(" \n"))
+    scripted.script(ModelTurn(""), ModelTurn(" \n"))
     with pytest.raises(EmptyAnswerError):
-        stage.ask(way)
-    stage.script(ModelTurn(""))
+        scripted.ask(way)
+    scripted.script(ModelTurn(""))
     with pytest.raises(EmptyAnswerError):
-        stage.ask(way, auto_finalize_missing_output=False)
+        scripted.ask(way, auto_finalize_missing_output=False)
 
 
 @proves("Usage")
 @every_way
-def test_usage_adds_up(stage: Stage, way: Way) -> None:
+def test_usage_adds_up(scripted: ScriptedProvider, way: Way) -> None:
     """The tokens of all turns are added; cached ones are part of the input, reasoning ones of the output."""
-    stage.script(ModelTurn("no", usage=(100, 20, 30, 4)), ModelTurn(value=1, usage=(200, 40, 60, 8)))
-    result = stage.ask(way, output=int, reask=1)
+    scripted.script(ModelTurn("no", usage=(100, 20, 30, 4)), ModelTurn(value=1, usage=(200, 40, 60, 8)))
+    result = scripted.ask(way, output=int, reask=1)
 
-    counts = stage.provider.counts
+    counts = scripted.provider.counts
     total = [tokens if counted else 0 for tokens, counted in zip((300, 60, 90, 12), counts, strict=True)]
     assert result.usage == Usage(*total)
     assert result.usage.total_tokens == 360
@@ -284,12 +284,12 @@ def test_usage_adds_up(stage: Stage, way: Way) -> None:
 
 @proves("Streamed text")
 @every_way
-def test_streams_return_the_whole_text(stage: Stage, way: Way) -> None:
+def test_streams_return_the_whole_text(scripted: ScriptedProvider, way: Way) -> None:
     """The pieces of a stream, joined, are the text of the result."""
     text = "Grüße 🦊, this is some text\nof two lines that comes in pieces. "
-    stage.script(ModelTurn(text))
-    result, pieces = stage.ask_with_text(way)
+    scripted.script(ModelTurn(text))
+    result, pieces = scripted.ask_with_text(way)
 
     assert result.text == text
     assert pieces in (None, text)
-    assert stage.received[0].streamed == (pieces is not None and stage.provider.name != "fake")
+    assert scripted.received[0].streamed == (pieces is not None and scripted.provider.name != "fake")

@@ -9,7 +9,7 @@ from kit.ways import every_way
 
 from alloy import AnswerError, FilteredError, RefusalError, TruncatedError
 from suite.script import ModelTurn
-from suite.stage import Stage, Way
+from suite.scripted_provider import ScriptedProvider, Way
 from suite.table import proves
 from suite.test_answers import Point
 from suite.test_tools import add
@@ -17,10 +17,10 @@ from suite.test_tools import add
 either_output = pytest.mark.parametrize("output", [str, Point], ids=["text", "typed"])
 
 
-def raised(stage: Stage, way: Way, kind: type[AnswerError], **options: Any) -> AnswerError:
+def raised(scripted: ScriptedProvider, way: Way, kind: type[AnswerError], **options: Any) -> AnswerError:
     """The error of a call; it has a transcript, and the call is not retried."""
     with pytest.raises(kind) as caught:
-        stage.ask(way, retry=2, reask=1, **options)
+        scripted.ask(way, retry=2, reask=1, **options)
     assert caught.value.transcript is not None
     assert caught.value.usage is not None
     return caught.value
@@ -29,19 +29,19 @@ def raised(stage: Stage, way: Way, kind: type[AnswerError], **options: Any) -> A
 @proves("Refusal")
 @either_output
 @every_way
-def test_a_refusal(stage: Stage, way: Way, output: Any) -> None:
+def test_a_refusal(scripted: ScriptedProvider, way: Way, output: Any) -> None:
     """A refusal is a `RefusalError` with its reason; the model is not asked again."""
-    stage.script(ModelTurn(ending="refusal", why="I cannot help with that."))
+    scripted.script(ModelTurn(ending="refusal", why="I cannot help with that."))
 
-    assert "I cannot help with that." in str(raised(stage, way, RefusalError, output=output))
+    assert "I cannot help with that." in str(raised(scripted, way, RefusalError, output=output))
 
 
 @proves("Refusal")
 @every_way
-def test_a_refusal_after_tools(stage: Stage, way: Way) -> None:
+def test_a_refusal_after_tools(scripted: ScriptedProvider, way: Way) -> None:
     """The same after tool calls, which are in the transcript."""
-    stage.script(ModelTurn(calls=(("add", {"a": 1}),)), ModelTurn(ending="refusal", why="No more."))
-    error = raised(stage, way, RefusalError, tools=[add])
+    scripted.script(ModelTurn(calls=(("add", {"a": 1}),)), ModelTurn(ending="refusal", why="No more."))
+    error = raised(scripted, way, RefusalError, tools=[add])
 
     assert [type(turn).__name__ for turn in error.transcript or ()] == [
         "User",
@@ -54,11 +54,11 @@ def test_a_refusal_after_tools(stage: Stage, way: Way) -> None:
 @proves("Truncation")
 @either_output
 @every_way
-def test_a_truncated_answer(stage: Stage, way: Way, output: Any) -> None:
+def test_a_truncated_answer(scripted: ScriptedProvider, way: Way, output: Any) -> None:
     """A truncated answer is never a value, even if it can be parsed; the error has the text."""
     text = "The answer is" if output is str else '{"x": 1, "label": "a"}'
-    stage.script(ModelTurn(text, ending="length"))
-    error = raised(stage, way, TruncatedError, output=output)
+    scripted.script(ModelTurn(text, ending="length"))
+    error = raised(scripted, way, TruncatedError, output=output)
 
     assert error.text == text
     assert "max_tokens" in str(error)
@@ -66,10 +66,10 @@ def test_a_truncated_answer(stage: Stage, way: Way, output: Any) -> None:
 
 @proves("Truncation")
 @every_way
-def test_a_truncated_call_is_not_made(stage: Stage, way: Way) -> None:
+def test_a_truncated_call_is_not_made(scripted: ScriptedProvider, way: Way) -> None:
     """Calls of a truncated turn do not run, because their arguments may be incomplete."""
-    stage.script(ModelTurn(calls=(("add", {"a": 1}),), ending="length"))
-    error = raised(stage, way, TruncatedError, tools=[add])
+    scripted.script(ModelTurn(calls=(("add", {"a": 1}),), ending="length"))
+    error = raised(scripted, way, TruncatedError, tools=[add])
 
     assert [type(turn).__name__ for turn in error.transcript or ()] == ["User", "Reply"]
 
@@ -77,8 +77,8 @@ def test_a_truncated_call_is_not_made(stage: Stage, way: Way) -> None:
 @proves("Content filter")
 @either_output
 @every_way
-def test_a_filtered_answer(stage: Stage, way: Way, output: Any) -> None:
+def test_a_filtered_answer(scripted: ScriptedProvider, way: Way, output: Any) -> None:
     """An answer that a filter stops is a `FilteredError` with the text so far."""
-    stage.script(ModelTurn("It begins", ending="filter"))
+    scripted.script(ModelTurn("It begins", ending="filter"))
 
-    assert raised(stage, way, FilteredError, output=output).text == "It begins"
+    assert raised(scripted, way, FilteredError, output=output).text == "It begins"

@@ -24,7 +24,7 @@ from alloy import (
     ServerError,
 )
 from suite.script import ChangedAnswer, ErrorAnswer, ModelTurn, RawAnswer
-from suite.stage import Stage, Way
+from suite.scripted_provider import ScriptedProvider, Way
 from suite.table import proves
 from suite.test_tools import add
 
@@ -45,63 +45,63 @@ STATUSES: dict[int, tuple[type[ProviderError], bool]] = {  # the error, and whet
 @proves("Errors by status")
 @pytest.mark.parametrize("status", STATUSES)
 @every_way
-def test_errors_by_status(stage: Stage, way: Way, status: int) -> None:
+def test_errors_by_status(scripted: ScriptedProvider, way: Way, status: int) -> None:
     """Each status has its class; the error has the provider's message, the request id and the wait."""
     kind, transient = STATUSES[status]
-    stage.script(ErrorAnswer(status, "out of luck today", wait="7"))
+    scripted.script(ErrorAnswer(status, "out of luck today", wait="7"))
     with pytest.raises(ProviderError) as caught:
-        stage.ask(way)
+        scripted.ask(way)
 
     error = caught.value
     assert type(error) is kind
     assert "out of luck today" in str(error)
     assert (error.status, error.transient, error.retry_after) == (status, transient, 7.0)
-    assert error.request_id == stage.provider.request_id
-    assert error.provider == stage.provider.model.partition(":")[0]
+    assert error.request_id == scripted.provider.request_id
+    assert error.provider == scripted.provider.model.partition(":")[0]
     assert error.text == ""
 
 
 @proves("Retries")
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
 @every_way
-def test_a_retry_succeeds(stage: Stage, way: Way, status: int) -> None:
+def test_a_retry_succeeds(scripted: ScriptedProvider, way: Way, status: int) -> None:
     """A transient error is retried with the same request, and tools do not run again."""
-    stage.script(
+    scripted.script(
         ErrorAnswer(status, wait="0"),
         ModelTurn(calls=(("add", {"a": 2}),)),
         ErrorAnswer(status, wait="0"),
         ModelTurn("Done."),
     )
-    result = stage.ask(way, tools=[add], retry=1)
+    result = scripted.ask(way, tools=[add], retry=1)
 
     assert (result.value, result.turns, result.attempts) == ("Done.", 2, 4)
     assert len(result.tool_calls) == 1
-    bodies = [request.body for request in stage.received]
+    bodies = [request.body for request in scripted.received]
     assert bodies[0] == bodies[1]
     assert bodies[2] == bodies[3]
 
 
 @proves("Retries")
 @every_way
-def test_retries_are_limited(stage: Stage, way: Way) -> None:
+def test_retries_are_limited(scripted: ScriptedProvider, way: Way) -> None:
     """After `retry` retries the last error is raised."""
-    stage.script(
+    scripted.script(
         ErrorAnswer(500, wait="0"), ErrorAnswer(503, wait="0"), ErrorAnswer(529, "the last", wait="0")
     )
     with pytest.raises(ServerError, match="the last"):
-        stage.ask(way, retry=2)
+        scripted.ask(way, retry=2)
 
 
 @proves("Retries")
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 @every_way
-def test_permanent_errors_are_not_retried(stage: Stage, way: Way, status: int) -> None:
+def test_permanent_errors_are_not_retried(scripted: ScriptedProvider, way: Way, status: int) -> None:
     """A request with an error in the request, the key or the model is sent once."""
-    stage.script(ErrorAnswer(status, wait="0"))
+    scripted.script(ErrorAnswer(status, wait="0"))
     with pytest.raises(ProviderError):
-        stage.ask(way, retry=5)
+        scripted.ask(way, retry=5)
 
-    assert len(stage.received) == 1
+    assert len(scripted.received) == 1
 
 
 # --- time ---------------------------------------------------------------------------------------------
@@ -120,9 +120,9 @@ def in_body(answer: Answer) -> Answer:
     return replace(answer, framing="chunked", body=[*kept, Gate()])
 
 
-def all_closed(stage: Stage) -> None:
+def all_closed(scripted: ScriptedProvider) -> None:
     """Wait until the client has closed every connection; if the time was over before, there is none."""
-    for connection in stage.server.connections:
+    for connection in scripted.server.connections:
         connection.wait_closed()
 
 
@@ -133,39 +133,39 @@ stalls = pytest.mark.parametrize("stall", [before_head, in_body])
 @proves("Timeouts and deadlines")
 @stalls
 @every_way
-def test_a_timeout(stage: Stage, way: Way, stall: Callable[[Answer], Answer]) -> None:
+def test_a_timeout(scripted: ScriptedProvider, way: Way, stall: Callable[[Answer], Answer]) -> None:
     """`timeout` ends a request that hangs, before or in its body, and closes its connection."""
-    stage.leftovers_allowed = True  # on a slow machine the time may be over before the request arrives
-    stage.script(ChangedAnswer(ModelTurn("Hello, this is long enough"), stall))
+    scripted.leftovers_allowed = True  # on a slow machine the time may be over before the request arrives
+    scripted.script(ChangedAnswer(ModelTurn("Hello, this is long enough"), stall))
     with pytest.raises(ProviderTimeoutError) as caught:
-        stage.ask(way, timeout=SOON)
+        scripted.ask(way, timeout=SOON)
 
     assert caught.value.transient
-    all_closed(stage)
+    all_closed(scripted)
 
 
 @proves("Timeouts and deadlines")
 @stalls
 @every_way
-def test_a_deadline(stage: Stage, way: Way, stall: Callable[[Answer], Answer]) -> None:
+def test_a_deadline(scripted: ScriptedProvider, way: Way, stall: Callable[[Answer], Answer]) -> None:
     """`deadline` ends the whole call, also in a later turn; the error is not a provider's error."""
-    stage.leftovers_allowed = True  # on a slow machine the time may be over before the second turn
-    stage.script(
+    scripted.leftovers_allowed = True  # on a slow machine the time may be over before the second turn
+    scripted.script(
         ModelTurn(calls=(("add", {"a": 1}),)), ChangedAnswer(ModelTurn("Hello, this is long enough"), stall)
     )
     with pytest.raises(DeadlineError):
-        stage.ask(way, tools=[add], deadline=2 * SOON, retry=3)
+        scripted.ask(way, tools=[add], deadline=2 * SOON, retry=3)
 
-    all_closed(stage)
+    all_closed(scripted)
 
 
 @proves("Timeouts and deadlines")
 @every_way
-def test_no_wait_beyond_the_deadline(stage: Stage, way: Way) -> None:
+def test_no_wait_beyond_the_deadline(scripted: ScriptedProvider, way: Way) -> None:
     """If a wait would end after the deadline, the call fails at once."""
-    stage.script(ErrorAnswer(429, wait="50"))
+    scripted.script(ErrorAnswer(429, wait="50"))
     with pytest.raises(DeadlineError):
-        stage.ask(way, deadline=40, retry=3)
+        scripted.ask(way, deadline=40, retry=3)
 
 
 # --- unexpected answers -------------------------------------------------------------------------------
@@ -185,13 +185,13 @@ UNEXPECTED: dict[str, Answer] = {
 @proves("Unexpected and broken answers")
 @pytest.mark.parametrize("unexpected", UNEXPECTED)
 @every_way
-def test_unexpected_answers(stage: Stage, way: Way, unexpected: str) -> None:
+def test_unexpected_answers(scripted: ScriptedProvider, way: Way, unexpected: str) -> None:
     """A body with status 200 and an unexpected format is an error, never an empty answer."""
-    stage.script(RawAnswer(UNEXPECTED[unexpected]))
+    scripted.script(RawAnswer(UNEXPECTED[unexpected]))
     with pytest.raises(BadReplyError) as caught:
-        stage.ask(way, output=None)
+        scripted.ask(way, output=None)
 
-    assert caught.value.provider == stage.provider.model.partition(":")[0]
+    assert caught.value.provider == scripted.provider.model.partition(":")[0]
 
 
 def reset(answer: Answer) -> Answer:
@@ -219,11 +219,11 @@ def refused(answer: Answer) -> Answer:
 @proves("Unexpected and broken answers")
 @pytest.mark.parametrize("cut", [refused, reset, closed])
 @every_way
-def test_a_broken_connection(stage: Stage, way: Way, cut: Callable[[Answer], Answer]) -> None:
+def test_a_broken_connection(scripted: ScriptedProvider, way: Way, cut: Callable[[Answer], Answer]) -> None:
     """A broken connection is a transient error; a part of an answer is never returned."""
-    stage.script(ChangedAnswer(ModelTurn("Hello, this is long enough to be cut"), cut))
+    scripted.script(ChangedAnswer(ModelTurn("Hello, this is long enough to be cut"), cut))
     with pytest.raises(ProviderConnectionError) as caught:
-        stage.ask(way)
+        scripted.ask(way)
 
     assert caught.value.transient
 
@@ -231,14 +231,16 @@ def test_a_broken_connection(stage: Stage, way: Way, cut: Callable[[Answer], Ans
 @proves("Unexpected and broken answers")
 @pytest.mark.parametrize("cut", [refused, reset, closed])
 @every_way
-def test_a_broken_connection_is_retried(stage: Stage, way: Way, cut: Callable[[Answer], Answer]) -> None:
+def test_a_broken_connection_is_retried(
+    scripted: ScriptedProvider, way: Way, cut: Callable[[Answer], Answer]
+) -> None:
     """If the caller has received no text yet, the request is retried, and the text is received once."""
-    stage.script(
+    scripted.script(
         ChangedAnswer(ModelTurn(calls=(("add", {"a": 2}),)), cut),
         ModelTurn(calls=(("add", {"a": 2}),)),
         ModelTurn("Done."),
     )
-    result, pieces = stage.ask_with_text(way, tools=[add], retry=1)
+    result, pieces = scripted.ask_with_text(way, tools=[add], retry=1)
 
     assert (result.value, result.attempts, len(result.tool_calls)) == ("Done.", 3, 1)
     assert pieces in (None, "Done.")
@@ -247,7 +249,7 @@ def test_a_broken_connection_is_retried(stage: Stage, way: Way, cut: Callable[[A
 @proves("Unexpected and broken answers")
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.8])
 @every_way
-def test_an_answer_that_ends_early(stage: Stage, way: Way, kept: float) -> None:
+def test_an_answer_that_ends_early(scripted: ScriptedProvider, way: Way, kept: float) -> None:
     """A body that ends normally but too early is an error, because the end mark is missing."""
 
     def short(answer: Answer) -> Answer:
@@ -256,9 +258,9 @@ def test_an_answer_that_ends_early(stage: Stage, way: Way, kept: float) -> None:
             return replace(answer, body=[pieces[0][: int(len(pieces[0]) * kept)]])
         return replace(answer, body=pieces[: max(1, int(len(pieces) * kept))])
 
-    stage.script(ChangedAnswer(ModelTurn("Hello, this is long enough to end too soon"), short))
+    scripted.script(ChangedAnswer(ModelTurn("Hello, this is long enough to end too soon"), short))
     with pytest.raises(BadReplyError):
-        stage.ask(way)
+        scripted.ask(way)
 
 
 # --- closing early ------------------------------------------------------------------------------------
@@ -266,17 +268,17 @@ def test_an_answer_that_ends_early(stage: Stage, way: Way, kept: float) -> None:
 
 @proves("Closing early frees the connection")
 @every_way
-def test_closing_early(stage: Stage, way: Way) -> None:
+def test_closing_early(scripted: ScriptedProvider, way: Way) -> None:
     """A stream that is closed early and a task that is cancelled close their connection."""
     gate = Gate()
-    stage.leftovers_allowed = way.__name__ == "run"  # its time may be over before the request arrives
-    stage.script(
+    scripted.leftovers_allowed = way.__name__ == "run"  # its time may be over before the request arrives
+    scripted.script(
         ChangedAnswer(ModelTurn("Hello, this is long enough to leave"), lambda answer: _open(answer, gate))
     )
-    asked = stage.command()
+    asked = scripted.command()
     CLOSE_EARLY[way.__name__](asked, gate)
 
-    all_closed(stage)
+    all_closed(scripted)
 
 
 def _open(answer: Answer, gate: Gate) -> Answer:

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from suite.proofs import Proofs, cell
-from suite.stage import PROVIDERS
+from suite.scripted_provider import PROVIDERS
 from suite.table import ABSENT, READ, ROWS, WAYS, absent, fields_without_row
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -14,7 +14,7 @@ from alloy.backends.base import Capabilities
 from alloy.backends.registry import resolve
 from alloy.errors import UnsupportedError
 from suite.script import ErrorAnswer, ModelTurn
-from suite.stage import PROVIDERS, Stage, Way
+from suite.scripted_provider import PROVIDERS, ScriptedProvider, Way
 from suite.table import EXAMPLES, proves
 from suite.test_answers import Point
 from suite.test_prompts import PDF, PNG
@@ -39,15 +39,15 @@ def gaps(can: Capabilities) -> tuple[str, ...]:
 
 @every_model
 @every_way
-def test_a_model_works_as_its_table_says(stage: Stage, way: Way, model: str) -> None:
+def test_a_model_works_as_its_table_says(scripted: ScriptedProvider, way: Way, model: str) -> None:
     """Tools and a typed answer are native if the model supports them; otherwise a fallback is named."""
     can = able(model)
-    stage.script(ModelTurn(calls=(("add", {"a": 2}),)), ModelTurn(value={"text": "three", "total": 3}))
-    result = stage.ask(way, "2 + 1?", model=model, tools=[add], output=Answer, system="Count.")
+    scripted.script(ModelTurn(calls=(("add", {"a": 2}),)), ModelTurn(value={"text": "three", "total": 3}))
+    result = scripted.ask(way, "2 + 1?", model=model, tools=[add], output=Answer, system="Count.")
 
     assert result.value == Answer("three", 3)
     assert result.downgrades == gaps(can)
-    first, last = stage.received[0], stage.received[-1]
+    first, last = scripted.received[0], scripted.received[-1]
     assert first.tools == ("add",)
     assert "Count." in first.system
     assert ("Final Answer" in first.system) == (not can.tools)
@@ -56,39 +56,40 @@ def test_a_model_works_as_its_table_says(stage: Stage, way: Way, model: str) -> 
 
 
 @every_model
-def test_fallbacks_can_be_forbidden(stage: Stage, model: str) -> None:
+def test_fallbacks_can_be_forbidden(scripted: ScriptedProvider, model: str) -> None:
     """With `strict_capabilities` a missing feature is an error before anything is sent."""
     lacks = gaps(able(model))
     if not lacks:
-        stage.script(ModelTurn(value={"text": "three", "total": 3}))
+        scripted.script(ModelTurn(value={"text": "three", "total": 3}))
         assert (
-            stage.ask(run, model=model, tools=[add], output=Answer, strict_capabilities=True).downgrades == ()
+            scripted.ask(run, model=model, tools=[add], output=Answer, strict_capabilities=True).downgrades
+            == ()
         )
         return
     with pytest.raises(ConfigurationError, match="strict_capabilities"):
-        stage.ask(run, model=model, tools=[add], output=Answer, strict_capabilities=True)
-    assert stage.received == []
+        scripted.ask(run, model=model, tools=[add], output=Answer, strict_capabilities=True)
+    assert scripted.received == []
 
 
 @every_model
-def test_settings_that_a_model_does_not_support(stage: Stage, model: str) -> None:
+def test_settings_that_a_model_does_not_support(scripted: ScriptedProvider, model: str) -> None:
     """A setting in `drops` is not sent, and one in `refuses` is an error that names it."""
     can = able(model)
     for name in sorted(can.drops):
-        stage.script(ModelTurn("Done."))
-        stage.ask(run, model=model, tools=[add])
-        stage.script(ModelTurn("Done."))
-        stage.ask(run, model=model, tools=[add], **{name: VALUES[name]})
-        assert stage.received[-1].body == stage.received[-2].body
-    count = len(stage.received)
+        scripted.script(ModelTurn("Done."))
+        scripted.ask(run, model=model, tools=[add])
+        scripted.script(ModelTurn("Done."))
+        scripted.ask(run, model=model, tools=[add], **{name: VALUES[name]})
+        assert scripted.received[-1].body == scripted.received[-2].body
+    count = len(scripted.received)
     for name in sorted(can.refuses):
         with pytest.raises(ConfigurationError, match=f"does not support {name}"):
-            stage.ask(run, model=model, tools=[add], **{name: VALUES[name]})
-    assert len(stage.received) == count
+            scripted.ask(run, model=model, tools=[add], **{name: VALUES[name]})
+    assert len(scripted.received) == count
 
 
 @every_model
-def test_images_and_documents_of_a_model(stage: Stage, model: str) -> None:
+def test_images_and_documents_of_a_model(scripted: ScriptedProvider, model: str) -> None:
     """Images and documents are sent only to a model that supports them."""
     can = able(model)
     parts = {
@@ -98,15 +99,15 @@ def test_images_and_documents_of_a_model(stage: Stage, model: str) -> None:
         Document.from_url("https://example.com/a.pdf"): can.documents and can.urls and can.document_urls,
     }
     for part, taken in parts.items():
-        before = len(stage.received)
+        before = len(scripted.received)
         if taken:
-            stage.script(ModelTurn("A cat."))
-            stage.ask(run, ["What is this?", part], model=model)
-            assert len(stage.received[-1].turns[-1].media) == 1
+            scripted.script(ModelTurn("A cat."))
+            scripted.ask(run, ["What is this?", part], model=model)
+            assert len(scripted.received[-1].turns[-1].media) == 1
         else:
             with pytest.raises(ConfigurationError, match=f"not take {part.kind}"):
-                stage.ask(run, ["What is this?", part], model=model)
-        assert len(stage.received) == before + taken
+                scripted.ask(run, ["What is this?", part], model=model)
+        assert len(scripted.received) == before + taken
 
 
 def test_every_line_of_a_table_has_an_example() -> None:
@@ -129,34 +130,34 @@ def test_every_line_of_a_table_has_an_example() -> None:
 
 @proves("Missing tools are detected")
 @every_way
-def test_missing_tools_are_detected(stage: Stage, way: Way) -> None:
+def test_missing_tools_are_detected(scripted: ScriptedProvider, way: Way) -> None:
     """After an error such as "does not support tools" this call and the next ones use ReAct."""
-    refusal = ErrorAnswer(400, stage.provider.lacks["tools"], lacks="tools")
+    refusal = ErrorAnswer(400, scripted.provider.lacks["tools"], lacks="tools")
     options: dict[str, Any] = {"tools": [add]}
-    stage.script(refusal, ModelTurn(calls=(("add", {"a": 2}),)), ModelTurn("Three."))
-    result = stage.ask(way, **options)
+    scripted.script(refusal, ModelTurn(calls=(("add", {"a": 2}),)), ModelTurn("Three."))
+    result = scripted.ask(way, **options)
 
     assert (result.value, result.downgrades) == ("Three.", ("tools",))
     assert [made.value for made in result.tool_calls] == [3]
-    stage.script(ModelTurn("Three again."))
-    again = stage.ask(way, **options)
+    scripted.script(ModelTurn("Three again."))
+    again = scripted.ask(way, **options)
     assert (again.value, again.downgrades) == ("Three again.", ("tools",))
-    assert ["Final Answer" in request.system for request in stage.received] == [False, True, True, True]
+    assert ["Final Answer" in request.system for request in scripted.received] == [False, True, True, True]
 
 
 @proves("Missing structured output is detected")
 @every_way
-def test_missing_structured_output_is_detected(stage: Stage, way: Way) -> None:
+def test_missing_structured_output_is_detected(scripted: ScriptedProvider, way: Way) -> None:
     """The same for structured output; with `strict_capabilities` the provider's error is raised."""
-    refusal = ErrorAnswer(400, stage.provider.lacks["output"], lacks="output")
+    refusal = ErrorAnswer(400, scripted.provider.lacks["output"], lacks="output")
     options: dict[str, Any] = {"output": Point}
-    stage.script(refusal)
-    with pytest.raises(UnsupportedError, match=stage.provider.lacks["output"]):
-        stage.ask(way, strict_capabilities=True, **options)
-    stage.script(refusal, ModelTurn(value={"x": 1, "label": "a"}))
-    result = stage.ask(way, **options)
+    scripted.script(refusal)
+    with pytest.raises(UnsupportedError, match=scripted.provider.lacks["output"]):
+        scripted.ask(way, strict_capabilities=True, **options)
+    scripted.script(refusal, ModelTurn(value={"x": 1, "label": "a"}))
+    result = scripted.ask(way, **options)
 
     assert (result.value, result.downgrades) == (Point(1, "a"), ("output",))
-    stage.script(ModelTurn(value={"x": 2, "label": "b"}))
-    assert stage.ask(way, **options).value == Point(2, "b")
-    assert [request.schema is not None for request in stage.received] == [True, True, False, False]
+    scripted.script(ModelTurn(value={"x": 2, "label": "b"}))
+    assert scripted.ask(way, **options).value == Point(2, "b")
+    assert [request.schema is not None for request in scripted.received] == [True, True, False, False]

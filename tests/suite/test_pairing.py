@@ -10,7 +10,7 @@ from kit.ways import every_way
 
 from alloy import tool
 from suite.script import ModelTurn
-from suite.stage import Stage, Way
+from suite.scripted_provider import ScriptedProvider, Way
 from suite.table import proves
 from suite.test_tools import paired
 
@@ -53,7 +53,7 @@ def expected(name: str, n: int) -> str:
 )
 @given(turns=TURNS, repeated=st.booleans())
 def test_every_call_gets_its_own_result(
-    stage: Stage, way: Way, turns: list[list[tuple[str, int, bool]]], repeated: bool
+    scripted: ScriptedProvider, way: Way, turns: list[list[tuple[str, int, bool]]], repeated: bool
 ) -> None:
     """For any calls in any number of turns, with repeated names and arguments, missing or repeated ids."""
     script = []
@@ -61,16 +61,16 @@ def test_every_call_gets_its_own_result(
         made: list[Any] = []
         for nth, (name, n, without_id) in enumerate(calls):
             id_ = f"call_{nth}" if repeated else f"call_{at}_{nth}"
-            missing = without_id and stage.provider.absent_ids
+            missing = without_id and scripted.provider.absent_ids
             made.append((name, {"n": n}, MISSING if missing else id_))
         script.append(ModelTurn(calls=tuple(made)))
-    stage.received.clear()
-    stage.script(*script, ModelTurn("Done."))
-    result = stage.ask(way, tools=[left, right])
+    scripted.received.clear()
+    scripted.script(*script, ModelTurn("Done."))
+    result = scripted.ask(way, tools=[left, right])
 
     flat = [(name, n) for calls in turns for name, n, _ in calls]
     assert [(made.name, made.arguments["n"]) for made in result.tool_calls] == flat
-    for count, request in enumerate(stage.received):
+    for count, request in enumerate(scripted.received):
         so_far = [(name, n) for calls in turns[:count] for name, n, _ in calls]
         pairs = [(name, arguments["n"], content) for name, arguments, content in paired(request)]
         assert [(name, n) for name, n, _ in pairs] == so_far

@@ -11,7 +11,7 @@ from kit.wire import WireServer
 
 from alloy import ConfigurationError, Conversation, Document, Image, Message
 from suite.script import ModelTurn
-from suite.stage import PROVIDERS, Stage, Way
+from suite.scripted_provider import PROVIDERS, ScriptedProvider, Way
 from suite.table import proves
 from suite.test_tools import add, describe, paired
 
@@ -20,17 +20,17 @@ PDF = b"%PDF-1.7\n" + bytes(range(64))
 ADDRESS = "https://example.com/files/one"
 
 
-def check_part(stage: Stage, way: Way, part: Any, can: bool) -> None:
+def check_part(scripted: ScriptedProvider, way: Way, part: Any, can: bool) -> None:
     """Ask about *part*: it is sent with the text, or is an error before anything is sent."""
     if not can:
         with pytest.raises(ConfigurationError, match=f"not take {part.kind}"):
-            stage.ask(way, ["What is this?", part])
-        assert stage.received == []
+            scripted.ask(way, ["What is this?", part])
+        assert scripted.received == []
         return
-    stage.script(ModelTurn("A cat."))
+    scripted.script(ModelTurn("A cat."))
 
-    assert stage.ask(way, ["What is this?", part]).value == "A cat."
-    (turn,) = stage.received[0].turns
+    assert scripted.ask(way, ["What is this?", part]).value == "A cat."
+    (turn,) = scripted.received[0].turns
     assert (turn.role, turn.text) == ("user", "What is this?")
     ((kind, data),) = turn.media
     if part.url is None:
@@ -41,61 +41,61 @@ def check_part(stage: Stage, way: Way, part: Any, can: bool) -> None:
 
 @proves("Images")
 @every_way
-def test_images(stage: Stage, way: Way) -> None:
+def test_images(scripted: ScriptedProvider, way: Way) -> None:
     """The bytes of an image are sent with their type, after the text."""
-    check_part(stage, way, Image.from_bytes(PNG), stage.provider.can.images)
+    check_part(scripted, way, Image.from_bytes(PNG), scripted.provider.can.images)
 
 
-@proves("Images by address")
+@proves("Images by URL")
 @every_way
-def test_images_by_address(stage: Stage, way: Way) -> None:
-    """The address of an image is sent unchanged."""
-    can = stage.provider.can
-    check_part(stage, way, Image.from_url(f"{ADDRESS}.png"), can.images and can.urls)
+def test_images_by_url(scripted: ScriptedProvider, way: Way) -> None:
+    """The URL of an image is sent unchanged."""
+    can = scripted.provider.can
+    check_part(scripted, way, Image.from_url(f"{ADDRESS}.png"), can.images and can.urls)
 
 
 @proves("Documents")
 @every_way
-def test_documents(stage: Stage, way: Way) -> None:
+def test_documents(scripted: ScriptedProvider, way: Way) -> None:
     """The bytes of a file are sent with their type, after the text."""
-    check_part(stage, way, Document.from_bytes(PDF, name="one.pdf"), stage.provider.can.documents)
+    check_part(scripted, way, Document.from_bytes(PDF, name="one.pdf"), scripted.provider.can.documents)
 
 
-@proves("Documents by address")
+@proves("Documents by URL")
 @every_way
-def test_documents_by_address(stage: Stage, way: Way) -> None:
-    """The address of a file is sent unchanged."""
-    can = stage.provider.can
+def test_documents_by_url(scripted: ScriptedProvider, way: Way) -> None:
+    """The URL of a file is sent unchanged."""
+    can = scripted.provider.can
     taken = can.documents and can.urls and can.document_urls
-    check_part(stage, way, Document.from_url(f"{ADDRESS}.pdf"), taken)
+    check_part(scripted, way, Document.from_url(f"{ADDRESS}.pdf"), taken)
 
 
 @proves("Conversations")
 @every_way
-def test_messages_in_a_prompt(stage: Stage, way: Way) -> None:
+def test_messages_in_a_prompt(scripted: ScriptedProvider, way: Way) -> None:
     """Earlier messages are sent before the prompt, with their roles."""
-    stage.script(ModelTurn("Blue."))
-    stage.ask(way, [Message("user", "I like red."), Message("assistant", "Noted."), "What else?"])
+    scripted.script(ModelTurn("Blue."))
+    scripted.ask(way, [Message("user", "I like red."), Message("assistant", "Noted."), "What else?"])
 
-    turns = [(turn.role, turn.text) for turn in stage.received[0].turns]
+    turns = [(turn.role, turn.text) for turn in scripted.received[0].turns]
     assert turns == [("user", "I like red."), ("assistant", "Noted."), ("user", "What else?")]
 
 
 @proves("Conversations")
 @every_way
-def test_a_conversation_continues(stage: Stage, way: Way) -> None:
+def test_a_conversation_continues(scripted: ScriptedProvider, way: Way) -> None:
     """The next call sends the whole history, with tool calls and results, also after saving and loading."""
     chat = Conversation()
-    stage.script(
+    scripted.script(
         ModelTurn(calls=(("add", {"a": 2}), ("describe", {"city": "Ulm"}))), ModelTurn("Three, and calm.")
     )
-    stage.ask(way, "Two and one?", tools=[add, describe], conversation=chat)
-    stage.script(ModelTurn("As I said."))
+    scripted.ask(way, "Two and one?", tools=[add, describe], conversation=chat)
+    scripted.script(ModelTurn("As I said."))
     kept = Conversation.from_json(chat.to_json())
     assert kept == chat
-    stage.ask(way, "Again?", tools=[add, describe], conversation=kept)
+    scripted.ask(way, "Again?", tools=[add, describe], conversation=kept)
 
-    last = stage.received[-1]
+    last = scripted.received[-1]
     assert [turn.role for turn in last.turns] == ["user", "assistant", "results", "assistant", "user"]
     assert [(name, arguments) for name, arguments, _ in paired(last)] == [
         ("add", {"a": 2}),
@@ -108,12 +108,12 @@ def test_a_conversation_continues(stage: Stage, way: Way) -> None:
 
 @proves("Conversations")
 @every_way
-def test_a_failed_call_is_not_remembered(stage: Stage, way: Way) -> None:
+def test_a_failed_call_is_not_remembered(scripted: ScriptedProvider, way: Way) -> None:
     """A call that fails does not change the conversation."""
     chat = Conversation()
-    stage.script(ModelTurn("cut", ending="length"))
+    scripted.script(ModelTurn("cut", ending="length"))
     with pytest.raises(Exception, match="max_tokens"):
-        stage.ask(way, conversation=chat)
+        scripted.ask(way, conversation=chat)
 
     assert len(chat) == 0
 
@@ -121,10 +121,12 @@ def test_a_failed_call_is_not_remembered(stage: Stage, way: Way) -> None:
 @proves("Conversations from other providers")
 @pytest.mark.parametrize("before", PROVIDERS)
 @every_way
-def test_a_conversation_changes_the_provider(stage: Stage, server: WireServer, way: Way, before: str) -> None:
+def test_a_conversation_changes_the_provider(
+    scripted: ScriptedProvider, server: WireServer, way: Way, before: str
+) -> None:
     """A history with tool calls of any provider can be sent to any other, with each result for its call."""
     chat = Conversation()
-    first = Stage(PROVIDERS[before], server)
+    first = ScriptedProvider(PROVIDERS[before], server)
     first.script(
         ModelTurn("I must count.", calls=(("add", {"a": 2}), ("add", {"a": 7}))),
         ModelTurn(calls=(("describe", {"city": "Ulm"}),)),
@@ -132,13 +134,13 @@ def test_a_conversation_changes_the_provider(stage: Stage, server: WireServer, w
     )
     first.ask(way, "Two, seven and Ulm?", tools=[add, describe], conversation=chat)
     first.finished()
-    server.always = stage.answer_http
-    stage.script(ModelTurn(calls=(("add", {"a": 1}),)), ModelTurn("Two."))
+    server.always = scripted.answer_http
+    scripted.script(ModelTurn(calls=(("add", {"a": 1}),)), ModelTurn("Two."))
     moved = Conversation.from_json(chat.to_json())
-    result = stage.ask(way, "And one?", tools=[add, describe], conversation=moved)
+    result = scripted.ask(way, "And one?", tools=[add, describe], conversation=moved)
 
     assert result.value == "Two."
-    last = stage.received[-1]
+    last = scripted.received[-1]
     assert [(name, arguments, str(given)) for name, arguments, given in paired(last) if name == "add"] == [
         ("add", {"a": 2}, "3"),
         ("add", {"a": 7}, "8"),

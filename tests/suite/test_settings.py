@@ -11,7 +11,7 @@ from kit.ways import every_way
 
 from alloy import ConfigurationError
 from suite.script import ModelTurn
-from suite.stage import Stage, Way
+from suite.scripted_provider import ScriptedProvider, Way
 from suite.table import proves
 from suite.test_tools import add, describe
 
@@ -36,21 +36,21 @@ def holds(body: Any, part: Any) -> bool:
     return bool(body == part)
 
 
-def setting(stage: Stage, way: Way, caplog: pytest.LogCaptureFixture, name: str) -> None:
+def setting(scripted: ScriptedProvider, way: Way, caplog: pytest.LogCaptureFixture, name: str) -> None:
     """Ask with the setting *name*, and check that the request is what the backend's table says."""
-    provider, given = stage.provider, {name: VALUES[name]}
+    provider, given = scripted.provider, {name: VALUES[name]}
     if name in provider.can.refuses:
         with pytest.raises(ConfigurationError, match=f"does not support {name}"):
-            stage.ask(way, tools=[add, describe], **given)
-        assert stage.received == []
+            scripted.ask(way, tools=[add, describe], **given)
+        assert scripted.received == []
         return
-    stage.script(ModelTurn("Done."))
+    scripted.script(ModelTurn("Done."))
     with caplog.at_level(logging.DEBUG, "alloy"):
-        stage.ask(way, tools=[add, describe])
+        scripted.ask(way, tools=[add, describe])
         assert not any("not sent" in line for line in caplog.messages)
-        stage.script(ModelTurn("Done."))
-        stage.ask(way, tools=[add, describe], **given)
-    plain, request = stage.received
+        scripted.script(ModelTurn("Done."))
+        scripted.ask(way, tools=[add, describe], **given)
+    plain, request = scripted.received
     if name in provider.can.drops:
         assert request.body == plain.body
         assert any(f"{name}; it is not sent" in line for line in caplog.messages)
@@ -70,8 +70,8 @@ def proof(name: str) -> Any:
 
     @proves(f"`{name}`")
     @every_way
-    def test(stage: Stage, way: Way, caplog: pytest.LogCaptureFixture) -> None:
-        setting(stage, way, caplog, name)
+    def test(scripted: ScriptedProvider, way: Way, caplog: pytest.LogCaptureFixture) -> None:
+        setting(scripted, way, caplog, name)
 
     test.__doc__ = f"`{name}` is sent under the provider's name, is an error, or is left out and logged."
     return test
@@ -91,15 +91,15 @@ test_prompt_caching = proof("prompt_caching")
 
 @proves("`extra`")
 @every_way
-def test_extra(stage: Stage, way: Way) -> None:
+def test_extra(scripted: ScriptedProvider, way: Way) -> None:
     """The `extra` of this backend is merged into the body unchanged; the one of another backend is not."""
-    name = stage.provider.model.partition(":")[0]
+    name = scripted.provider.model.partition(":")[0]
     other = "ollama" if name == "gemini" else "gemini"
     extra = {name: {"x_new": {"deep": [1, None, "ü"]}, "model": "another"}, other: {"x_other": 1}}
-    stage.script(ModelTurn("Done."))
-    stage.ask(way, extra=extra)
+    scripted.script(ModelTurn("Done."))
+    scripted.ask(way, extra=extra)
 
-    body = stage.received[0].body
+    body = scripted.received[0].body
     assert body["x_new"] == {"deep": [1, None, "ü"]}
     assert "x_other" not in body
     if "model" in body:  # Gemini has it in the address
@@ -108,12 +108,12 @@ def test_extra(stage: Stage, way: Way) -> None:
 
 @proves("`extra`")
 @every_way
-def test_extra_is_merged_into_the_body(stage: Stage, way: Way) -> None:
+def test_extra_is_merged_into_the_body(scripted: ScriptedProvider, way: Way) -> None:
     """A dict is merged into the dict of the body; other values of the body stay."""
-    name = stage.provider.model.partition(":")[0]
-    [(key, own)] = dict(stage.provider.keys["max_tokens"] or {}).items()
-    stage.script(ModelTurn("Done."))
+    name = scripted.provider.model.partition(":")[0]
+    [(key, own)] = dict(scripted.provider.keys["max_tokens"] or {}).items()
+    scripted.script(ModelTurn("Done."))
     nested = isinstance(own, Mapping)
-    stage.ask(way, max_tokens=77, extra={name: {key: {"x_new": 1} if nested else 99}})
+    scripted.ask(way, max_tokens=77, extra={name: {key: {"x_new": 1} if nested else 99}})
 
-    assert stage.received[0].body[key] == ({**own, "x_new": 1} if nested else 99)
+    assert scripted.received[0].body[key] == ({**own, "x_new": 1} if nested else 99)

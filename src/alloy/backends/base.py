@@ -42,7 +42,7 @@ class Capabilities:
 
     *tools* and *structured_output* are the native ones, *output_with_tools* both in one request, and
     *loose_output* structured output by a schema that strict mode does not support. *images* and
-    *documents* are accepted as data, with *urls* by address too (documents with *document_urls* as
+    *documents* are accepted as data, with *urls* by URL too (documents with *document_urls* as
     well). Settings in *drops* are rejected by the model, which works without them: they are not sent.
     Settings in *refuses* have no counterpart: using one is a `ConfigurationError`.
     """

@@ -141,7 +141,7 @@ def test_a_command_has_its_typed_answer(server: WireServer) -> None:
 
 @whole
 def test_an_answer_without_a_strict_form_is_asked_for_in_the_prompt(server: WireServer, mode: str) -> None:
-    """Anthropic's strict mode has no recursion, so the shape stands in the prompt."""
+    """Anthropic's strict mode has no recursion, so the prompt describes the type."""
     server.script(good(mode, text='{"name": "a", "kids": [{"name": "b"}]}'))
 
     assert asked(mode, server, output=Tree) == Tree("a", [Tree("b")])
@@ -306,18 +306,18 @@ def test_sampling_is_left_out_where_a_model_rejects_it(
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"seed": 1}, "does not support seed"),
         ({"tool_choice": "required", "tools": [clock], "model": NEWEST}, "tool_choice='required'"),
     ],
     ids=["seed", "forced tool"],
 )
-def test_what_has_no_counterpart_is_refused_by_name(
-    server: WireServer, options: dict[str, Any], words: str
+def test_unsupported_settings_are_refused_by_name(
+    server: WireServer, options: dict[str, Any], message: str
 ) -> None:
     """Before anything is sent."""
-    with pytest.raises(ConfigurationError, match=words):
+    with pytest.raises(ConfigurationError, match=message):
         asked("send", server, **options)
 
     assert server.requests == []
@@ -347,7 +347,7 @@ def test_an_overloaded_provider_is_tried_again(server: WireServer, mode: str) ->
     assert retries == ["0"] * 3
 
 
-def test_leaving_a_stream_early_hangs_up(server: WireServer) -> None:
+def test_leaving_a_stream_early_closes_its_connection(server: WireServer) -> None:
     """The provider need not go on."""
     answer = good("open", text="Hello")
     answer.body = [*answer.body[:4], Gate()]

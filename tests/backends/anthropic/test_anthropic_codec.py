@@ -78,7 +78,7 @@ def test_every_stop_reason_is_a_finish(stop: str, finish: str) -> None:
         assert (reply.text, reply.finish) == ("Half", finish)
 
 
-def test_calls_are_made_whatever_the_stop_reason_says() -> None:
+def test_calls_are_made_with_any_stop_reason() -> None:
     """But not those of a turn that was cut off: its last input may be half."""
     calls = [("add", {})]
 
@@ -96,7 +96,7 @@ def test_a_refusal_explains_itself() -> None:
         assert reply.explanation == ""
 
 
-def test_a_full_context_window_says_so() -> None:
+def test_a_full_context_window_is_explained() -> None:
     """A higher limit would not help."""
     for reply in both(says.message(stop="model_context_window_exceeded")):
         assert "context window is full" in reply.explanation
@@ -206,7 +206,7 @@ def test_a_block_without_its_place_is_a_bad_reply(place: Any) -> None:
         feed(CLAUDE, events)
 
 
-def test_events_that_are_no_objects_are_a_bad_reply() -> None:
+def test_events_that_are_not_objects_are_a_bad_reply() -> None:
     """A list or a string in the stream is refused by name."""
     for event in ([], "text", None, 3):
         with pytest.raises(BadReplyError, match="no object"):
@@ -226,7 +226,7 @@ def test_events_that_are_no_objects_are_a_bad_reply() -> None:
         ("something_new", ServerError, True),
     ],
 )
-def test_an_error_in_a_stream_is_told_by_its_type(
+def test_an_error_in_a_stream_is_classified_by_its_type(
     kind: str, error: type[ProviderError], transient: bool
 ) -> None:
     """The HTTP status was 200 long before, so the type stands for it."""

@@ -41,7 +41,7 @@ def encode(*messages: Turn, model: str = MODEL, **settings: Any) -> dict[str, An
 # --- encoding -----------------------------------------------------------------------------------------
 
 
-def test_a_plain_request_says_what_the_api_asks_for_and_no_more() -> None:
+def test_a_plain_request_has_only_the_required_fields() -> None:
     """A limit is compulsory; nothing else is said that was not set."""
     assert encode() == {
         "model": MODEL,
@@ -50,7 +50,7 @@ def test_a_plain_request_says_what_the_api_asks_for_and_no_more() -> None:
     }
 
 
-def test_everything_that_was_set_is_said() -> None:
+def test_all_settings_are_sent() -> None:
     """Each setting stands where the Messages API wants it."""
     body = encode(
         system="Be brief.",
@@ -121,12 +121,12 @@ def test_the_newest_models_always_think() -> None:
     ],
     ids=str,
 )
-def test_the_choice_of_tools_is_said(settings: dict[str, Any], choice: dict[str, Any] | None) -> None:
+def test_the_tool_choice_is_sent(settings: dict[str, Any], choice: dict[str, Any] | None) -> None:
     """Whether tools may or must be called, and how many at a time."""
     assert encode(tools=(ADD,), **settings).get("tool_choice") == choice
 
 
-def test_a_choice_without_tools_is_not_said() -> None:
+def test_a_tool_choice_without_tools_is_not_sent() -> None:
     """The API refuses one."""
     assert "tool_choice" not in encode(tool_choice="none", parallel_tools=False)
 

@@ -50,7 +50,7 @@ def test_the_name_of_a_cause_is_the_code(server: WireServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "advice"),
+    ("status", "message", "advice"),
     [
         (401, "invalid x-api-key", r"ANTHROPIC_API_KEY or configure\(api_key=…\)"),
         (402, "No credit.", "credit"),
@@ -60,15 +60,15 @@ def test_the_name_of_a_cause_is_the_code(server: WireServer) -> None:
         (400, "Schema is too complex for compilation", 'output_mode="prompted"'),
     ],
 )
-def test_an_error_says_what_to_do(server: WireServer, status: int, said: str, advice: str) -> None:
-    """Beside the provider's words stands the setting to look at."""
-    server.script(says.failure(status, said))
+def test_an_error_names_the_fix(server: WireServer, status: int, message: str, advice: str) -> None:
+    """Next to the provider's message."""
+    server.script(says.failure(status, message))
     with pytest.raises(ProviderError, match=advice):
         ask(server, "send")
 
 
 @pytest.mark.parametrize(
-    ("said", "feature"),
+    ("message", "feature"),
     [
         ("'claude-3-haiku' does not support structured outputs.", "output"),
         ("This model does not support output_config.format", "output"),
@@ -79,9 +79,9 @@ def test_an_error_says_what_to_do(server: WireServer, status: int, said: str, ad
         ("tools: Extra inputs are not permitted", "tools"),
     ],
 )
-def test_a_missing_feature_is_told_from_a_bad_request(server: WireServer, said: str, feature: str) -> None:
-    """Then Alloy can stand in for it."""
-    server.script(says.failure(400, said))
+def test_an_unsupported_feature_is_not_a_bad_request(server: WireServer, message: str, feature: str) -> None:
+    """Then Alloy can use a fallback."""
+    server.script(says.failure(400, message))
     with pytest.raises(UnsupportedError) as caught:
         ask(server, "send")
 
@@ -89,7 +89,7 @@ def test_a_missing_feature_is_told_from_a_bad_request(server: WireServer, said: 
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "output_config.format.schema: For 'array' type, property 'minItems' is not supported",
         "output_config.effort: Extra inputs are not permitted",
@@ -98,9 +98,9 @@ def test_a_missing_feature_is_told_from_a_bad_request(server: WireServer, said: 
         "This model does not support assistant message prefill.",
     ],
 )
-def test_a_complaint_about_one_request_is_no_missing_feature(server: WireServer, said: str) -> None:
+def test_an_error_about_one_schema_is_a_bad_request(server: WireServer, message: str) -> None:
     """What is wrong with one schema says nothing about the model."""
-    server.script(says.failure(400, said))
+    server.script(says.failure(400, message))
     with pytest.raises(BadRequestError) as caught:
         ask(server, "send")
 

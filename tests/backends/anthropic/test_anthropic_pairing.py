@@ -58,7 +58,7 @@ def talks(draw: st.DrawFn) -> tuple[Turn, ...]:
 
 
 @given(talks())
-def test_every_result_meets_its_call(turns: tuple[Turn, ...]) -> None:
+def test_every_result_is_sent_for_its_call(turns: tuple[Turn, ...]) -> None:
     """None is lost, doubled or paired with another's call, and each follows its call at once."""
     sent = CLAUDE.encode(Request(MODEL, turns))["messages"]
     seen: set[str] = set()

@@ -112,7 +112,7 @@ def test_a_paused_turn_is_sent_back_as_it_is() -> None:
         ("claude-sonnet-4-6", "us.anthropic.claude-sonnet-4-6-v1:0", True),
     ],
 )
-def test_thoughts_of_another_model_stay_behind(made_by: str, asked: str, kept: bool) -> None:
+def test_thoughts_of_another_model_are_not_sent(made_by: str, asked: str, kept: bool) -> None:
     """Signatures hold for one model; an alias, a date or a gateway's name does not make it another."""
     reply = CLAUDE.decode(says.message(says.redacted(), thoughts=["Hm."], text="Hi", model=made_by))
     content = encode(User("Hi"), reply, User("And?"), model=asked)["messages"][1]["content"]
@@ -122,7 +122,7 @@ def test_thoughts_of_another_model_stay_behind(made_by: str, asked: str, kept: b
     )
 
 
-def test_a_turn_from_elsewhere_is_rebuilt() -> None:
+def test_a_turn_of_another_provider_is_rebuilt() -> None:
     """A reply of another provider is said in this one's words; arguments that are no object are kept."""
     calls = (CALL, ToolCall("b", "log", ""), ToolCall("c", "log", "[1]"), ToolCall("d", "log", '{"a": '))
     body = encode(User("Hi"), Reply("Adding.", calls), tools=(ADD,))
@@ -136,7 +136,7 @@ def test_a_turn_from_elsewhere_is_rebuilt() -> None:
     ]
 
 
-def test_ids_from_elsewhere_are_made_legal_and_unique() -> None:
+def test_ids_of_other_providers_are_made_valid_and_unique() -> None:
     """The API takes letters, digits, `_` and `-`, and no id twice in a conversation."""
     own = CLAUDE.decode(says.message(calls=[("add", {}, "call_0_2")]))
     turns: list[Turn] = [User("Hi")]

@@ -30,7 +30,7 @@ def body(prompt: str = "Hello", **settings: Any) -> dict[str, Any]:
     return CLAUDE.encode(Request(MODEL, (User(prompt),), **settings))
 
 
-def say(mode: str, text: str = "Grüße 🦊", **fields: Any) -> Answer:
+def answer(mode: str, text: str = "Grüße 🦊", **fields: Any) -> Answer:
     made = says.message(text=text, **fields)
     return says.reply(made) if mode.startswith("send") else says.stream(made)
 
@@ -41,7 +41,7 @@ def test_sampling_speaks_the_version_that_knows_it(
     server: WireServer, mode: str, sampling: dict[str, Any]
 ) -> None:
     """The newer version of the API refuses it for every model; without it the SDK's own version stays."""
-    server.script(say(mode), say(mode))
+    server.script(answer(mode), answer(mode))
     talk(CLAUDE, mode, at(server), body(**sampling))
     talk(CLAUDE, mode, at(server), body())
 
@@ -68,7 +68,7 @@ def test_the_sdks_other_variables_apply(
     server: WireServer, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token where there is no key, and headers, read at every call."""
-    server.script(say(mode), say(mode), say(mode))
+    server.script(answer(mode), answer(mode), answer(mode))
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "token-one")
     talk(CLAUDE, mode, Endpoint(timeout=20), body())

@@ -138,7 +138,7 @@ def test_a_model_without_structured_output_gets_it_by_itself(registry: None):
 
 
 @every_way
-def test_a_model_that_turns_out_to_have_none_gets_it(way: Any, registry: None):
+def test_a_model_that_turns_out_to_lack_it_gets_the_fallback(way: Any, registry: None):
     """The provider's refusal is no failed try, and is remembered for the next call."""
     refusal = UnsupportedError("no response_format", feature="output", provider="fake")
     question = asking(output_mode="auto")

@@ -1,4 +1,4 @@
-"""Tools for models that have none: whole calls through ReAct, in every colour."""
+"""Tools for models that have none: whole calls through ReAct, sync and async."""
 
 from __future__ import annotations
 
@@ -337,7 +337,7 @@ def test_tools_are_described_in_the_system_prompt():
         ({}, "Action Input", "several pairs"),
     ],
 )
-def test_settings_about_tools_are_put_in_words(settings: dict[str, Any], there: str, not_there: str):
+def test_tool_settings_go_into_the_prompt(settings: dict[str, Any], there: str, not_there: str):
     """The provider, who knows of no tools, gets none of them."""
     body = encoded(**settings)
     assert there in body["system"]
@@ -360,7 +360,7 @@ def test_the_model_is_stopped_before_it_invents_an_observation():
     assert "stop" not in encoded(Unstoppable())
 
 
-def test_native_turns_before_are_put_in_words():
+def test_earlier_native_turns_are_written_as_text():
     """Before the fallback, or with another provider: all that was said is still known."""
     calls = ToolCall("x1", "weather", '{"city":"Oslo"}'), ToolCall("x2", "add", "")
     messages = (

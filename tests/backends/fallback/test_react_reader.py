@@ -248,7 +248,7 @@ def test_text_without_a_label_is_held_back():
     assert [passing.feed(piece) for piece in ("It is ", "42.", "\n" * 3, "x" * 1000)] == [""] * 4
 
 
-def test_nothing_is_shown_behind_an_action():
+def test_nothing_is_shown_after_an_action():
     """An answer behind an action is invented, however much of it comes."""
     passing = AnswerFilter()
     assert [

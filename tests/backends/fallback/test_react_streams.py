@@ -100,7 +100,7 @@ def test_finished_items_come_out_of_the_final_answer():
 
 
 def test_leaving_a_stream_early_is_quiet():
-    """Both colours close what is below."""
+    """Sync and async both close the inner stream."""
     with replies(COLD), asking().stream() as pieces:
         next(pieces)
 
@@ -132,7 +132,7 @@ def test_a_model_that_never_stops_calling_is_stopped(way: Any, limit: int):
     limit=st.integers(0, 3),
     output=st.sampled_from([str, int, dict[str, int]]),
 )
-def test_the_loop_ends_whatever_the_model_says(way: Any, turns: list[str], limit: int, output: Any):
+def test_the_loop_ends_whatever_the_model_answers(way: Any, turns: list[str], limit: int, output: Any):
     """An answer, or an error with the transcript, within the turns that the settings allow."""
     asked = []
 

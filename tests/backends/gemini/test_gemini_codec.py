@@ -44,12 +44,12 @@ def encoded(*turns: Any, model: str = MODEL, **settings: Any) -> dict[str, Any]:
 # --- encoding: settings -------------------------------------------------------------------------------
 
 
-def test_a_plain_request_says_nothing_that_was_not_set():
+def test_a_plain_request_has_only_what_was_set():
     """Defaults are the provider's: no temperature, no limit, no empty objects."""
     assert encoded() == {"model": MODEL, "contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
 
 
-def test_everything_that_was_set_is_said():
+def test_all_settings_are_sent():
     """Each setting stands where the REST API wants it, under its name there."""
     body = encoded(
         model="gemini-2.5-flash",
@@ -107,7 +107,7 @@ def test_a_function_without_parameters_declares_none():
         ({"allowed_tools": ("add",), "tool_choice": "none"}, {"mode": "NONE"}),
     ],
 )
-def test_which_tools_may_be_called_is_said(settings: dict[str, Any], calling: Any):
+def test_the_allowed_tools_are_sent(settings: dict[str, Any], calling: Any):
     """The generic words become the modes of function calling; AUTO takes no names, so VALIDATED does."""
     config = encoded(tools=(ADD, PING), **settings).get("toolConfig")
 
@@ -251,7 +251,7 @@ def test_a_result_is_an_object(content: str, error: str | None, response: dict[s
     assert user == {"role": "user", "parts": [{"functionResponse": said}]}
 
 
-def test_a_turn_from_elsewhere_is_rebuilt():
+def test_a_turn_of_another_provider_is_rebuilt():
     """Text and calls of another provider's reply; where Gemini 3 wants a signature, its word for none."""
     calls = (ToolCall("c1", "add", '{"a": 1}'), ToolCall("c2", "ping", ""), ToolCall("", "odd", "not json"))
     foreign = Reply("Adding.", calls, echo=Echo("openai", [{"type": "message"}]))

@@ -302,7 +302,7 @@ def test_a_body_that_drips_is_bounded(server: WireServer, mode: str, setting: st
 
 
 @pytest.mark.parametrize("mode", ["stream", "stream_async"])
-def test_a_failure_after_text_is_told_with_the_text(server: WireServer, mode: str) -> None:
+def test_a_failure_after_text_has_the_text(server: WireServer, mode: str) -> None:
     """It is not tried again: the caller has read half of it."""
     said = answer(mode, text="one two three")
     said.body = [*said.body[:2], *sse([{"error": {"code": 503, "message": "Overloaded."}}]).body]

@@ -68,9 +68,9 @@ def test_how_long_to_wait_is_read(
     server: WireServer, mode: str, details: Any, headers: dict[str, str], seconds: float | None
 ) -> None:
     """From the header, or from the detail that Google has for it."""
-    said = says.failure(429, "Slow down.", "RESOURCE_EXHAUSTED", *details)
-    said.headers |= headers
-    server.script(said)
+    response = says.failure(429, "Slow down.", "RESOURCE_EXHAUSTED", *details)
+    response.headers |= headers
+    server.script(response)
     with pytest.raises(RateLimitError) as caught:
         ask(mode, at(server))
 
@@ -95,7 +95,7 @@ def test_a_quota_of_the_day_is_not_tried_again(server: WireServer) -> None:
         ("API key expired. Please renew the API key.", [{"@type": "ErrorInfo", "reason": "API_KEY_INVALID"}]),
     ],
 )
-def test_a_bad_key_is_told_from_a_bad_request(server: WireServer, message: str, details: Any) -> None:
+def test_an_invalid_key_is_an_authentication_error(server: WireServer, message: str, details: Any) -> None:
     """Google says both with 400; the error names the variables."""
     server.script(says.failure(400, message, "INVALID_ARGUMENT", *details))
     with pytest.raises(AuthenticationError, match=r"API key .*GOOGLE_API_KEY or GEMINI_API_KEY") as caught:
@@ -112,7 +112,7 @@ def test_a_bad_key_is_told_from_a_bad_request(server: WireServer, message: str, 
         ("Requested entity was not found.", "check `base_url`: the address without the API's version"),
     ],
 )
-def test_what_is_missing_is_named(server: WireServer, message: str, advice: str) -> None:
+def test_a_404_names_what_is_missing(server: WireServer, message: str, advice: str) -> None:
     """A 404 is the model's name, a name that only the beta knows, or the address."""
     server.script(says.failure(404, message, "NOT_FOUND"))
     with pytest.raises(ModelNotFoundError, match=advice):
@@ -134,8 +134,10 @@ def test_what_is_missing_is_named(server: WireServer, message: str, advice: str)
         ("Tool use with a response mime type: 'application/json' is unsupported", "output_with_tools"),
     ],
 )
-def test_what_a_model_cannot_do_is_read(server: WireServer, mode: str, message: str, feature: str) -> None:
-    """The engine stands in for it, and remembers."""
+def test_an_unsupported_feature_is_recognized(
+    server: WireServer, mode: str, message: str, feature: str
+) -> None:
+    """The engine uses a fallback, and remembers it."""
     server.script(says.failure(400, message))
     with pytest.raises(UnsupportedError, match=message[:20]) as caught:
         ask(mode, at(server))

@@ -28,7 +28,7 @@ def called(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @given(st.lists(st.tuples(contents(), st.booleans()), max_size=4))
-def test_no_result_is_lost_doubled_or_given_to_another_call(told: list[tuple[dict[str, Any], bool]]):
+def test_every_result_is_sent_for_its_call(told: list[tuple[dict[str, Any], bool]]):
     """Each call turn is followed by as many responses, in the order of the calls, under Gemini's own ids."""
     turns: list[Any] = [User("Hi")]
     expected: list[list[tuple[str, str | None, str]]] = []

@@ -96,7 +96,7 @@ def test_an_answer_cut_before_its_first_word_is_truncated():
     assert GEMINI.decode(answer).finish == "length"
 
 
-def test_a_blocked_prompt_says_why():
+def test_a_blocked_prompt_has_its_reason():
     """There is no candidate, only the reason."""
     for answer in (
         says.blocked("SAFETY", "Not this."),
@@ -107,7 +107,7 @@ def test_a_blocked_prompt_says_why():
         assert reply.explanation == "the prompt was blocked (SAFETY): Not this."
 
 
-def test_a_blocked_answer_says_why():
+def test_a_blocked_answer_has_its_reason():
     """Reason, message and the categories that blocked."""
     ratings = [
         {"category": "HARM_CATEGORY_HARASSMENT", "probability": "HIGH", "blocked": True},
@@ -152,7 +152,7 @@ def test_a_failed_generation_is_an_error_by_its_reason(
 @pytest.mark.parametrize(
     ("code", "kind"), [(503, ServerError), (429, RateLimitError), (400, BadRequestError), (None, ServerError)]
 )
-def test_an_error_inside_is_told_apart_by_its_code(code: int | None, kind: type[ProviderError]):
+def test_an_error_inside_is_classified_by_its_code(code: int | None, kind: type[ProviderError]):
     """In a whole answer and in the middle of a stream."""
     error = {"error": {"code": code, "message": "It broke.", "status": "WORD"}}
     for attempt in (
@@ -223,7 +223,7 @@ def test_a_signature_may_come_on_a_part_of_its_own():
     ]
 
 
-def test_a_chunk_of_many_parts_loses_none_of_its_deltas():
+def test_a_chunk_of_many_parts_keeps_all_its_deltas():
     """The door makes a chunk of each part; the last one carries what ends the answer."""
     answer = says.content(thoughts="Hm.", text="So:", calls=[("add", {"a": 1}, "f1"), ("ping", None)])
     whole = copy.deepcopy(answer)

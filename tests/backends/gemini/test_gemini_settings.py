@@ -142,7 +142,7 @@ def service_account(token_uri: str) -> dict[str, str]:
     return {**account, "private_key": pem, "token_uri": token_uri}
 
 
-def test_google_cloud_without_credentials_says_how_to_get_them(
+def test_google_cloud_without_credentials_names_the_fix(
     server: WireServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file that the variable names is not there."""
@@ -152,7 +152,9 @@ def test_google_cloud_without_credentials_says_how_to_get_them(
         ask("send", Endpoint())
 
 
-def test_google_cloud_without_a_project_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_google_cloud_without_a_project_is_a_configuration_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A user's own credentials name no project; what the SDK says of it is a ConfigurationError."""
     user = {"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}
     (tmp_path / "user.json").write_text(json.dumps(user))
@@ -162,7 +164,7 @@ def test_google_cloud_without_a_project_says_so(tmp_path: Path, monkeypatch: pyt
         ask("send", Endpoint())
 
 
-def test_the_developer_api_can_be_said_explicitly(
+def test_the_developer_api_can_be_chosen_explicitly(
     server: WireServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A variable that says "false" is no wish for Google Cloud."""
@@ -183,9 +185,9 @@ def test_the_developer_api_can_be_said_explicitly(
     ],
 )
 def test_an_error_of_googles_sign_in_is_explained(name: str, kind: type[Exception]) -> None:
-    """Each in Alloy's terms, with what Google said."""
+    """Each in Alloy's terms, with the message of Google."""
     from google.auth import exceptions
 
-    explained = GEMINI.explain(getattr(exceptions, name)("It was said."))
+    explained = GEMINI.explain(getattr(exceptions, name)("It broke."))
     assert type(explained) is kind
-    assert "It was said." in str(explained)
+    assert "It broke." in str(explained)

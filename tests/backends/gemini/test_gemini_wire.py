@@ -52,22 +52,24 @@ def test_a_request_without_settings_is_understood(server: WireServer, mode: str)
     assert {"model": "gemini-3-flash-preview", **sent} == body()
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(20.0, "20"), (0.5, "1"), (None, None)])
-def test_a_timeout_is_told_the_server(server: WireServer, seconds: float | None, said: str | None) -> None:
+@pytest.mark.parametrize(("seconds", "header"), [(20.0, "20"), (0.5, "1"), (None, None)])
+def test_the_timeout_is_sent_to_the_server(
+    server: WireServer, seconds: float | None, header: str | None
+) -> None:
     """The SDK wants milliseconds and tells whole seconds."""
     server.always = lambda _: answer("send")
     while not server.requests:  # a loaded machine can miss the half second
         with suppress(ProviderTimeoutError):
             talk(GEMINI, "send", at(server, timeout=seconds), body())
 
-    assert server.requests[0].headers.get("x-server-timeout") == said
+    assert server.requests[0].headers.get("x-server-timeout") == header
 
 
 def test_the_shortest_timeout_is_one(server: WireServer) -> None:
     """Rounded to no milliseconds it would mean that there is none."""
-    said = answer("send")
-    said.before = Gate()
-    server.script(said)
+    slow = answer("send")
+    slow.before = Gate()
+    server.script(slow)
     server.leftovers_allowed = True
     with pytest.raises(ProviderTimeoutError):
         talk(GEMINI, "send", at(server, timeout=0.0001), body())
@@ -105,7 +107,7 @@ def test_a_model_name_that_changes_the_address_is_not_sent(server: WireServer, m
 
 
 @every_mode
-def test_texts_that_look_like_trouble_are_sent(server: WireServer, mode: str) -> None:
+def test_texts_that_look_like_invalid_json_are_sent(server: WireServer, mode: str) -> None:
     """NaN as a word and letters beyond 16 bits are text like any other."""
     server.script(answer(mode))
     talk(GEMINI, mode, at(server), body("NaN -Infinity 🦊 \\ud83d"))
@@ -114,7 +116,7 @@ def test_texts_that_look_like_trouble_are_sent(server: WireServer, mode: str) ->
 
 
 @streamed
-def test_no_delta_of_a_crowded_chunk_is_lost(server: WireServer, mode: str) -> None:
+def test_a_chunk_with_several_parts_becomes_several_events(server: WireServer, mode: str) -> None:
     """A chunk with several parts comes as several."""
     made = says.content(thoughts="Hm.", text="So:", calls=[("add", {"a": 1}, "f1"), ("add", {"a": 2}, "f2")])
     server.script(sse([made], named=False))
@@ -155,7 +157,7 @@ def test_every_model_has_its_own_address(server: WireServer, mode: str) -> None:
     assert len(server.connections) == 1
 
 
-def test_no_client_of_the_other_colour_touches_the_network() -> None:
+def test_making_a_client_opens_no_connection() -> None:
     """A client that is made opens no socket: nobody need be at the address."""
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}"

@@ -306,7 +306,7 @@ def test_a_certificate_of_ones_own_is_trusted_by_the_environment(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_certificate_that_nobody_vouches_for_is_refused(secure: WireServer, mode: str) -> None:
+def test_an_untrusted_certificate_is_refused(secure: WireServer, mode: str) -> None:
     """The error is a connection error that names the certificate."""
     with pytest.raises(ProviderConnectionError, match=r"(?i)certificate"):
         talk(BACKEND, mode, at(secure))

@@ -149,7 +149,7 @@ def test_a_question_that_failed_is_not_remembered(server: WireServer) -> None:
     assert shows(server) == 2
 
 
-def test_nobody_waits_for_an_answer_longer_than_their_timeout(server: WireServer) -> None:
+def test_no_call_waits_longer_than_its_timeout(server: WireServer) -> None:
     """The one who asks may have more time."""
     backend = OllamaBackend()
     answer, gate = held(says.shown("tools"))

@@ -95,7 +95,7 @@ def test_an_address_of_ones_own_is_taken_whole(
         (500, "something else", ServerError, "something else"),
     ],
 )
-def test_the_servers_words_mean_what_they_mean_natively(
+def test_the_servers_errors_mean_what_they_mean_natively(
     server: WireServer, mode: str, status: int, words: str, kind: type[ProviderError], advice: str
 ) -> None:
     """A missing model comes with its command, and a model without tools is stood in for."""

@@ -80,7 +80,7 @@ def encode(*turns: Turn, **settings: Any) -> dict[str, Any]:
 # --- encoding -----------------------------------------------------------------------------------------
 
 
-def test_a_plain_request_says_nothing_that_was_not_set() -> None:
+def test_a_plain_request_has_only_what_was_set() -> None:
     """Defaults are the server's and the model's own; only `stream` is said, for it defaults to true."""
     assert encode() == {
         "model": "llama3.2",
@@ -280,7 +280,7 @@ def test_encoding_changes_nothing_of_the_request() -> None:
 # --- capabilities -------------------------------------------------------------------------------------
 
 
-def test_the_table_says_what_needs_no_asking() -> None:
+def test_the_table_has_what_needs_no_request() -> None:
     """Typed answers come apart from tools, documents and addresses are not taken."""
     can = OLLAMA.capabilities("llama3.2:3b")
 

@@ -40,7 +40,7 @@ def good(mode: str, **fields: Any) -> Answer:
 
 @every_mode
 @pytest.mark.parametrize(
-    "words",
+    "message",
     [
         "model 'llama3.2:3b' not found",
         'model "llama3.2:3b" not found, try pulling it first',
@@ -48,10 +48,10 @@ def good(mode: str, **fields: Any) -> Answer:
     ],
 )
 def test_a_missing_model_comes_with_the_command_that_gets_it(
-    server: WireServer, mode: str, words: str
+    server: WireServer, mode: str, message: str
 ) -> None:
-    """In the words of newer and of older servers."""
-    server.script(says.failure(404, words))
+    """In the messages of newer and of older servers."""
+    server.script(says.failure(404, message))
     with pytest.raises(ModelNotFoundError, match=r"`ollama pull llama3\.2:3b`") as caught:
         talk(BACKEND, mode, at(server), BODY)
 
@@ -86,7 +86,7 @@ def test_a_wrong_address_names_the_settings(server: WireServer, mode: str, answe
 
 @every_mode
 @pytest.mark.parametrize(
-    ("status", "words", "feature"),
+    ("status", "message", "feature"),
     [
         (400, "registry.ollama.ai/library/gemma3:4b does not support tools", "tools"),
         (400, '"gemma3" does not support tools.', "tools"),
@@ -95,18 +95,18 @@ def test_a_wrong_address_names_the_settings(server: WireServer, mode: str, answe
         (400, "model does not support structured outputs", "output"),
     ],
 )
-def test_what_a_model_lacks_is_told_by_the_tail(
-    server: WireServer, mode: str, status: int, words: str, feature: str
+def test_a_missing_feature_is_recognized_by_the_end_of_the_message(
+    server: WireServer, mode: str, status: int, message: str, feature: str
 ) -> None:
     """The name before it may hold anything."""
-    server.script(says.failure(status, words))
-    with pytest.raises(UnsupportedError, match=words.split()[-1]) as caught:
+    server.script(says.failure(status, message))
+    with pytest.raises(UnsupportedError, match=message.split()[-1]) as caught:
         talk(BACKEND, mode, at(server), BODY)
 
     assert (caught.value.feature, caught.value.status, caught.value.transient) == (feature, status, False)
 
 
-def test_a_model_named_after_a_refusal_is_none(server: WireServer) -> None:
+def test_a_model_name_like_an_error_is_not_an_error(server: WireServer) -> None:
     """Only the end of the message counts."""
     server.script(says.failure(400, "model does not support tools-v2 is an invalid name"))
     with pytest.raises(BadRequestError) as caught:
@@ -122,10 +122,10 @@ def test_a_model_that_does_not_think_names_the_setting(server: WireServer) -> No
         talk(OllamaBackend(), "send", at(server), {**BODY, "think": True})
 
 
-def test_a_schema_that_the_server_cannot_use_is_put_in_words(server: WireServer) -> None:
+def test_a_schema_that_the_server_cannot_use_goes_into_the_prompt(server: WireServer) -> None:
     """The call goes on without `format`, and the model is told the shape."""
     server.script(says.failure(500, "invalid JSON schema in format"), good("send", text='{"value": 3}'))
-    assert ask("Hello", model="ollama:m", base_url=f"{server.url}/words", output=int, retry=0) == 3
+    assert ask("Hello", model="ollama:m", base_url=f"{server.url}/text", output=int, retry=0) == 3
 
     first, second = (request.json for request in server.requests)
     assert "format" in first

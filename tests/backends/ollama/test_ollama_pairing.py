@@ -22,7 +22,7 @@ OLLAMA = OllamaBackend()
 
 
 @given(st.lists(CALLS.filter(bool), min_size=1, max_size=4))
-def test_no_result_is_lost_doubled_or_answered_for_another(turns: list[list[Any]]) -> None:
+def test_every_result_is_sent_for_its_call(turns: list[list[Any]]) -> None:
     """Over any turns of calls, with ids of the server's and without: the nth result is the nth call's."""
     history: list[Turn] = [User("Go")]
     expected: list[tuple[str, str, str]] = []

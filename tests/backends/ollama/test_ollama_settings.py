@@ -91,7 +91,7 @@ def test_a_server_is_called_without_a_key(
 
 
 @pytest.mark.parametrize("host", ["http://host:port", "http://host:99999", "http://[::1"])
-def test_what_is_no_address_is_named(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address_is_named_with_its_setting(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the setting that it was read from, and what an address looks like."""
     with pytest.raises(ConfigurationError, match=r"base_url is not an address.*host:port"):
         ask("Hello", model=MODEL, base_url=host, retry=0)

@@ -22,20 +22,20 @@ def at(server: WireServer, **more: Any) -> Endpoint:
     return Endpoint(**{"base_url": server.url, "timeout": 20.0, **more})
 
 
-def said(prompt: str = "Hello", **more: Any) -> dict[str, Any]:
+def request_body(prompt: str = "Hello", **more: Any) -> dict[str, Any]:
     return OllamaBackend().encode(Request("llama3.2", (User(prompt),), **more))
 
 
 # --- connections --------------------------------------------------------------------------------------
 
 
-def test_a_token_cuts_the_question_what_a_model_can_do(server: WireServer) -> None:
+def test_a_token_ends_the_question_for_capabilities(server: WireServer) -> None:
     """That is part of the wait."""
     gate = Gate()
     server.script(Answer([b"{", gate], framing="chunked"))
     token = CancelToken()
     tools = (ToolSchema("clock", "", {"type": "object", "properties": {}}),)
-    body = said(tools=tools)
+    body = request_body(tools=tools)
     running = Running(lambda: talk(OllamaBackend(), "send", at(server), body, cancel=token))
     gate.wait_reached()
     token.fire()
@@ -48,7 +48,7 @@ def test_a_token_cuts_the_question_what_a_model_can_do(server: WireServer) -> No
 
 
 @streamed
-def test_line_separators_inside_a_text_end_no_line(server: WireServer, mode: str) -> None:
+def test_line_separators_in_a_text_do_not_end_a_line(server: WireServer, mode: str) -> None:
     """JSON may hold them as they are, and the SDK's own reading breaks there."""
     text = "a\u2028b\u2029c\u0085d\x1ce"
     whole = says.answer(text=text, calls=[("log", {"a": text})])
@@ -56,7 +56,7 @@ def test_line_separators_inside_a_text_end_no_line(server: WireServer, mode: str
     assert "\u2028".encode() in raw.body[0] and "\u0085".encode() in raw.body[0]
     server.script(raw)
 
-    assert talk(OllamaBackend(), mode, at(server), said()) == OllamaBackend().decode(whole)
+    assert talk(OllamaBackend(), mode, at(server), request_body()) == OllamaBackend().decode(whole)
 
 
 @streamed
@@ -64,4 +64,4 @@ def test_the_last_line_needs_no_end(server: WireServer, mode: str) -> None:
     """Nor does an answer that is whole where a stream was asked for differ from one of a single line."""
     server.script(says.reply(says.answer(text="Hello")))
 
-    assert talk(OllamaBackend(), mode, at(server), said()).text == "Hello"
+    assert talk(OllamaBackend(), mode, at(server), request_body()).text == "Hello"

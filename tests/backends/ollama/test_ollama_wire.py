@@ -34,7 +34,7 @@ def at(server: WireServer, **more: Any) -> Endpoint:
     return Endpoint(**{"base_url": server.url, "timeout": 20.0, **more})
 
 
-def said(prompt: str = "Hello", **more: Any) -> dict[str, Any]:
+def request_body(prompt: str = "Hello", **more: Any) -> dict[str, Any]:
     return OllamaBackend().encode(Request("llama3.2", (User(prompt),), **more))
 
 
@@ -156,7 +156,7 @@ def test_a_typed_answer_is_asked_for_by_its_schema(server: WireServer, mode: str
 
 
 def test_a_typed_answer_with_tools_has_a_last_turn_of_its_own(server: WireServer) -> None:
-    """With `format` the sampling could not say anything but the answer, no call either."""
+    """With `format` the sampling could produce nothing but the answer, not even a call."""
     server.script(
         says.shown("tools"),
         good("send", text="", calls=[("clock", {})]),
@@ -227,7 +227,7 @@ def test_options_reach_the_request(server: WireServer) -> None:
 
 
 @pytest.mark.parametrize("option", [{"tool_choice": "required"}, {"parallel_tools": False}])
-def test_what_has_no_counterpart_is_refused_by_name(server: WireServer, option: dict[str, Any]) -> None:
+def test_unsupported_settings_are_refused_by_name(server: WireServer, option: dict[str, Any]) -> None:
     """Before anything is sent."""
     with pytest.raises(ConfigurationError, match=next(iter(option))):
         asked("send", server, tools=[clock], **option)
@@ -244,7 +244,7 @@ def test_images_are_sent_as_data(server: WireServer) -> None:
     ]
 
 
-def test_addresses_of_images_are_refused(server: WireServer) -> None:
+def test_urls_of_images_are_refused(server: WireServer) -> None:
     """The server fetches nothing; the error says what to do."""
     with pytest.raises(ConfigurationError, match="from_bytes"):
         asked("send", server, ["What is it?", Image.from_url("https://example.com/x.png")])
@@ -254,7 +254,7 @@ def test_addresses_of_images_are_refused(server: WireServer) -> None:
 
 
 @every_mode
-def test_a_model_without_images_is_sent_none(server: WireServer, mode: str) -> None:
+def test_a_model_without_images_gets_no_image(server: WireServer, mode: str) -> None:
     """The server says so before the picture travels."""
     server.script(says.shown("completion", "tools"))
     with pytest.raises(ConfigurationError, match=r"llama3\.2 does not accept images.*vision"):
@@ -278,12 +278,12 @@ def test_effort_is_left_out_for_a_model_that_does_not_think(
 
 @every_mode
 def test_a_model_without_tools_gets_none(server: WireServer, mode: str) -> None:
-    """The request with tools is never sent: what stands in for them takes over, and is told."""
+    """The request with tools is never sent: the fallback takes over, and is reported."""
     backend = OllamaBackend()
     server.script(says.shown("completion"))
     tools = (ToolSchema("clock", "", {"type": "object", "properties": {}}),)
     with pytest.raises(alloy.UnsupportedError, match="does not support tools") as caught:
-        talk(backend, mode, at(server), said(tools=tools))
+        talk(backend, mode, at(server), request_body(tools=tools))
 
     assert (caught.value.feature, caught.value.provider) == ("tools", "ollama")
     assert [request.path for request in server.requests] == ["/api/show"]
@@ -319,15 +319,15 @@ def test_tools_are_written_into_the_prompt_of_a_model_that_has_none(server: Wire
     ],
     ids=["no such path", "no list", "empty list", "a text", "a list", "html"],
 )
-def test_an_older_server_says_it_by_refusing(server: WireServer, mode: str, shown: Answer) -> None:
-    """Where `/api/show` says nothing, the request is sent, and the refusal's last words count."""
+def test_an_older_server_is_recognized_by_its_error(server: WireServer, mode: str, shown: Answer) -> None:
+    """Where `/api/show` says nothing, the request is sent, and the end of its error message counts."""
     backend = OllamaBackend()
     refusal = says.failure(400, "registry.ollama.ai/library/gemma3:4b does not support tools")
     server.script(shown, refusal, refusal)
     tools = (ToolSchema("clock", "", {"type": "object", "properties": {}}),)
     for _ in range(2):
         with pytest.raises(alloy.UnsupportedError, match="gemma3:4b does not support tools") as caught:
-            talk(backend, mode, at(server), said(tools=tools))
+            talk(backend, mode, at(server), request_body(tools=tools))
         assert (caught.value.feature, caught.value.status) == ("tools", 400)
 
     assert [request.path for request in server.requests] == ["/api/show", "/api/chat", "/api/chat"]
@@ -343,9 +343,9 @@ def test_a_server_is_asked_once_for_each_model(server: WireServer) -> None:
     )
     tools = (ToolSchema("clock", "", {"type": "object", "properties": {}}),)
     for mode in MODES * 2:
-        talk(backend, mode, at(server), said(tools=tools))
-    talk(backend, "send", at(server), {**said(tools=tools), "model": "qwen3"})
-    talk(backend, "send", at(server, base_url=f"{server.url}/proxy"), said(tools=tools))
+        talk(backend, mode, at(server), request_body(tools=tools))
+    talk(backend, "send", at(server), {**request_body(tools=tools), "model": "qwen3"})
+    talk(backend, "send", at(server, base_url=f"{server.url}/proxy"), request_body(tools=tools))
 
     asked = [request for request in server.requests if request.path.endswith("/api/show")]
     assert [request.json["model"] for request in asked] == ["llama3.2", "qwen3", "llama3.2"]
@@ -359,13 +359,13 @@ def test_a_server_is_asked_once_for_each_model(server: WireServer) -> None:
         says.failure(401, "unauthorized"),
     ],
 )
-def test_what_was_no_answer_is_asked_again(server: WireServer, answer: Answer) -> None:
+def test_a_failed_question_is_asked_again(server: WireServer, answer: Answer) -> None:
     """The model may be there by then, and the server less busy."""
     backend = OllamaBackend()
     tools = (ToolSchema("clock", "", {"type": "object", "properties": {}}),)
     server.script(answer, good("send"), says.shown("tools"), good("send"))
-    talk(backend, "send", at(server), said(tools=tools))
-    talk(backend, "send", at(server), said(tools=tools))
+    talk(backend, "send", at(server), request_body(tools=tools))
+    talk(backend, "send", at(server), request_body(tools=tools))
 
     assert [request.path for request in server.requests] == ["/api/show", "/api/chat"] * 2
 

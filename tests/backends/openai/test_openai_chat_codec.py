@@ -46,7 +46,7 @@ def test_a_finish_reason_is_read(said: str, finish: str):
     assert CHAT.decode(says.completion(text="x", finish=said)).finish == finish
 
 
-def test_calls_count_whatever_the_finish_reason_says():
+def test_calls_count_with_any_finish_reason():
     """Some servers say "stop" when they call tools, and "tool_calls" when they call none."""
     assert CHAT.decode(says.completion(calls=[("add", {})], finish="stop")).finish == "tool_calls"
     assert CHAT.decode(says.completion(text="x", finish="tool_calls")).finish == "stop"

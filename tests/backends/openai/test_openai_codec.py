@@ -44,7 +44,7 @@ CALL = ToolCall("call_1", "add", '{"a": 1}')
 # --- encoding -----------------------------------------------------------------------------------------
 
 
-def test_a_plain_request_says_nothing_that_was_not_set():
+def test_a_plain_request_has_only_what_was_set():
     """Defaults are the provider's: no temperature, no limit, no empty lists."""
     request = Request("gpt-5.6", (User("Hi"),))
 
@@ -56,7 +56,7 @@ def test_a_plain_request_says_nothing_that_was_not_set():
     assert CHAT.encode(request) == {"model": "gpt-5.6", "messages": [{"role": "user", "content": "Hi"}]}
 
 
-def test_everything_that_was_set_is_said_to_responses():
+def test_all_settings_are_sent_to_responses():
     """System, tools, schema, temperature and limit stand where the Responses API wants them."""
     body = RESPONSES.encode(
         Request(
@@ -93,7 +93,7 @@ def test_everything_that_was_set_is_said_to_responses():
     assert (body["temperature"], body["max_output_tokens"]) == (0.0, 9)
 
 
-def test_everything_that_was_set_is_said_to_chat():
+def test_all_settings_are_sent_to_chat():
     """The same settings in Chat's words; `strict` stays out of a tool that is not."""
     body = CHAT.encode(
         Request(
@@ -179,7 +179,7 @@ def test_responses_repeats_a_turn_as_it_was_received():
     assert body["input"][1] is reply.echo.data[0]
 
 
-def test_a_turn_from_elsewhere_is_rebuilt():
+def test_a_turn_of_another_provider_is_rebuilt():
     """A reply of another provider, or a scripted one, is said in this provider's words."""
     foreign = Reply("Adding.", (CALL, ToolCall("call_2", "log", "")), echo=Echo("elsewhere", {}))
     request = Request("m", (User("Hi"), foreign, ToolResults((ToolResult(CALL, "2"),))))
@@ -266,7 +266,7 @@ def test_a_refusal_is_no_text():
 @pytest.mark.parametrize(
     ("reason", "finish"), [("max_output_tokens", "length"), ("content_filter", "filter")]
 )
-def test_an_incomplete_response_says_why(reason: str, finish: str):
+def test_an_incomplete_response_has_its_reason(reason: str, finish: str):
     """The text so far is kept, and the finish tells that it is not all."""
     answer = says.response(text="Half", status="incomplete", incomplete_details={"reason": reason})
 
@@ -310,9 +310,7 @@ def test_what_is_no_finished_response_is_a_bad_reply(answer: Any):
         ("something_new", ServerError, True),
     ],
 )
-def test_a_failed_generation_is_the_error_its_code_says(
-    code: str, kind: type[ProviderError], transient: bool
-):
+def test_a_failed_generation_is_the_error_of_its_code(code: str, kind: type[ProviderError], transient: bool):
     """A failure inside status 200 is told apart as a status would tell it."""
     error = {"code": code, "message": "It broke."}
     answer = says.response(status="failed", error=error)
@@ -361,7 +359,7 @@ def test_unknown_items_and_events_are_no_trouble():
 
 
 @pytest.mark.parametrize("backend", BOTH)
-def test_events_that_are_no_objects_are_a_bad_reply(backend: Any):
+def test_events_that_are_not_objects_are_a_bad_reply(backend: Any):
     """A list or a string in the stream is refused by name."""
     for event in ([], "text", None, 3):
         with pytest.raises(BadReplyError, match="no object"):

@@ -41,7 +41,7 @@ def test_the_code_of_an_error_is_kept(
     assert (caught.value.code, caught.value.transient) == (code, False)
 
 
-def test_a_server_without_responses_is_told_from_an_unknown_model(server: WireServer) -> None:
+def test_a_server_without_responses_is_not_an_unknown_model(server: WireServer) -> None:
     """The first error names the other route, the second the setting."""
     for answer in (
         json_answer({"detail": "Not Found"}, status=404),

@@ -24,7 +24,7 @@ def request(*parts: Any, **settings: Any) -> Request:
     return Request("gpt-5.6", (User(parts or "Hi"),), tools=TOOLS, **settings)
 
 
-def test_sampling_and_effort_are_said_in_each_apis_words() -> None:
+def test_sampling_and_effort_have_each_apis_names() -> None:
     """What an API has no field for is refused before, by its capabilities."""
     responses = RESPONSES.encode(request(top_p=0.5, reasoning_effort="low"))
     chat = CHAT.encode(request(top_p=0.5, reasoning_effort="low", seed=0, stop=("END",)))
@@ -43,7 +43,7 @@ def test_effort_and_the_users_own_reasoning_fields_go_together() -> None:
 
 @pytest.mark.parametrize("choice", ["auto", "none", "required"])
 def test_a_choice_of_tools_is_passed_on(choice: str) -> None:
-    """The words are the same everywhere."""
+    """The values are the same everywhere."""
     made = request(tool_choice=choice, parallel_tools=False)
     for body in (RESPONSES.encode(made), CHAT.encode(made)):
         assert (body["tool_choice"], body["parallel_tool_calls"]) == (choice, False)
@@ -81,14 +81,14 @@ def test_a_demanded_tool_overrules_the_narrowing() -> None:
     }
 
 
-def test_chat_says_nothing_of_tools_when_it_shows_none() -> None:
+def test_chat_sends_no_tool_setting_without_tools() -> None:
     """Servers refuse a choice among no tools."""
     body = CHAT.encode(request(allowed_tools=(), tool_choice="auto", parallel_tools=True))
 
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & set(body)
 
 
-def test_images_and_documents_stand_where_they_were_said() -> None:
+def test_images_and_documents_keep_their_places() -> None:
     """Data goes as data URLs, in the order of the parts."""
     made = request("Look:", PNG, PDF)
 
@@ -104,7 +104,7 @@ def test_images_and_documents_stand_where_they_were_said() -> None:
     ]
 
 
-def test_addresses_are_left_to_the_provider() -> None:
+def test_urls_are_left_to_the_provider() -> None:
     """Responses fetches both kinds; Chat has no field for a document's address, and says the way out."""
     image, document = Image.from_url("https://host/a.png"), Document.from_url("https://host/a.pdf")
 

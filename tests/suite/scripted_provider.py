@@ -1,4 +1,4 @@
-"""The fixture `stage`: a provider with a scripted model, with the same interface for every provider."""
+"""The fixture `scripted`: a provider with a scripted model, with the same interface for every provider."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ PROVIDERS: dict[str, Provider] = {
     kind.name: kind() for kind in (OpenAI, OpenAIChat, Anthropic, Gemini, Ollama, OllamaChat, ReAct, Fake)
 }
 
-# Ports are reused, and Alloy remembers the features of a model by address, so each stage has a new address.
+# Ports are reused, and Alloy remembers the features of a model by address, so each script has a new address.
 _addresses = count(1)
 
 Way = Callable[[Any], tuple[Any, str | None]]
 
 
-class Stage:
+class ScriptedProvider:
     """One provider with a script of its model's answers; *received* has the requests."""
 
     def __init__(self, provider: Provider, server: WireServer) -> None:
