@@ -231,8 +231,10 @@ def test_a_server_that_stalls_is_a_timeout(server: WireServer, api: Api, mode: s
     answer.framing, answer.status = "chunked", 500 if place == "error" else 200
     server.always = lambda _: answer
     for limit in limits(lambda: server.requests):
-        with pytest.raises(ProviderTimeoutError, match="timeout"):
+        with pytest.raises(ProviderTimeoutError) as caught:
             api.talk(mode, server, timeout=limit)
+
+    assert "timeout" in str(caught.value)  # of the last call, which came as far as the server
 
 
 @every_api
