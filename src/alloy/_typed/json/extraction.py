@@ -30,7 +30,7 @@ from alloy.jsontypes import Json
 
 __all__ = ["AROUND", "NOTHING", "NO_JSON", "find"]
 
-NO_JSON = "$: there is no JSON in the answer"
+NO_JSON = "$: the answer is not JSON"
 AROUND = "text around the answer"
 NOTHING: Any = object()
 
