@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import openai
 import pytest
 from kit.local_model import running
 from kit.patience import PATIENCE
@@ -41,7 +40,7 @@ SCHEMAS = {
     "list": closed(
         items={"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9}, "maxItems": 4}
     ),
-    "nested": closed(inner=closed(text={"type": "string", "maxLength": 6}), none={"type": "null"}),
+    "nested": closed(inner=closed(text={"type": "string", "pattern": "^[a-z]{0,6}$"}), none={"type": "null"}),
     "union": closed(value={"anyOf": [{"enum": ["a"]}, {"type": "boolean"}, {"type": "null"}]}),
     "reference": {
         **closed(one={"$ref": "#/$defs/pet"}, two={"$ref": "#/$defs/pet"}),
@@ -158,13 +157,10 @@ def test_async_calls_run_side_by_side(endpoint: Endpoint) -> None:
 def test_the_servers_refusal_of_a_request_is_ours(endpoint: Endpoint) -> None:
     """What the server says about a bad request is in the `BadRequestError`."""
     body = request(extra={"messages": "not a list"})
-    with pytest.raises(openai.OpenAIError) as caught:
+    with pytest.raises(BadRequestError, match="messages") as caught:
         CHAT.send(body, endpoint, CancelToken())
 
-    error = CHAT.explain(caught.value)
-    assert isinstance(error, BadRequestError)
-    assert error.status == 400
-    assert "messages" in str(error)
+    assert caught.value.status == 400
 
 
 def test_its_responses_api_answers_too(endpoint: Endpoint) -> None:
