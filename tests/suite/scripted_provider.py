@@ -86,11 +86,6 @@ class ScriptedProvider:
         with replies(*[self._offline(item) for item in script]):
             return work()
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether each item of the script has been the answer to a request."""
-        return not self._script
-
     def finished(self) -> None:
         """Raise unless the whole script was used and every request could be answered."""
         if self.problems:

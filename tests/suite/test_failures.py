@@ -127,7 +127,6 @@ def all_closed(scripted: ScriptedProvider) -> None:
         connection.wait_closed()
 
 
-SOON = 0.06  # seconds
 stalls = pytest.mark.parametrize("stall", [before_head, in_body])
 
 
@@ -137,9 +136,10 @@ stalls = pytest.mark.parametrize("stall", [before_head, in_body])
 def test_a_timeout(scripted: ScriptedProvider, way: Way, stall: Callable[[Answer], Answer]) -> None:
     """`timeout` ends a request that hangs, before or in its body, and closes its connection."""
     scripted.leftovers_allowed = True  # on a slow machine the time may be over before the request arrives
-    scripted.script(ChangedAnswer(ModelTurn("Hello, this is long enough"), stall))
-    with pytest.raises(ProviderTimeoutError) as caught:
-        scripted.ask(way, timeout=SOON)
+    for limit in limits(lambda: scripted.received):
+        scripted.script(ChangedAnswer(ModelTurn("Hello, this is long enough"), stall))
+        with pytest.raises(ProviderTimeoutError) as caught:
+            scripted.ask(way, timeout=limit)
 
     assert caught.value.transient
     all_closed(scripted)
@@ -150,10 +150,10 @@ def test_a_timeout(scripted: ScriptedProvider, way: Way, stall: Callable[[Answer
 @every_way
 def test_a_deadline(scripted: ScriptedProvider, way: Way, stall: Callable[[Answer], Answer]) -> None:
     """`deadline` ends the whole call, also in a later turn; the error is not a provider's error."""
-    scripted.script(
-        ModelTurn(calls=(("add", {"a": 1}),)), ChangedAnswer(ModelTurn("Hello, this is long enough"), stall)
-    )
-    for limit in limits(lambda: scripted.is_finished):
+    stalled = ChangedAnswer(ModelTurn("Hello, this is long enough"), stall)
+    scripted.leftovers_allowed = True  # on a slow machine the time may be over before the second turn
+    for limit in limits(lambda: len(scripted.received) > 1):
+        scripted.script(ModelTurn(calls=(("add", {"a": 1}),)), stalled)
         with pytest.raises(DeadlineError):
             scripted.ask(way, tools=[add], deadline=limit, retry=3)
 
@@ -273,9 +273,10 @@ def test_closing_early(scripted: ScriptedProvider, way: Way) -> None:
     """A stream that is closed early and a task that is cancelled close their connection."""
     gate = Gate()
     scripted.leftovers_allowed = way.__name__ == "run"  # its time may be over before the request arrives
-    scripted.script(
-        ChangedAnswer(ModelTurn("Hello, this is long enough to leave"), lambda answer: _open(answer, gate))
+    endless = ChangedAnswer(
+        ModelTurn("Hello, this is long enough to leave"), lambda answer: _open(answer, gate)
     )
+    scripted.script(*[endless] * (4 if scripted.leftovers_allowed else 1))
     asked = scripted.command()
     CLOSE_EARLY[way.__name__](asked, gate)
 
@@ -313,8 +314,9 @@ def _run_async(asked: Any, gate: Gate) -> None:
 
 def _run(asked: Any, gate: Gate) -> None:
     # Only a time limit can end a plain call early.
-    with pytest.raises(ProviderTimeoutError):
-        asked.with_options(timeout=SOON)()
+    for limit in limits(gate.reached.is_set):
+        with pytest.raises(ProviderTimeoutError):
+            asked.with_options(timeout=limit)()
 
 
 CLOSE_EARLY = {"run": _run, "run_async": _run_async, "stream": _stream, "stream_async": _stream_async}

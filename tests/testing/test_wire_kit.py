@@ -65,6 +65,21 @@ def test_requests_are_recorded_with_their_connection(server: WireServer) -> None
     two.close()
 
 
+@pytest.mark.parametrize(
+    "sent", [b"POST /", b"POST / HTTP/1.1\r\nhost", b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n{"]
+)
+def test_a_request_that_ends_early_is_not_answered(server: WireServer, sent: bytes) -> None:
+    """A client whose time is over may leave in the middle of its request, which uses no answer."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as sock:
+        sock.sendall(sent)
+        sock.shutdown(socket.SHUT_WR)
+        while not server.connections:
+            threading.Event().wait(0.01)
+        server.connections[0].wait_closed()
+
+    assert server.requests == []
+
+
 def test_a_client_that_leaves_is_noticed(server: WireServer) -> None:
     """Between two requests, and while an answer is held back."""
     gate = Gate()
