@@ -209,7 +209,7 @@ def test_a_block_without_its_place_is_a_bad_reply(place: Any) -> None:
 def test_events_that_are_not_objects_are_a_bad_reply() -> None:
     """A list or a string in the stream is refused by name."""
     for event in ([], "text", None, 3):
-        with pytest.raises(BadReplyError, match="no object"):
+        with pytest.raises(BadReplyError, match="not an object"):
             CLAUDE.accumulator().feed(event)
 
 

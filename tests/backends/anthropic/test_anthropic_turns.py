@@ -207,5 +207,5 @@ def test_images_and_documents_are_blocks(part: Any, block: dict[str, Any]) -> No
 
 def test_a_text_document_that_is_no_text_is_named() -> None:
     """Nothing is sent that the model would read as noise."""
-    with pytest.raises(CommandError, match=r"'a\.txt' is no UTF-8 text"):
+    with pytest.raises(CommandError, match=r"'a\.txt' is not UTF-8 text"):
         encode(User((Document.from_bytes(b"\xff\xfe", name="a.txt"),)))

@@ -286,6 +286,7 @@ def secure(certificate: Path) -> Iterator[WireServer]:
     context = SSLContext(PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     running = WireServer(context)
+    CLIENTS.close()
     CLIENTS.forget()  # SSL_CERT_FILE is read once per process
     yield running
     CLIENTS.close()

@@ -217,7 +217,8 @@ def test_proxies_of_the_environment_are_used(
     """As the SDK's own clients do it, with the exceptions of NO_PROXY; `transport` replaces both."""
     server.always = lambda _: api.answer("send")
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    CLIENTS.forget()  # the environment's proxies are read once per process
+    CLIENTS.close()
+    CLIENTS.forget()  # the proxies of the environment are read once per process
     api.ask("send", server)
     assert len(proxy.targets) == 1
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kit.wire import ollama as says
 
-from alloy.backends.fallback.prompted import shape
+from alloy.backends.fallback.prompted import description
 from alloy.backends.ollama.chat import CAPABILITIES, OllamaBackend, OllamaChatBackend
 from alloy.errors import (
     BadReplyError,
@@ -149,7 +149,7 @@ def test_the_model_reads_the_answers_schema_in_the_last_word_of_the_user() -> No
     assert body["format"] == SENT
     first, *_, last, _ = body["messages"]
     assert first == {"role": "user", "content": "One"}
-    assert last == {"role": "user", "content": f"Two\n\nGive your answer as {shape(sent)}"}
+    assert last == {"role": "user", "content": f"Two\n\nGive your answer as {description(sent)}"}
 
 
 @pytest.mark.parametrize(

@@ -362,7 +362,7 @@ def test_unknown_items_and_events_are_no_trouble():
 def test_events_that_are_not_objects_are_a_bad_reply(backend: Any):
     """A list or a string in the stream is refused by name."""
     for event in ([], "text", None, 3):
-        with pytest.raises(BadReplyError, match="no object"):
+        with pytest.raises(BadReplyError, match="not an object"):
             backend.accumulator().feed(event)
 
 

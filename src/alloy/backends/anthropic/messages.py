@@ -1,8 +1,8 @@
 """Anthropic's Messages API: `POST /v1/messages`, its general availability only.
 
-Facts are from https://docs.claude.com/en/api/messages, as the SDK 2.12 ships it. What differs by model
-stands in one table, `CAPABILITIES`. What was said is encoded by `anthropic_turns`, what comes back is
-read by `anthropic_replies`.
+Facts are from https://docs.claude.com/en/api/messages, as the SDK 2.12 ships it. The differences between
+models are in one table, `CAPABILITIES`. The messages of a request are encoded by `turns`, answers are
+decoded by `replies`.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from alloy.backends.http.stainless import StainlessSdk, timeout_headers
 from alloy.backends.schemas import in_dialect
 from alloy.endpoints import Endpoint
 from alloy.errors import ConfigurationError, UnsupportedError
-from alloy.jsontypes import Json
+from alloy.jsontypes import Json, JsonObject
 from alloy.messages import Reply, Request, ToolSchema
 
 __all__ = ["CAPABILITIES", "AnthropicBackend", "ClaudeCapabilities"]
 
 DEFAULT_URL = "https://api.anthropic.com"
 
-# The version 2026-10-21, which the SDK 2 speaks, knows no sampling; this one still does.
+# The version 2026-10-21, which the SDK 2 sends, has no sampling; this one still has it.
 SAMPLING_VERSION = "2023-06-01"
 SAMPLING = ("temperature", "top_p", "top_k")
 
-# What the SDK lets a model write in one piece under its default timeout of ten minutes.
+# What the SDK lets a model write in one answer under its default timeout of ten minutes.
 USUAL_MAX_TOKENS = 21_333
 
 
@@ -47,16 +47,16 @@ USUAL_MAX_TOKENS = 21_333
 
 @dataclass(frozen=True, slots=True)
 class ClaudeCapabilities(Capabilities):
-    """What differs among Claude models beside.
+    """What else differs between Claude models.
 
-    *max_tokens* is the most that the model writes. *forced_tools* says whether a call can be demanded,
-    *thoughtless* whether thinking can be switched off.
+    *max_tokens* is the most that the model writes. *forced_tools* says whether a call can be required,
+    *can_disable_thinking* whether thinking can be switched off.
     """
 
     loose_output: bool = False
     max_tokens: int = 64_000
     forced_tools: bool = True
-    thoughtless: bool = True
+    can_disable_thinking: bool = True
 
 
 _SEED = frozenset({"seed"})
@@ -77,10 +77,10 @@ CAPABILITIES: tuple[tuple[str, ClaudeCapabilities], ...] = (
     ("*claude-haiku-4-5*", ClaudeCapabilities(drops=_EFFORT, refuses=_SEED)),
     ("*claude-sonnet-4-5*", ClaudeCapabilities(drops=_EFFORT, refuses=_SEED)),
     ("*claude-*-4-[56]*", ClaudeCapabilities(refuses=_SEED)),
-    ("*claude-opus-5-5*", replace(_NEW, forced_tools=False, thoughtless=False)),
-    ("*claude-fable-5-[1-9]*", replace(_NEW, forced_tools=False, thoughtless=False)),
+    ("*claude-opus-5-5*", replace(_NEW, forced_tools=False, can_disable_thinking=False)),
+    ("*claude-fable-5-[1-9]*", replace(_NEW, forced_tools=False, can_disable_thinking=False)),
     ("*claude-*", _NEW),
-    ("*", _OLD),  # other makers' models, behind an address that speaks this API
+    ("*", _OLD),  # models of others, at an address with this API
 )
 
 
@@ -126,18 +126,18 @@ class AnthropicBackend(HttpBackend):
     key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 
     def capabilities(self, model: str) -> ClaudeCapabilities:
-        """What the first fitting row of `CAPABILITIES` says."""
+        """The first row of `CAPABILITIES` that matches."""
         return _capabilities(model)
 
-    def encode(self, request: Request) -> dict[str, Any]:
+    def encode(self, request: Request) -> JsonObject:
         """The body of `POST /v1/messages`.
 
-        Raises `ConfigurationError` for a forced tool or no thinking where the model takes neither,
-        and `UnsupportedError` for a shape of the answer that the provider's strict mode cannot hold.
+        Raises `ConfigurationError` for a forced tool or for no thinking where the model does not support
+        that, and `UnsupportedError` for a type of answer that the provider's strict mode does not support.
         """
         request = in_dialect(request, self.dialect)
         can = _capabilities(request.model)
-        body: dict[str, Any] = {
+        body: JsonObject = {
             "model": request.model,
             "max_tokens": _max_tokens(request, can),
             "messages": turns(request),
@@ -148,7 +148,7 @@ class AnthropicBackend(HttpBackend):
         if output := _output(request):
             body["output_config"] = output
         if request.reasoning_effort == "none":
-            if not can.thoughtless:
+            if not can.can_disable_thinking:
                 raise ConfigurationError(f'{request.model} always thinks: use reasoning_effort="low"')
             body["thinking"] = {"type": "disabled"}
         for key, value in (("temperature", request.temperature), ("top_p", request.top_p)):
@@ -161,11 +161,11 @@ class AnthropicBackend(HttpBackend):
         return merge(body, request.extra)
 
     def decode(self, raw: Any) -> Reply:
-        """The reply in a message. Raises `BadReplyError` when it is none."""
+        """The reply in a message. Raises `BadReplyError` for an unexpected format."""
         return read_message(raw)
 
     def accumulator(self) -> MessagesAccumulator:
-        """A fresh accumulator for one stream."""
+        """A new accumulator for one stream."""
         return MessagesAccumulator()
 
     def address(self, endpoint: Endpoint) -> str:
@@ -173,7 +173,7 @@ class AnthropicBackend(HttpBackend):
         return endpoint.base_url or os.environ.get("ANTHROPIC_BASE_URL") or DEFAULT_URL
 
     def settings(self, endpoint: Endpoint) -> Settings:
-        """What *endpoint* says, else what the environment says now. Raises `ConfigurationError`."""
+        """What *endpoint* says, or else what the environment says now. Raises `ConfigurationError`."""
         env = os.environ.get
         base_url = checked_url(self.address(endpoint), DEFAULT_URL)
         key = endpoint.key or env("ANTHROPIC_API_KEY") or None
@@ -200,7 +200,7 @@ class AnthropicBackend(HttpBackend):
 
 
 def _max_tokens(request: Request, can: ClaudeCapabilities) -> int:
-    """The API wants a limit: the user's, or one that the model and an answer in one piece can hold."""
+    """The API requires a limit: the user's, or what the model can write in one answer."""
     if request.max_tokens is not None:
         return request.max_tokens
     usual = min(can.max_tokens, USUAL_MAX_TOKENS)
@@ -210,12 +210,14 @@ def _max_tokens(request: Request, can: ClaudeCapabilities) -> int:
     return min(can.max_tokens, usual + budget) if isinstance(budget, int) else usual
 
 
-def _output(request: Request) -> dict[str, Any]:
-    config: dict[str, Any] = {}
+def _output(request: Request) -> JsonObject:
+    config: JsonObject = {}
     if (output := request.output) is not None:
         if not output.strict:
             raise UnsupportedError(
-                f"{output.name} has no form that structured output can hold", feature="output", provider=NAME
+                f"structured output does not support the type of {output.name}",
+                feature="output",
+                provider=NAME,
             )
         config["format"] = {"type": "json_schema", "schema": output.schema}
     if (effort := request.reasoning_effort) not in (None, "none"):
@@ -223,7 +225,7 @@ def _output(request: Request) -> dict[str, Any]:
     return config
 
 
-def _tools(request: Request, can: ClaudeCapabilities) -> dict[str, Any]:
+def _tools(request: Request, can: ClaudeCapabilities) -> JsonObject:
     tools = request.tools
     if request.allowed_tools is not None:
         tools = tuple(tool for tool in tools if tool.name in request.allowed_tools)
@@ -237,8 +239,8 @@ def _tools(request: Request, can: ClaudeCapabilities) -> dict[str, Any]:
     return {"tools": shown, "tool_choice": choice} if choice != {"type": "auto"} else {"tools": shown}
 
 
-def _tool(tool: ToolSchema, *, strict: bool) -> dict[str, Any]:
-    shown: dict[str, Any] = {"name": tool.name, "input_schema": tool.parameters}
+def _tool(tool: ToolSchema, *, strict: bool) -> JsonObject:
+    shown: JsonObject = {"name": tool.name, "input_schema": tool.parameters}
     if tool.description:
         shown["description"] = tool.description
     if strict:
@@ -246,16 +248,16 @@ def _tool(tool: ToolSchema, *, strict: bool) -> dict[str, Any]:
     return shown
 
 
-def _tool_choice(request: Request, can: ClaudeCapabilities) -> dict[str, Any]:
+def _tool_choice(request: Request, can: ClaudeCapabilities) -> JsonObject:
     wanted = request.tool_choice or "auto"
     if wanted == "none":
         return {"type": "none"}
     if wanted != "auto" and not can.forced_tools:
         raise ConfigurationError(
-            f"{request.model} cannot be made to call a tool: leave out tool_choice={wanted!r} and say in "
-            "the prompt when to call it"
+            f"{request.model} does not support forced tool calls: leave out tool_choice={wanted!r}, and "
+            "write in the prompt when to call the tool"
         )
-    choice: dict[str, Any]
+    choice: JsonObject
     match wanted:
         case "auto":
             choice = {"type": "auto"}
@@ -267,14 +269,14 @@ def _tool_choice(request: Request, can: ClaudeCapabilities) -> dict[str, Any]:
 
 
 class _Strictness:
-    """What is left of the provider's limits while tools are added to a request, the first ones first."""
+    """The rest of the provider's limits while tools are added to a request, in their order."""
 
     def __init__(self, request: Request) -> None:
         self.tools = 0
         self.optional, self.unions = _weight(request.output.schema) if request.output else (0, 0)
 
     def takes(self, tool: ToolSchema) -> bool:
-        """Whether *tool* can still be strict; beyond the limits it is shown as an ordinary one."""
+        """Whether *tool* can still be strict; beyond the limits it is sent as an ordinary one."""
         optional, unions = _weight(tool.parameters)
         fits = (
             self.tools < MAX_STRICT_TOOLS

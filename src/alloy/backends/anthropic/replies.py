@@ -1,4 +1,4 @@
-"""What Anthropic's Messages API answers, whole or as events, as a `Reply`."""
+"""The answers of Anthropic's Messages API, whole or as events, as a `Reply`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 from alloy.backends.anthropic.errors import generation_error
 from alloy.backends.anthropic.turns import INVALID, echo
-from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape
+from alloy.backends.http.bodies import FORMAT_ERRORS, as_count, as_text, unexpected_format
 from alloy.backends.http.payload import parse_json
 from alloy.errors import BadReplyError
+from alloy.jsontypes import JsonObject
 from alloy.messages import Delta, Finish, ReasoningDelta, Reply, TextDelta, ToolCall, ToolCallDelta, Usage
 
 __all__ = ["MessagesAccumulator", "read_message"]
@@ -21,7 +22,7 @@ NAME = "anthropic"
 _FINISH: dict[Any, Finish] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
-    "tool_use": "stop",  # whether tools are called is seen by the calls
+    "tool_use": "stop",  # whether tools are called is decided by the calls
     "pause_turn": "pause",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -37,21 +38,21 @@ _GROWS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta"
 def read_message(raw: Any) -> Reply:
     """The reply in a message object. Raises `BadReplyError`."""
     if not isinstance(raw, dict):
-        raise _bad(f"the answer is no object but {raw!r:.80}")
+        raise _bad(f"the answer is not an object but {raw!r:.80}")
     try:
         return _reply(raw)
-    except SHAPE_ERRORS as error:
-        raise foreign_shape(NAME, raw, error) from error
+    except FORMAT_ERRORS as error:
+        raise unexpected_format(NAME, raw, error) from error
 
 
 def _reply(message: Mapping[str, Any]) -> Reply:
     reason, content = message.get("stop_reason"), message.get("content")
     if not isinstance(reason, str) or reason not in _FINISH:
-        raise _bad(f"the message is not a finished one: its stop_reason is {reason!r}")
+        raise _bad(f"the message is not finished: its stop_reason is {reason!r}")
     if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
-        raise _bad(f"the message holds no list of content blocks but {content!r:.80}")
+        raise _bad(f"the message has no list of content blocks but {content!r:.80}")
     texts = [as_text(block.get("text")) for block in content if block.get("type") == "text"]
-    thoughts = [as_text(block.get("thinking")) for block in content if block.get("type") == "thinking"]
+    thinking = [as_text(block.get("thinking")) for block in content if block.get("type") == "thinking"]
     calls = tuple(_call(block) for block in content if block.get("type") == "tool_use")
     finish, model = _FINISH[reason], as_text(message.get("model"))
     return Reply(
@@ -61,7 +62,7 @@ def _reply(message: Mapping[str, Any]) -> Reply:
         usage=_usage(message.get("usage")),
         model=model,
         id=as_text(message.get("id")),
-        reasoning=_GAP.join(filter(None, thoughts)),
+        reasoning=_GAP.join(filter(None, thinking)),
         explanation=_explanation(reason, message.get("stop_details")),
         echo=echo(content, model),
     )
@@ -78,7 +79,7 @@ def _call(block: Mapping[str, Any]) -> ToolCall:
 
 def _explanation(reason: str, details: Any) -> str:
     if reason == "model_context_window_exceeded":
-        return "the model's context window is full, so raising max_tokens alone will not do"
+        return "the model's context window is full, so a higher max_tokens does not help"
     if reason != "refusal" or not isinstance(details, dict):
         return ""
     return ": ".join(filter(None, (as_text(details.get(key)) for key in ("category", "explanation"))))
@@ -89,12 +90,12 @@ def _usage(usage: Any) -> Usage:
         return Usage()
     read = as_count(usage.get("cache_read_input_tokens"))
     written = as_count(usage.get("cache_creation_input_tokens"))
-    thought = (usage.get("output_tokens_details") or {}).get("thinking_tokens")
+    thinking = (usage.get("output_tokens_details") or {}).get("thinking_tokens")
     return Usage(
         input_tokens=as_count(usage.get("input_tokens")) + written + read,  # the API counts them apart
         output_tokens=as_count(usage.get("output_tokens")),
         cached_tokens=read,
-        reasoning_tokens=as_count(thought),
+        reasoning_tokens=as_count(thinking),
     )
 
 
@@ -111,29 +112,29 @@ def _bad(message: str) -> BadReplyError:
 
 
 class MessagesAccumulator:
-    """Builds the message out of a stream's events, and the `Reply` out of the message."""
+    """Builds the message from the events of a stream, and the `Reply` from the message."""
 
     def __init__(self) -> None:
-        self._message: dict[str, Any] = {}
-        self._usage: dict[str, Any] = {}
-        self._blocks: dict[int, dict[str, Any]] = {}
-        self._pieces: dict[int, list[str]] = {}  # what the deltas brought, by block
-        self._thought: int | None = None  # the block of the last thought
+        self._message: JsonObject = {}
+        self._usage: JsonObject = {}
+        self._blocks: dict[int, JsonObject] = {}
+        self._pieces: dict[int, list[str]] = {}  # the content of the deltas, by block
+        self._thinking: int | None = None  # the block of the last thinking delta
         self._stopped = False
 
     def feed(self, event: Any) -> Delta | None:
-        """Take one event in. Raises `ProviderError` for the provider's report of a failure."""
+        """Take in one event. Raises `ProviderError` when the provider reports a failure."""
         if not isinstance(event, dict):
-            raise _bad(f"an event of the stream is no object but {event!r:.80}")
+            raise _bad(f"an event of the stream is not an object but {event!r:.80}")
         try:
             return self._take(event)
-        except SHAPE_ERRORS as error:
-            raise foreign_shape(NAME, event, error) from error
+        except FORMAT_ERRORS as error:
+            raise unexpected_format(NAME, event, error) from error
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without the terminal event."""
         if not self._stopped:
-            raise _bad("the stream ended before the message did")
+            raise _bad("the stream ended before the message was complete")
         content = [self._block(index) for index in sorted(self._blocks)]
         return read_message({**self._message, "content": content, "usage": self._usage})
 
@@ -158,11 +159,11 @@ class MessagesAccumulator:
         return None
 
     def _count(self, usage: Any) -> None:
-        """Counts are cumulative, and those that a later event leaves out still hold."""
+        """Counts are cumulative, and those that a later event leaves out stay valid."""
         if isinstance(usage, dict):
             self._usage |= {name: count for name, count in usage.items() if count is not None}
 
-    def _start(self, index: int, block: dict[str, Any]) -> Delta | None:
+    def _start(self, index: int, block: JsonObject) -> Delta | None:
         self._blocks[index] = dict(block)
         self._pieces[index] = []
         match block.get("type"):
@@ -192,11 +193,11 @@ class MessagesAccumulator:
         return None
 
     def _think(self, index: int, text: str) -> ReasoningDelta:
-        gap = _GAP if self._thought not in (None, index) else ""
-        self._thought = index
+        gap = _GAP if self._thinking not in (None, index) else ""
+        self._thinking = index
         return ReasoningDelta(gap + text)
 
-    def _block(self, index: int) -> dict[str, Any]:
+    def _block(self, index: int) -> JsonObject:
         block, grown = self._blocks[index], "".join(self._pieces[index])
         match block.get("type"):
             case "text" | "thinking" as field:
@@ -206,7 +207,7 @@ class MessagesAccumulator:
         return block
 
 
-def _parsed(grown: str) -> dict[str, Any]:
+def _parsed(grown: str) -> JsonObject:
     try:
         value = parse_json(grown)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A conversation in the words of Anthropic's Messages API."""
+"""A conversation in the format of Anthropic's Messages API."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 from alloy.backends.http.bodies import with_ids
 from alloy.backends.http.payload import parse_json
 from alloy.errors import CommandError
+from alloy.jsontypes import JsonObject
 from alloy.media import Media
 from alloy.messages import Echo, Reply, Request, ToolCall, ToolResult, ToolResults, Turn, User
 
@@ -16,31 +17,31 @@ __all__ = ["INVALID", "called_tools", "echo", "turns"]
 
 NAME = "anthropic"
 
-# The key under which the API's guide to fine-grained tool streaming has broken JSON sent back.
+# The API's guide to fine-grained tool streaming sends invalid JSON back under this key.
 INVALID = "INVALID_JSON"
 
-_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")  # what the id of a call may not hold
+_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")  # what the id of a call may not contain
 _MODEL = re.compile(r"claude-(?:[a-z]+-\d+(?:-\d{1,2}(?!\d))?|\d+(?:-\d{1,2}(?!\d))?-[a-z]+)")
-_THOUGHTS = ("thinking", "redacted_thinking")
+_THINKING = ("thinking", "redacted_thinking")
 
 
-def echo(content: list[dict[str, Any]], model: str) -> Echo:
+def echo(content: list[JsonObject], model: str) -> Echo:
     """*content* as received, to be sent back untouched, with the *model* that its signatures are for."""
     return Echo(NAME, {"model": model, "content": content})
 
 
-def turns(request: Request) -> list[dict[str, Any]]:
-    """The `messages` of *request*: the user's in a row made one, results before text."""
-    talk = _Talk(request)
+def turns(request: Request) -> list[JsonObject]:
+    """The `messages` of *request*: the user's in a row become one, results before text."""
+    history = _History(request)
     for message in request.messages:
         match message:
             case User():
-                talk.hear(_said(message.content))
+                history.add_user(_content(message.content))
             case Reply():
-                talk.reply(message)
+                history.add_reply(message)
             case ToolResults(results):
-                talk.hear([talk.result(result) for result in results])
-    return talk.turns
+                history.add_user([history.result(result) for result in results])
+    return history.turns
 
 
 def called_tools(messages: Iterable[Turn]) -> list[str]:
@@ -49,35 +50,35 @@ def called_tools(messages: Iterable[Turn]) -> list[str]:
     return list(dict.fromkeys(call.name for reply in replies for call in reply.calls))
 
 
-class _Talk:
+class _History:
     """The turns so far, and which call each result belongs to."""
 
     def __init__(self, request: Request) -> None:
         self.model = request.model
-        self.turns: list[dict[str, Any]] = []
+        self.turns: list[JsonObject] = []
         own = (turn for turn in request.messages if isinstance(turn, Reply) and _is_own(turn.echo))
         self._ids = {call.id for reply in own for call in reply.calls}
-        self._open: list[tuple[str, str]] = []  # calls that wait for results: the id, and the one sent
+        self._open: list[tuple[str, str]] = []  # calls without results: the id, and the one that is sent
 
-    def hear(self, content: str | list[dict[str, Any]]) -> None:
-        """Add to what the user says: copies of this API do not all merge turns in a row, as it does."""
+    def add_user(self, content: str | list[JsonObject]) -> None:
+        """Add to the user's turn: unlike this API, not all compatible servers merge turns in a row."""
         if self.turns and self.turns[-1]["role"] == "user":
             content = [*_listed(self.turns.pop()["content"]), *_listed(content)]
         self.turns.append({"role": "user", "content": content})
 
-    def reply(self, reply: Reply) -> None:
-        """Add a turn of the model: as it was received, or rebuilt when it came from elsewhere."""
+    def add_reply(self, reply: Reply) -> None:
+        """Add a turn of the model: as it was received, or rebuilt if another provider sent it."""
         if _is_own(reply.echo):
             self._open = [(call.id, call.id) for call in reply.calls]
             content = self._kept(reply.echo.data, reply.calls)
         else:
-            self._open = [(call.id, self._legal(call.id)) for call in reply.calls]
+            self._open = [(call.id, self._valid_id(call.id)) for call in reply.calls]
             content = [{"type": "text", "text": reply.text}] if reply.text.strip() else []
             content += map(_tool_use, reply.calls, (sent for _, sent in self._open))
-        if any(block.get("type") not in _THOUGHTS for block in content):  # a turn may not be empty
+        if any(block.get("type") not in _THINKING for block in content):  # a turn may not be empty
             self.turns.append({"role": "assistant", "content": content})
 
-    def result(self, result: ToolResult) -> dict[str, Any]:
+    def result(self, result: ToolResult) -> JsonObject:
         """A result under the id that its call was sent with."""
         place = next((pair for pair in self._open if pair[0] == result.call.id), None)
         if place is not None:
@@ -88,20 +89,20 @@ class _Talk:
         # With `is_error` the content may not be empty.
         return {**sent, "content": result.content or result.error or "failed", "is_error": True}
 
-    def _kept(self, turn: Mapping[str, Any], calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+    def _kept(self, turn: Mapping[str, Any], calls: Sequence[ToolCall]) -> list[JsonObject]:
         content = with_ids(turn["content"], calls, kind="tool_use")
-        # Signatures hold for the model that made them; names that are no Claude's tell nothing.
-        foreign = _other_model(self.model, turn["model"])
-        if not foreign and not any(map(_is_blank, content)):
+        # Signatures are valid for the model that made them, which only Claude's names identify.
+        from_other = _other_model(self.model, turn["model"])
+        if not from_other and not any(map(_is_blank, content)):
             return content  # by reference: a long history costs no copies
         return [
             block
             for block in content
-            if not _is_blank(block) and not (foreign and block.get("type") in _THOUGHTS)
+            if not _is_blank(block) and not (from_other and block.get("type") in _THINKING)
         ]
 
-    def _legal(self, given: str) -> str:
-        """*given* as an id that the API takes and that no other call in this conversation has."""
+    def _valid_id(self, given: str) -> str:
+        """*given* as an id that the API accepts and that no other call of this conversation has."""
         base = _ILLEGAL.sub("_", given)[:48] or "call"
         sent, count = base, 1
         while sent in self._ids:
@@ -124,11 +125,11 @@ def _other_model(one: str, other: str) -> bool:
     return ours is not None and theirs is not None and ours.group() != theirs.group()
 
 
-def _tool_use(call: ToolCall, sent_id: str) -> dict[str, Any]:
+def _tool_use(call: ToolCall, sent_id: str) -> JsonObject:
     return {"type": "tool_use", "id": sent_id, "name": call.name, "input": _input(call.arguments)}
 
 
-def _input(arguments: str) -> dict[str, Any]:
+def _input(arguments: str) -> JsonObject:
     if not arguments.strip():
         return {}
     try:
@@ -138,31 +139,31 @@ def _input(arguments: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {INVALID: arguments}
 
 
-# --- what the user says -------------------------------------------------------------------------------
+# --- the user's content -------------------------------------------------------------------------------
 
 
-def _said(content: str | Sequence[str | Media]) -> str | list[dict[str, Any]]:
+def _content(content: str | Sequence[str | Media]) -> str | list[JsonObject]:
     if isinstance(content, str):
         return content
     return [_part(part) for part in content if not isinstance(part, str) or part.strip()]
 
 
-def _listed(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _listed(content: str | list[JsonObject]) -> list[JsonObject]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content.strip() else []
     return content
 
 
-def _part(part: str | Media) -> dict[str, Any]:
+def _part(part: str | Media) -> JsonObject:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    block: dict[str, Any] = {"type": part.kind, "source": _source(part)}
+    block: JsonObject = {"type": part.kind, "source": _source(part)}
     if part.kind == "document" and part.name:
         block["title"] = part.name
     return block
 
 
-def _source(part: Media) -> dict[str, Any]:
+def _source(part: Media) -> JsonObject:
     if part.url is not None:
         return {"type": "url", "url": part.url}
     if part.data is None or not part.media_type.startswith("text/"):
@@ -170,5 +171,5 @@ def _source(part: Media) -> dict[str, Any]:
     try:
         text = part.data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise CommandError(f"the document {part.name or 'given'!r} is no UTF-8 text: {error}") from None
+        raise CommandError(f"the document {part.name or 'given'!r} is not UTF-8 text: {error}") from None
     return {"type": "text", "media_type": "text/plain", "data": text}

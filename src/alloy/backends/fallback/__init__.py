@@ -1,1 +1,1 @@
-"""Codecs round any backend that stand in for what a model lacks: tools, structured output."""
+"""Codecs that wrap another backend's, and emulate what a model lacks: tools, structured output."""

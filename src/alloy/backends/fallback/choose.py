@@ -1,4 +1,4 @@
-"""Which codec a request goes through: the provider's own, or one that stands in for what it lacks."""
+"""Which codec encodes a request: the provider's own, or one that emulates what the model lacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["codec_for"]
 
 
 def codec_for(backend: Backend, request: Request) -> Backend:
-    """*backend* itself for a request in native modes, else *backend* wrapped for this one *request*."""
+    """*backend* itself for a request in native modes, otherwise *backend* wrapped for this *request*."""
     if request.tool_mode == "native" == request.output_mode:
         return backend
     if request.tool_mode == "react":

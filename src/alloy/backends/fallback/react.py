@@ -1,11 +1,11 @@
 """Tools for models that have none: ReAct (Yao et al. 2022, https://arxiv.org/abs/2210.03629).
 
-The tools are written into the prompt, the model writes `Thought / Action / Action Input`, and that is
-read back into the tool calls of an ordinary `Reply`, so the loop that runs tools does not change. The
-results go back as the user's `Observation`, and `Final Answer` is the answer. A typed answer is always
-asked for in words: native structured output would leave no room for thoughts and actions.
+The prompt describes the tools, the model writes `Thought / Action / Action Input`, and that is decoded
+to the tool calls of an ordinary `Reply`, so the loop that runs tools does not change. The results are
+sent as the user's `Observation`, and `Final Answer` is the answer. A typed answer is always described in
+the prompt: native structured output would leave no room for thoughts and actions.
 
-Replies come out as if the model had native tools; `Reply.echo` keeps what it wrote, for later turns.
+Replies look as if the model had native tools; `Reply.echo` keeps what it wrote, for later turns.
 """
 
 from __future__ import annotations
@@ -29,25 +29,26 @@ from alloy.backends.fallback.wrapper import Wrapper
 from alloy.backends.schemas import in_dialect
 from alloy.endpoints import Endpoint
 from alloy.errors import ProviderError
+from alloy.jsontypes import JsonObject
 from alloy.messages import Delta, Echo, ReasoningDelta, Reply, Request, TextDelta, ToolCall, ToolSchema
 
 __all__ = ["END", "ReActBackend"]
 
 STOP = "\nObservation:"
 
-# Replies that end otherwise are cut off: what they call is not whole.
+# Replies that end in another way are cut off: their calls are not complete.
 _WHOLE = ("stop", "tool_calls")
 
 
 class _End:
-    """What a stream's last event is, so that held-back text still has an event to come out with."""
+    """The last event of a stream, with which text is shown that was held back."""
 
 
 END: Final = _End()
 
 
 class ReActBackend(Wrapper):
-    """*inner*, asked in words to call tools. Made for one *request*, whose tools its reply is read by."""
+    """*inner*, asked in the prompt to call tools. Made for one *request*, by whose tools it decodes."""
 
     def __init__(self, inner: Backend, request: Request) -> None:
         super().__init__(inner)
@@ -57,8 +58,8 @@ class ReActBackend(Wrapper):
         self._at_once = None if request.parallel_tools is not False else 1
         self._turn = 1 + sum(isinstance(message, Reply) for message in request.messages)
 
-    def encode(self, request: Request) -> dict[str, Any]:
-        """The body of *request* with its tools, the answer's shape and the turns so far in words."""
+    def encode(self, request: Request) -> JsonObject:
+        """The body of *request* with its tools, the type of the answer and the turns so far as text."""
         return self.inner.encode(
             replace(
                 request,
@@ -95,22 +96,22 @@ class ReActBackend(Wrapper):
         if reading.answer is not None:
             text = reading.answer.of(reply.text)
         elif reading.plain and not reply.calls and reply.finish != "pause" and not reply.text.isspace():
-            # Beside calls, and in a turn that goes on, this would be a thought.
+            # Next to calls, and in a turn that will be continued, this would be a thought.
             text = reply.text
-        if reply.finish == "pause":  # the provider wants its own form of the turn back
+        if reply.finish == "pause":  # the provider requires its own form of the turn
             return replace(reply, text=text, calls=())
-        calls, said = self._calls(reply, reading)
+        calls, kept = self._calls(reply, reading)
         finish = reply.finish
         if finish in _WHOLE:
             finish = "tool_calls" if calls else "stop"
-        return replace(reply, text=text, calls=calls, finish=finish, echo=Echo(NAME, said))
+        return replace(reply, text=text, calls=calls, finish=finish, echo=Echo(NAME, kept))
 
     def _calls(self, reply: Reply, reading: Reading) -> tuple[tuple[ToolCall, ...], str]:
         """The calls in *reply*, and the part of its text that counts."""
         if not self._may_call or reply.finish not in _WHOLE:
             return (), reply.text[: reading.end]
         if reply.calls and not reading.actions and reading.answer is None:
-            # Called natively, unasked: a server may know the format that the model was trained with.
+            # An unexpected native call: a server may know the format that the model was trained with.
             native = self._numbered((call.name, call.arguments) for call in reply.calls)
             return native, written(reply.text[: reading.end], native)
         actions = reading.actions[: self._at_once]
@@ -118,8 +119,8 @@ class ReActBackend(Wrapper):
         return calls, reply.text[: actions[-1].end if actions else reading.end]
 
     def _name(self, name: str) -> str:
-        # An unknown tool is the toolbox's to report, but providers that see this call later on refuse
-        # names like these: https://platform.openai.com/docs/api-reference/chat/create, "function.name".
+        # The toolbox reports an unknown tool, but providers that get this call later refuse such names:
+        # https://platform.openai.com/docs/api-reference/chat/create, "function.name".
         return name if name in self._tools else re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:64]
 
     def _arguments(self, name: str, given: str) -> str:
@@ -133,7 +134,7 @@ class ReActBackend(Wrapper):
         )
 
     def accumulator(self) -> Accumulator:
-        """A fresh accumulator for one stream."""
+        """A new accumulator for one stream."""
         return _Accumulator(self)
 
     def open(
@@ -152,7 +153,7 @@ class ReActBackend(Wrapper):
 
 
 class _Accumulator:
-    """The inner backend's accumulator, of whose text only the final answer is shown."""
+    """The inner backend's accumulator; only the final answer in its text is shown."""
 
     def __init__(self, backend: ReActBackend) -> None:
         self._backend = backend
@@ -161,7 +162,7 @@ class _Accumulator:
         self._reply: Reply | None = None
 
     def feed(self, event: Any) -> Delta | None:
-        """Take one event in; with `END` comes what was held back. Raises as `reply` then."""
+        """Take one event in; `END` shows what was held back, and raises as `reply` does."""
         if event is END:
             text = self.reply().text[len("".join(self._filter.shown)) :]
             return TextDelta(text) if text else None
@@ -177,7 +178,7 @@ class _Accumulator:
             try:
                 self._reply = self._backend.reread(self._inner.reply())
             except ProviderError as error:
-                error.text = "".join(self._filter.shown)  # of a thought, the caller has heard nothing
+                error.text = "".join(self._filter.shown)  # the caller has not seen the thoughts
                 raise
         return self._reply
 
@@ -186,9 +187,9 @@ class _Accumulator:
 
 
 def _arguments(given: str, tool: ToolSchema) -> str:
-    """What the model wrote as input, as the arguments' JSON where there is no doubt what is meant.
+    """The input that the model wrote, as the JSON of the arguments where its meaning is unambiguous.
 
-    All else stays as it is: the toolbox tells the model what is wrong with it.
+    Anything else stays as it is: the toolbox reports to the model what is wrong with it.
     """
     if given.lower() in NOTHING:
         return ""
@@ -201,14 +202,14 @@ def _arguments(given: str, tool: ToolSchema) -> str:
 
 
 def _value(given: str, schema: Any, root: Mapping[str, Any]) -> str | None:
-    """*given* as the JSON of a value for *schema*; `None` when it is none."""
+    """*given* as the JSON of a value for *schema*; `None` when it is not one."""
     kinds = {kind for part in alternatives(schema, root.get("$defs", {})) for kind in _kinds(part)}
     text = json.dumps(given, ensure_ascii=False) if kinds & {"string", ANYTHING} else None
     try:
         value = decode(given)
     except Unreadable:
         return text
-    # For a tool that takes texts alone, 42 is one.
+    # For a tool that accepts only text, 42 is text.
     return given if text is None or kinds & {ANYTHING, *_kinds({"const": value})} else text
 
 

@@ -1,17 +1,17 @@
-"""What a model without tools is told: the form to write in, the tools, and the turns so far as text."""
+"""The prompt for a model without tools: the format, the tools, and the turns so far as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from alloy._typed.schemas.notation import notation
-from alloy.backends.fallback.prompted import shape
+from alloy.backends.fallback.prompted import description
 from alloy.messages import Reply, Request, ToolCall, ToolResults, ToolSchema, Turn, User
 
 __all__ = ["NAME", "instructions", "rewritten", "written"]
 
 
-NAME = "react"  # of the echo: the turn as the model wrote it, as far as it counts
+NAME = "react"  # of the echo: the part of the model's text that counts
 
 # --- the instructions -----------------------------------------------------------------------------
 
@@ -35,14 +35,14 @@ Final Answer: the answer"""
 
 
 def instructions(request: Request, *, may_call: bool) -> str:
-    """What the system prompt says of the form, the answer's shape and the tools of *request*."""
+    """The part of the system prompt about the format, the type of the answer and the tools."""
     return "\n\n".join(_sections(request, may_call=may_call))
 
 
 def _sections(request: Request, *, may_call: bool) -> Iterator[str]:
     yield _FORM if may_call else _ANSWER_NOW
     if request.output is not None:
-        yield f"The text behind Final Answer is {shape(request.output)}"
+        yield f"The text behind Final Answer is {description(request.output)}"
     if request.tools:
         allowed = request.allowed_tools
         tools = [tool for tool in request.tools if allowed is None or tool.name in allowed]
@@ -65,7 +65,7 @@ def _tool(tool: ToolSchema) -> str:
 
 
 def rewritten(messages: Sequence[Turn]) -> Iterator[Turn]:
-    """*messages* as text, whatever they were; the user's follow each other only joined together.
+    """*messages* as text; messages of the user in a row are joined.
 
     Many chat templates refuse two turns of the same role in a row.
     """
@@ -91,13 +91,13 @@ def _in_words(message: Turn) -> User | Reply | None:
     if message.finish == "pause":
         return message
     if message.echo is not None and message.echo.by == NAME:
-        said: str = message.echo.data
+        text: str = message.echo.data
     elif message.calls:
-        said = written(message.text, message.calls)
+        text = written(message.text, message.calls)
     else:
-        said = f"Final Answer: {message.text}" if message.text.strip() else ""
-    # An empty turn says nothing, and some providers refuse it.
-    return Reply(said) if said.strip() else None
+        text = f"Final Answer: {message.text}" if message.text.strip() else ""
+    # Some providers refuse an empty turn.
+    return Reply(text) if text.strip() else None
 
 
 def _both(first: User, second: User) -> User:
@@ -116,7 +116,7 @@ def _observations(message: ToolResults) -> str:
 
 
 def written(thought: str, calls: Sequence[ToolCall]) -> str:
-    """*calls*, made by a model with native tools, as they are written here."""
+    """*calls* of a model with native tools, in the format of ReAct."""
     lines = [f"Thought: {thought.strip()}"] if thought.strip() else []
     for call in calls:
         lines += [f"Action: {call.name}", f"Action Input: {call.arguments or '{}'}"]

@@ -1,24 +1,25 @@
-r"""Reading a ReAct turn: which tools the model's text calls, or what it answers.
+r"""Decoding a ReAct turn: which tools the model's text calls, or what it answers.
 
-A turn is lines under labels (`Thought:`, `Action:`, `Action Input:`, `Observation:`, `Final Answer:`). A
-label begins a line; case, markup and a number (`**Action 1:**`) do not matter. What decides a turn is
-the first of these labels in it:
+A turn consists of lines under labels: `Thought:`, `Action:`, `Action Input:`, `Observation:`,
+`Final Answer:`. A label begins a line; case, markup and a number (`**Action 1:**`) do not matter. The first
+of these labels decides what a turn is:
 
-    Final Answer    all behind it is the answer, whatever that looks like
-    Action          a call, and so is every further Action; all from the first Observation or Final
-                    Answer on is invented, for the results are not known yet
-    Observation     invented: it and all behind it is cut off
+    Final Answer    everything after it is the answer, whatever it looks like
+    Action          a call, and so is every further Action; everything from the first Observation or
+                    Final Answer on is invented, because the results are not known yet
+    Observation     invented: it and everything after it is cut off
 
-A text without any label is an answer, for small models just answer. Thoughts never are.
+A text without any label is an answer, because small models just answer. Thoughts never are.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from alloy._typed.json.text import Unreadable, decode, encode
+from alloy.jsontypes import JsonObject
 
 __all__ = ["NOTHING", "Action", "AnswerFilter", "Reading", "Span", "read"]
 
@@ -40,7 +41,7 @@ _LABEL = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
-# A tool's name, and how its input begins when it stands on the same line: name(…), name {…}.
+# A tool's name, and how its input begins when it is on the same line: name(…), name {…}.
 _CALL = re.compile(
     r"""\s*[*_`"']* (?P<name>[\w.-]+?) [*_`"']* [ \t]*
     (?: (?P<paren>\() | (?=\{) | (?P<label>[*_]*action[ _]?input[ \t]*:[*_]*) | (?=[\n\r]|\Z) )""",
@@ -48,7 +49,7 @@ _CALL = re.compile(
 )
 _FENCE = re.compile(r"\s*(?P<fence>```(?:[\w+-]*[ \t]*\n|json\b)?|`)?\s*")
 _CLOSING = re.compile(r"\s*(?:`{1,3}|\))")
-# The whole call as one object, as other formats have it.
+# The keys of a whole call as one object, which other formats use.
 _NAME_KEYS = ("action", "name", "tool")
 _INPUT_KEYS = ("action_input", "arguments", "parameters", "args", "input")
 
@@ -62,7 +63,7 @@ class Action(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Where a final answer begins, and the markup that was opened before it and may close behind it."""
+    """Where a final answer begins, and the markup that was opened before it and may close after it."""
 
     start: int
     closing: str
@@ -74,7 +75,7 @@ class Span(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a turn says: *actions*, or a final *answer*, or neither.
+    """The content of a turn: *actions*, or a final *answer*, or neither.
 
     *plain* says that there is no label at all. The part of the text that counts ends at *end*.
     """
@@ -86,7 +87,7 @@ class Reading(NamedTuple):
 
 
 def read(text: str) -> Reading:
-    """What the turn *text* says."""
+    """The content of the turn *text*."""
     actions: list[Action] = []
     position, plain, end = 0, True, len(text)
     while (found := _LABEL.search(text, position)) is not None:
@@ -111,10 +112,10 @@ def _kind(label: re.Match[str]) -> str:
 
 
 def _answer(text: str, label: re.Match[str]) -> Span:
-    behind = text[label.end() :]
+    after = text[label.end() :]
     fences = sum(line.lstrip().startswith("```") for line in text[: label.start()].splitlines())
     unclosed = label["mark"] if label["unclosed"] is not None else ""
-    return Span(len(text) - len(behind.lstrip()), "```" if fences % 2 else unclosed)
+    return Span(len(text) - len(after.lstrip()), "```" if fences % 2 else unclosed)
 
 
 # --- actions --------------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ def _action(text: str, start: int) -> Action:
     call = _CALL.match(text, start)
     if call is None or call.end("name") > stop:
         line = text[start:stop].strip().partition("\n")[0]
-        return Action(line.strip("*_`\"' "), *_input_behind(text, stop, following))
+        return Action(line.strip("*_`\"' "), *_following_input(text, stop, following))
     end = call.end()
     if call["paren"]:
         given = _input(text, end, ")")
@@ -137,7 +138,7 @@ def _action(text: str, start: int) -> Action:
         given = _input(text, end)
     else:
         given = _unlabelled(text, end, stop)
-    return Action(call["name"], *(given if given[0] else _input_behind(text, given[1], following)))
+    return Action(call["name"], *(given if given[0] else _following_input(text, given[1], following)))
 
 
 def _whole_call(text: str, start: int, stop: int) -> Action | None:
@@ -147,7 +148,7 @@ def _whole_call(text: str, start: int, stop: int) -> Action | None:
     if end is None:
         return None
     try:
-        call: dict[str, Any] = decode(text[begin:end])
+        call: JsonObject = decode(text[begin:end])
     except Unreadable:
         return None
     name = next((call[key] for key in _NAME_KEYS if isinstance(call.get(key), str)), None)
@@ -157,7 +158,7 @@ def _whole_call(text: str, start: int, stop: int) -> Action | None:
     return Action(name, given if isinstance(given, str) else encode(given), _match_end(_CLOSING, text, end))
 
 
-def _input_behind(text: str, end: int, following: re.Match[str] | None) -> tuple[str, int]:
+def _following_input(text: str, end: int, following: re.Match[str] | None) -> tuple[str, int]:
     """The input under the label that comes next, if that is the one for it, and where the action ends."""
     if following is None or _kind(following) != "input":
         return "", end
@@ -165,20 +166,20 @@ def _input_behind(text: str, end: int, following: re.Match[str] | None) -> tuple
 
 
 def _unlabelled(text: str, start: int, stop: int) -> tuple[str, int]:
-    """An object or a fence on the lines behind the name; prose there is none of the input."""
+    """An object or a fence on the lines after the name; prose there is not part of the input."""
     begins = text[start:stop].lstrip()
     return _input(text, start) if begins.startswith(("{", "```")) else ("", start)
 
 
 def _input(text: str, start: int, closing: str = "") -> tuple[str, int]:
-    """The input that stands at *start*, and where it ends."""
+    """The input at *start*, and where it ends."""
     following = _LABEL.search(text, start)
     stop = len(text) if following is None else following.start()
     opening = _FENCE.match(text, start)
     begin = start if opening is None else opening.end()
     if begin >= stop:
         return "", start
-    # What is whole JSON may hold anything in its strings, labels and fences too.
+    # The strings of whole JSON may contain anything, labels and fences too.
     if (end := _object_end(text, begin)) is not None:
         return text[begin:end], _match_end(_CLOSING, text, end)
     if opening is not None and not closing:
@@ -190,7 +191,7 @@ def _input(text: str, start: int, closing: str = "") -> tuple[str, int]:
 
 
 def _object_end(text: str, start: int) -> int | None:
-    """Where the JSON object at *start* ends; `None` when there is none."""
+    """Where the JSON object at *start* ends; `None` without one."""
     if not text.startswith("{", start):
         return None
     try:
@@ -199,7 +200,7 @@ def _object_end(text: str, start: int) -> int | None:
         return None
 
 
-# Line ends in strings are the toolbox's to complain of; here they only must not look like labels.
+# The toolbox reports line ends in strings; here they only must not look like labels.
 _scanner = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
 
 
@@ -210,51 +211,51 @@ def _match_end(pattern: re.Pattern[str], text: str, start: int) -> int:
 
 # --- what may be shown before the turn is whole ---------------------------------------------------
 
-# Until something else than blanks and markup follows it, a label may still be growing.
+# Until something other than blanks and markup follows it, a label may not be complete.
 _CERTAIN = re.compile(r"[^\s*_`]")
 _LONGEST_LABEL = 200  # characters, with the markup and blanks before it
 
 
 class AnswerFilter:
-    """Lets a final answer's text through as it comes, and nothing else.
+    """Passes the text of a final answer on as it arrives, and nothing else.
 
-    What has passed is always the beginning of what `read` finds in the whole text. An answer without
-    a label is not known to be one before the turn is whole, so it is held back.
+    What has been passed on is always the beginning of what `read` finds in the whole text. An answer
+    without a label is held back, because only the whole turn shows that it is one.
     """
 
     def __init__(self) -> None:
-        self._said: list[str] = []
-        self._line = ""  # where a label may stand: the last line, and a label that is not certain yet
+        self._text: list[str] = []
+        self._line = ""  # where a label may be: the last line, and a label that is not certain yet
         self._answer: Span | None = None
         self._silent = False
         self._held = ""
         self.shown: list[str] = []
 
     def feed(self, piece: str) -> str:
-        """Take the next *piece* of the turn in; give back what may be shown of it."""
+        """Take in the next *piece* of the turn; return what may be shown of it."""
         if self._silent:
             return ""
         if self._answer is not None:
             return self._pass(piece)
-        self._said.append(piece)
+        self._text.append(piece)
         self._line += piece
         label = next((found for found in _LABEL.finditer(self._line) if _kind(found) == "answer"), None)
         if label is None:
             self._line = self._line[self._line.rfind("\n") + 1 :]
             if len(self._line) > _LONGEST_LABEL:
-                self._line = "…"  # this line begins otherwise, and need not be searched again
+                self._line = "…"  # this line begins in another way, and need not be searched again
             return ""
         if _CERTAIN.search(self._line, label.end()) is None:
             self._line = self._line[label.start() :]
             return ""
-        text = "".join(self._said)
+        text = "".join(self._text)
         self._answer = read(text).answer
         # Without one, an action or an observation came first, and decides the turn.
         self._silent = self._answer is None
         return "" if self._answer is None else self._pass(text[self._answer.start :])
 
     def _pass(self, piece: str) -> str:
-        """*piece* without an end that may turn out to be the blanks and markup behind the answer."""
+        """*piece* without an end that may turn out to be the blanks and markup after the answer."""
         assert self._answer is not None
         text = self._held + piece
         known = _length_without_end(text, self._answer.closing)

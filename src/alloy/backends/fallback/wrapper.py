@@ -1,4 +1,4 @@
-"""A backend round another one: everything is the inner backend's, but for what a subclass changes."""
+"""A backend that wraps another one: everything is the inner backend's, except what a subclass changes."""
 
 from __future__ import annotations
 
@@ -8,40 +8,41 @@ from typing import Any
 from alloy.backends.base import Accumulator, Backend, CancelToken, Capabilities, address_of
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError
+from alloy.jsontypes import JsonObject
 from alloy.messages import Reply, Request
 
 __all__ = ["Wrapper"]
 
 
 class Wrapper:
-    """A `Backend` that hands every call on to *inner*."""
+    """A `Backend` that passes every call on to *inner*."""
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.name, self.dialect = inner.name, inner.dialect
 
     def capabilities(self, model: str) -> Capabilities:
-        """What *model* can do by itself."""
+        """What *model* supports."""
         return self.inner.capabilities(model)
 
     def address(self, endpoint: Endpoint) -> str | None:
         """Where requests would go now."""
         return address_of(self.inner, endpoint)
 
-    def encode(self, request: Request) -> dict[str, Any]:
+    def encode(self, request: Request) -> JsonObject:
         """The body of a request."""
         return self.inner.encode(request)
 
     def decode(self, raw: Any) -> Reply:
-        """The reply in the provider's parsed answer. Raises `BadReplyError` when it is none."""
+        """The reply in the provider's parsed answer. Raises `BadReplyError` for an unexpected format."""
         return self.inner.decode(raw)
 
     def accumulator(self) -> Accumulator:
-        """A fresh accumulator for one stream."""
+        """A new accumulator for one stream."""
         return self.inner.accumulator()
 
     def explain(self, error: Exception) -> AlloyError | None:
-        """*error* in Alloy's terms."""
+        """*error* as an Alloy error."""
         return self.inner.explain(error)
 
     def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Any:

@@ -19,7 +19,7 @@ from alloy.backends.http.clients import Address, Sdk
 from alloy.backends.http.settings import checked_key, checked_url
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError
-from alloy.jsontypes import Json
+from alloy.jsontypes import Json, JsonObject
 
 __all__ = ["GEMINI", "GeminiHttpBackend", "read_settings"]
 
@@ -90,7 +90,7 @@ class GeminiSdk(Sdk):
         """A token of Google Cloud expires soon; the SDK refreshes it when it is asked again."""
         return "authorization" not in address.headers
 
-    def _request(self, target: Target) -> dict[str, Any]:
+    def _request(self, target: Target) -> JsonObject:
         return {"model": target.model, "contents": "-", "config": self._config(target.streamed)}
 
     @lru_cache(maxsize=2)  # noqa: B019 - there is one instance

@@ -1,8 +1,8 @@
 """Google Gemini: `generateContent`, stateless, for the Developer API and Google Cloud's platform.
 
-Bodies are those of the REST API (https://ai.google.dev/api/generate-content), with the model beside
-them; `gemini_door` sends them through Google's SDK. What models can do stands in one table,
-`CAPABILITIES`; what comes back is read by `gemini_replies`.
+Bodies are those of the REST API (https://ai.google.dev/api/generate-content), together with the model,
+which is sent in the path (`address`). The differences between models are in one table, `CAPABILITIES`;
+answers are decoded by `replies`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from alloy.backends.http.bodies import merge
 from alloy.backends.http.payload import parse_json
 from alloy.backends.schemas import in_dialect
 from alloy.errors import ConfigurationError
+from alloy.jsontypes import JsonObject
 from alloy.media import Media
 from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, ToolSchema, User
 
@@ -30,7 +31,7 @@ __all__ = ["CAPABILITIES", "GeminiBackend", "GeminiCapabilities"]
 
 # --- what models can do -------------------------------------------------------------------------------
 
-# https://ai.google.dev/gemini-api/docs/openai#thinking, Google's own reading of the words
+# https://ai.google.dev/gemini-api/docs/openai#thinking, Google's own translation
 _BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576}
 _LEVELS = {
     "none": "LOW",
@@ -43,15 +44,15 @@ _LEVELS = {
 
 _SAMPLING = frozenset({"temperature", "top_p"})
 _REFUSES = frozenset({"parallel_tools"})
-_NO_THOUGHT = frozenset({"reasoning_effort"})
+_NO_THINKING = frozenset({"reasoning_effort"})
 
 
 @dataclass(frozen=True, slots=True)
 class GeminiCapabilities(Capabilities):
     """*efforts* is each `reasoning_effort` as a thinking level (a str) or budget (an int).
 
-    *signed* says that the model wants function calls of the history with a thought signature, *system*
-    that it takes a system instruction.
+    *signed* says that the model requires a thought signature in function calls of the history, *system*
+    that it accepts a system instruction.
     """
 
     refuses: frozenset[str] = _REFUSES
@@ -60,19 +61,24 @@ class GeminiCapabilities(Capabilities):
     system: bool = True
 
 
-# The first pattern that fits the last part of the model's name counts. Facts are Google's, as
-# PROVIDERS.md of 2026-11 has them; addresses (`urls`) are fetched from Gemini 2.5 on.
+# The first pattern that matches the last part of the model's name counts. Facts are from Google's pages of
+# 2026-11; addresses (`urls`) are fetched from Gemini 2.5 on.
 CAPABILITIES: tuple[tuple[str, GeminiCapabilities], ...] = (
     (
         "gemma-[123]*",
         GeminiCapabilities(
-            tools=False, structured_output=False, documents=False, urls=False, drops=_NO_THOUGHT, system=False
+            tools=False,
+            structured_output=False,
+            documents=False,
+            urls=False,
+            drops=_NO_THINKING,
+            system=False,
         ),
     ),
-    ("gemma-*", GeminiCapabilities(output_with_tools=False, urls=False, drops=_NO_THOUGHT)),
-    ("gemini-1.*", GeminiCapabilities(output_with_tools=False, urls=False, drops=_NO_THOUGHT)),
-    ("gemini-2.0*", GeminiCapabilities(output_with_tools=False, urls=False, drops=_NO_THOUGHT)),
-    # 2.5 Pro cannot do without any thought
+    ("gemma-*", GeminiCapabilities(output_with_tools=False, urls=False, drops=_NO_THINKING)),
+    ("gemini-1.*", GeminiCapabilities(output_with_tools=False, urls=False, drops=_NO_THINKING)),
+    ("gemini-2.0*", GeminiCapabilities(output_with_tools=False, urls=False, drops=_NO_THINKING)),
+    # thinking cannot be switched off for 2.5 Pro
     ("gemini-2.5-pro*", GeminiCapabilities(output_with_tools=False, efforts={**_BUDGETS, "none": 128})),
     ("gemini-2*", GeminiCapabilities(output_with_tools=False, efforts=_BUDGETS)),
     # newer Flash models refuse MINIMAL
@@ -83,7 +89,7 @@ CAPABILITIES: tuple[tuple[str, GeminiCapabilities], ...] = (
         ),
     ),
     ("gemini-*", GeminiCapabilities(drops=_SAMPLING, efforts=_LEVELS, signed=True)),
-    ("*", GeminiCapabilities(efforts=_LEVELS)),  # tuned models and endpoints, whose names tell nothing
+    ("*", GeminiCapabilities(efforts=_LEVELS)),  # tuned models and endpoints, whose names say nothing
 )
 
 
@@ -99,18 +105,18 @@ class GeminiBackend(GeminiHttpBackend):
     dialect = DIALECT
 
     def capabilities(self, model: str) -> GeminiCapabilities:
-        """What `CAPABILITIES` says of *model*, whose name may be a path of Google Cloud's."""
+        """The first row of `CAPABILITIES` that matches; the name may be a path of Google Cloud."""
         return _capabilities(model)
 
-    def encode(self, request: Request) -> dict[str, Any]:
-        """The body of `POST …:generateContent`, and beside it the model.
+    def encode(self, request: Request) -> JsonObject:
+        """The body of `POST …:generateContent`, together with the model.
 
-        Raises `ConfigurationError` for a `reasoning_effort` that Gemini has no word for. Caching is
-        Gemini's own affair from 2.5 on, so `prompt_caching` has nothing to say.
+        Raises `ConfigurationError` for a `reasoning_effort` that Gemini does not have. From 2.5 on Gemini
+        caches without being asked, so `prompt_caching` is not sent.
         """
         request = in_dialect(request, self.dialect)
         can = _capabilities(request.model)
-        body: dict[str, Any] = {"model": request.model, "contents": list(_contents(request, can))}
+        body: JsonObject = {"model": request.model, "contents": list(_contents(request, can))}
         if request.system is not None and can.system:
             body["systemInstruction"] = {"parts": [{"text": request.system}]}
         if request.tools:
@@ -122,19 +128,19 @@ class GeminiBackend(GeminiHttpBackend):
         return merge(body, request.extra)
 
     def decode(self, raw: Any) -> Reply:
-        """The reply in a whole answer. Raises `BadReplyError`, or what a failed generation calls for."""
+        """The reply in a whole answer. Raises `BadReplyError`, or the error of a failed generation."""
         return read_content(raw)
 
     def accumulator(self) -> ContentAccumulator:
-        """A fresh accumulator for one stream."""
+        """A new accumulator for one stream."""
         return ContentAccumulator()
 
 
 # --- settings -----------------------------------------------------------------------------------------
 
 
-def _generation(request: Request, can: GeminiCapabilities) -> dict[str, Any]:
-    config: dict[str, Any] = {}
+def _generation(request: Request, can: GeminiCapabilities) -> JsonObject:
+    config: JsonObject = {}
     if request.temperature is not None:
         config["temperature"] = request.temperature
     if request.top_p is not None:
@@ -153,20 +159,23 @@ def _generation(request: Request, can: GeminiCapabilities) -> dict[str, Any]:
     return config
 
 
-def _thinking(effort: str, model: str, can: GeminiCapabilities) -> dict[str, Any]:
+def _thinking(effort: str, model: str, can: GeminiCapabilities) -> JsonObject:
     found = can.efforts.get(effort)
     if found is None:
         words = ", ".join(can.efforts) or "nothing"
-        raise ConfigurationError(f"gemini:{model} knows reasoning_effort as {words}, not {effort!r}")
+        raise ConfigurationError(f"gemini:{model} accepts {words} as reasoning_effort, not {effort!r}")
     return {"thinkingLevel": found} if isinstance(found, str) else {"thinkingBudget": found}
 
 
-def _calling(request: Request) -> dict[str, Any] | None:
+def _calling(request: Request) -> JsonObject | None:
     """The mode of function calling: https://ai.google.dev/gemini-api/docs/function-calling#mode."""
     names = {} if request.allowed_tools is None else {"allowedFunctionNames": list(request.allowed_tools)}
     match request.tool_choice:
         case None | "auto" if names:
-            return {"mode": "VALIDATED", **names}  # AUTO that keeps to the declarations; AUTO takes no names
+            return {
+                "mode": "VALIDATED",
+                **names,
+            }  # AUTO that obeys the declarations; AUTO does not accept names
         case None:
             return None
         case "auto":
@@ -179,22 +188,21 @@ def _calling(request: Request) -> dict[str, Any] | None:
             return {"mode": "ANY", "allowedFunctionNames": [name]}
 
 
-def _declaration(tool: ToolSchema) -> dict[str, Any]:
-    declared: dict[str, Any] = {"name": tool.name, "description": tool.description or tool.name}
+def _declaration(tool: ToolSchema) -> JsonObject:
+    declared: JsonObject = {"name": tool.name, "description": tool.description or tool.name}
     # An object without properties is refused; a function without parameters declares none.
     if tool.parameters.get("properties") or tool.parameters.get("additionalProperties"):
         declared["parametersJsonSchema"] = tool.parameters
     return declared
 
 
-# --- what was said ------------------------------------------------------------------------------------
+# --- the conversation ------------------------------------------------------------------------------------
 
-# https://ai.google.dev/gemini-api/docs/thought-signatures: what a call of another model's carries
-# instead of a signature.
+# https://ai.google.dev/gemini-api/docs/thought-signatures: the signature of calls that another model made.
 UNSIGNED = "skip_thought_signature_validator"
 
 
-def _contents(request: Request, can: GeminiCapabilities) -> Iterator[dict[str, Any]]:
+def _contents(request: Request, can: GeminiCapabilities) -> Iterator[JsonObject]:
     if request.system is not None and not can.system:
         yield _user([{"text": request.system}])
     given: dict[str, str | None] = {}
@@ -203,18 +211,18 @@ def _contents(request: Request, can: GeminiCapabilities) -> Iterator[dict[str, A
             case User():
                 yield _user([_part(part) for part in turn.parts])
             case Reply():
-                parts, given = _said(turn)
+                parts, given = _parts_of(turn)
                 if parts:  # Gemini refuses a turn without parts
                     yield {"role": "model", "parts": _signed(parts) if can.signed else parts}
             case ToolResults(results):
                 yield _user([_response(result, given) for result in results])
 
 
-def _user(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _user(parts: list[JsonObject]) -> JsonObject:
     return {"role": "user", "parts": parts}
 
 
-def _part(part: str | Media) -> dict[str, Any]:
+def _part(part: str | Media) -> JsonObject:
     match part:
         case str():
             return {"text": part}
@@ -231,22 +239,22 @@ def _media_type(url: str) -> str | None:
     return guess_type(url.partition("?")[0])[0]
 
 
-def _said(reply: Reply) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
-    """The parts of a model's turn, and by call id the one that Gemini gave that call, if any."""
+def _parts_of(reply: Reply) -> tuple[list[JsonObject], dict[str, str | None]]:
+    """The parts of a model's turn, and by call id the id that Gemini gave to that call, if any."""
     if reply.echo is not None and reply.echo.by == NAME:
         parts = reply.echo.data  # by reference: a long history costs no copies
         made = [part["functionCall"] for part in parts if part.get("functionCall")]
         given: dict[str, str | None] = {}
         for call, its in zip(reply.calls, made, strict=False):
-            # An id that stands twice in a turn tells nothing: the second call is answered by its place.
+            # An id that occurs twice in a turn is useless: the second call is answered by its position.
             given[call.id] = None if its.get("id") in given.values() else its.get("id")
         return parts, given
     text = [{"text": reply.text}] if reply.text else []
     return text + [{"functionCall": _rebuilt(call)} for call in reply.calls], {}
 
 
-def _rebuilt(call: ToolCall) -> dict[str, Any]:
-    """A call that Gemini did not make: another provider's, or a scripted one."""
+def _rebuilt(call: ToolCall) -> JsonObject:
+    """A call that Gemini did not create: another provider's, or a scripted one."""
     try:
         arguments = parse_json(call.arguments or "{}")
     except ValueError:
@@ -255,23 +263,23 @@ def _rebuilt(call: ToolCall) -> dict[str, Any]:
     return {"name": call.name, "args": kept, **({"id": call.id} if call.id else {})}
 
 
-def _signed(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """*parts* with a signature on the first call, where Gemini 3 wants one, whoever made the call."""
+def _signed(parts: list[JsonObject]) -> list[JsonObject]:
+    """*parts* with a signature on the first call, where Gemini 3 requires one."""
     first = next((index for index, part in enumerate(parts) if "functionCall" in part), None)
     if first is None or "thoughtSignature" in parts[first] or "thought_signature" in parts[first]:
         return parts
     return [*parts[:first], {**parts[first], "thoughtSignature": UNSIGNED}, *parts[first + 1 :]]
 
 
-def _response(result: ToolResult, given: Mapping[str, str | None]) -> dict[str, Any]:
-    """A result under Gemini's convention: `output` or `error`; an object without these speaks for itself."""
-    said: dict[str, Any] = {"name": result.name, "response": _outcome(result)}
+def _response(result: ToolResult, given: Mapping[str, str | None]) -> JsonObject:
+    """A result by Gemini's convention: `output` or `error`; an object without these keys is sent as it is."""
+    response: JsonObject = {"name": result.name, "response": _outcome(result)}
     if call_id := given.get(result.call.id, result.call.id):
-        said["id"] = call_id
-    return {"functionResponse": said}
+        response["id"] = call_id
+    return {"functionResponse": response}
 
 
-def _outcome(result: ToolResult) -> dict[str, Any]:
+def _outcome(result: ToolResult) -> JsonObject:
     if result.error is not None:
         return {"error": result.error}
     value: Any = result.content

@@ -129,8 +129,8 @@ def _seconds(duration: Json) -> float | None:
 
 # --- generations that failed --------------------------------------------------------------------------
 
-# https://ai.google.dev/api/generate-content#FinishReason, those that leave nothing to work with:
-# what it means, and whether the next sample may fare better.
+# https://ai.google.dev/api/generate-content#FinishReason, those after which there is no answer:
+# what it means, and whether another try may succeed.
 _FAILED: dict[str, tuple[type[ProviderError], str, bool]] = {
     "MALFORMED_FUNCTION_CALL": (ServerError, "the model wrote a function call that cannot be read", True),
     "MALFORMED_RESPONSE": (ServerError, "the model's answer was malformed", True),
@@ -139,7 +139,7 @@ _FAILED: dict[str, tuple[type[ProviderError], str, bool]] = {
     "TOO_MANY_TOOL_CALLS": (ServerError, "the model called Google's own tools too often", False),
     "MISSING_THOUGHT_SIGNATURE": (
         BadRequestError,
-        "a function call of the history lacks its thought signature; send replies back as they came",
+        "a function call of the history lacks its thought signature; send replies back unchanged",
         False,
     ),
     "PUP_LIMITED_DISABLED": (
@@ -153,12 +153,12 @@ _FAILED: dict[str, tuple[type[ProviderError], str, bool]] = {
 
 
 def finish_error(reason: Any, message: str) -> ProviderError:
-    """The error for an answer that ended with *reason*, which leaves nothing to work with."""
-    said = f": {message}" if message else ""
+    """The error for an answer that ended with *reason*, after which there is no answer."""
+    details = f": {message}" if message else ""
     if not isinstance(reason, str) or reason not in _FAILED:
-        return BadReplyError(f"the answer ended with the finishReason {reason!r}{said}", provider=NAME)
+        return BadReplyError(f"the answer ended with the finishReason {reason!r}{details}", provider=NAME)
     kind, meaning, transient = _FAILED[reason]
-    return kind(f"{meaning} ({reason}){said}", provider=NAME, code=reason, transient=transient)
+    return kind(f"{meaning} ({reason}){details}", provider=NAME, code=reason, transient=transient)
 
 
 # --- Google Cloud's sign-in ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Reading Gemini's answers, whole and streamed alike: a whole answer is a stream of one chunk."""
+"""The answers of Gemini as a `Reply`: a whole answer is a stream of one chunk."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 from alloy.backends.gemini.errors import NAME, finish_error, generation_error
-from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape
+from alloy.backends.http.bodies import FORMAT_ERRORS, as_count, as_text, unexpected_format
 from alloy.errors import BadReplyError
+from alloy.jsontypes import JsonObject
 from alloy.messages import (
     Delta,
     Echo,
@@ -43,7 +44,7 @@ _FINISH: dict[Any, Finish] = {
 
 
 def read_content(raw: Any) -> Reply:
-    """The reply in a whole answer. Raises `BadReplyError`, or what a failed generation calls for."""
+    """The reply in a whole answer. Raises `BadReplyError`, or the error of a failed generation."""
     accumulator = ContentAccumulator()
     accumulator.feed(raw)
     return accumulator.reply()
@@ -54,7 +55,7 @@ def parted(chunk: Any) -> Iterator[Any]:
     try:
         (candidate,) = chunk["candidates"]
         *parts, last = candidate["content"]["parts"]
-    except SHAPE_ERRORS:
+    except FORMAT_ERRORS:
         yield chunk
         return
     of = {"index": candidate.get("index")}
@@ -64,40 +65,40 @@ def parted(chunk: Any) -> Iterator[Any]:
 
 
 class ContentAccumulator:
-    """Builds the `Reply` out of chunks, each an answer with a few more parts."""
+    """Builds the `Reply` from chunks, each an answer with some more parts."""
 
     def __init__(self) -> None:
-        self._parts: list[dict[str, Any]] = []
-        self._run: list[str] = []  # the pieces of the text that the echo's last part will be
+        self._parts: list[JsonObject] = []
+        self._run: list[str] = []  # the pieces of the text of the echo's last part
         self._run_thought = False
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[ToolCall] = []
-        self._reason: Any = None  # of the end
-        self._message = ""  # about the end
-        self._block: Mapping[str, Any] = {}  # why the prompt was not even read
+        self._reason: Any = None  # why the answer ended
+        self._message = ""  # what the server says about the end
+        self._block: Mapping[str, Any] = {}  # why the prompt was blocked
         self._usage = Usage()
         self._model = self._id = self._seed = ""
 
     def feed(self, event: Any) -> Delta | None:
-        """Take one chunk in. Raises `ProviderError` for Gemini's report of a failure.
+        """Take in one chunk. Raises `ProviderError` when Gemini reports a failure.
 
-        Of several parts the text is shown, or else the first call, or else the thoughts; the door
-        makes a chunk of each.
+        Of several parts the text is shown, or else the first call, or else the reasoning; `parted`
+        makes a chunk of each part.
         """
         if not isinstance(event, dict):
-            raise _bad(f"the answer is no object but {event!r:.80}")
+            raise _bad(f"the answer is not an object but {event!r:.80}")
         if event.get("error"):
             raise generation_error(event["error"])
         try:
             return self._take(event)
-        except SHAPE_ERRORS as error:
-            raise foreign_shape(NAME, event, error) from error
+        except FORMAT_ERRORS as error:
+            raise unexpected_format(NAME, event, error) from error
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without a finish reason or a blocked prompt."""
         if self._reason is None and not self._block:
-            raise _bad("the answer ended without a finishReason, so it is not a whole one")
+            raise _bad("the answer ended without a finishReason, so it is not complete")
         self._end_run()
         return Reply(
             text="".join(self._text),
@@ -121,9 +122,9 @@ class ContentAccumulator:
 
     def _explanation(self) -> str:
         if self._reason is None:
-            said = as_text(self._block.get("blockReasonMessage"))
+            message = as_text(self._block.get("blockReasonMessage"))
             return f"the prompt was blocked ({self._block.get('blockReason')})" + (
-                f": {said}" if said else ""
+                f": {message}" if message else ""
             )
         if _FINISH.get(self._reason) != "filter":
             return ""
@@ -135,17 +136,17 @@ class ContentAccumulator:
         self._model = self._model or as_text(event.get("modelVersion"))
         self._id = self._id or as_text(event.get("responseId"))
         if isinstance(event.get("usageMetadata"), dict):
-            self._usage = _usage(event["usageMetadata"])  # counts up from chunk to chunk: the last holds
+            self._usage = _usage(event["usageMetadata"])  # counts up from chunk to chunk: the last one counts
         feedback = event.get("promptFeedback") or {}
         if feedback.get("blockReason"):
             self._block = feedback
         candidate = _first(event.get("candidates") or ())
         self._reason = candidate.get("finishReason") or self._reason
-        self._message = _about_the_end(candidate) or self._message
+        self._message = _end_message(candidate) or self._message
         deltas = [self._take_part(part) for part in (candidate.get("content") or {}).get("parts") or ()]
-        return _most_wanted([delta for delta in deltas if delta is not None])
+        return _most_important([delta for delta in deltas if delta is not None])
 
-    def _take_part(self, part: dict[str, Any]) -> Delta | None:
+    def _take_part(self, part: JsonObject) -> Delta | None:
         self._keep(part)
         if call := part.get("functionCall"):
             return self._call(call)
@@ -158,10 +159,10 @@ class ContentAccumulator:
         self._text.append(text)
         return TextDelta(text)
 
-    def _keep(self, part: dict[str, Any]) -> None:
-        """Add *part* to the echo; pieces of one text are joined, but for those with a signature.
+    def _keep(self, part: JsonObject) -> None:
+        """Add *part* to the echo; pieces of one text are joined, except those with a signature.
 
-        https://ai.google.dev/gemini-api/docs/thought-signatures forbids to merge signed parts with any.
+        https://ai.google.dev/gemini-api/docs/thought-signatures forbids merging signed parts.
         """
         thought = bool(part.get("thought"))
         plain = part.keys() <= {"text", "thought"} and isinstance(part.get("text"), str)
@@ -181,9 +182,9 @@ class ContentAccumulator:
     def _call(self, call: Mapping[str, Any]) -> Delta:
         name, arguments, given = call.get("name"), call.get("args"), as_text(call.get("id"))
         if not isinstance(name, str) or not name:
-            raise _bad(f"the answer calls a function without naming it: {call!r:.120}")
+            raise _bad(f"the answer calls a function without a name: {call!r:.120}")
         if arguments is not None and not isinstance(arguments, dict):
-            raise _bad(f"the arguments of {name!r} are no object but {arguments!r:.80}")
+            raise _bad(f"the arguments of {name!r} are not an object but {arguments!r:.80}")
         if not given or any(other.id == given for other in self._calls):
             given = self._local_id()
         written = "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
@@ -191,7 +192,7 @@ class ContentAccumulator:
         return ToolCallDelta(given, name)
 
     def _local_id(self) -> str:
-        """An id for a call without one: the same each time the answer is read, and no other answer's."""
+        """An id for a call without one: always the same for this answer, and different in other answers."""
         self._seed = self._seed or self._id or uuid4().hex
         return f"call_{self._seed}_{len(self._calls)}"
 
@@ -204,33 +205,33 @@ def _first(candidates: Any) -> Mapping[str, Any]:
     return {}
 
 
-def _about_the_end(candidate: Mapping[str, Any]) -> str:
+def _end_message(candidate: Mapping[str, Any]) -> str:
     ratings = [rating for rating in candidate.get("safetyRatings") or () if rating.get("blocked")]
     kinds = ", ".join(as_text(rating.get("category")) for rating in ratings)
     return ", ".join(filter(None, (as_text(candidate.get("finishMessage")), kinds)))
 
 
-def _most_wanted(deltas: list[Delta]) -> Delta | None:
+def _most_important(deltas: list[Delta]) -> Delta | None:
     if len(deltas) == 1:
         return deltas[0]
     if text := "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)):
         return TextDelta(text)
     if calls := [delta for delta in deltas if isinstance(delta, ToolCallDelta)]:
         return calls[0]
-    thought = "".join(delta.text for delta in deltas if isinstance(delta, ReasoningDelta))
-    return ReasoningDelta(thought) if thought else None
+    reasoning = "".join(delta.text for delta in deltas if isinstance(delta, ReasoningDelta))
+    return ReasoningDelta(reasoning) if reasoning else None
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
     def count(name: str) -> int:
         return as_count(usage.get(f"{name}TokenCount"))
 
-    thoughts = count("thoughts")
+    reasoning = count("thoughts")
     return Usage(
         input_tokens=count("prompt") + count("toolUsePrompt"),
-        output_tokens=count("candidates") + thoughts,
+        output_tokens=count("candidates") + reasoning,
         cached_tokens=count("cachedContent"),
-        reasoning_tokens=thoughts,
+        reasoning_tokens=reasoning,
     )
 
 

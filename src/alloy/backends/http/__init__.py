@@ -1,1 +1,1 @@
-"""What backends behind an HTTP SDK share: clients, cutting a wait short, event streams, errors."""
+"""What backends that are reached over HTTP share: the exchange, clients, event streams, errors."""

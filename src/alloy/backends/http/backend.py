@@ -12,7 +12,7 @@ from alloy.backends.http.cancel import drain, drain_async
 from alloy.backends.http.clients import CLIENTS, Address, Sdk
 from alloy.backends.http.errors import ErrorReader, Failure
 from alloy.backends.http.event_stream import EventStream, StreamReader
-from alloy.backends.http.exchange import Exchange
+from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.payload import parse_json, written
 from alloy.backends.http.received import Received, bad_reply, redirect_error
 from alloy.backends.http.redaction import scrub
@@ -78,11 +78,13 @@ class HttpBackend(BaseBackend, ABC):
         """Whether *event* ends the stream, in an API without an end mark."""
         return False
 
-    def prepare(self, exchange: Exchange, body: Mapping[str, Any], cancel: CancelToken) -> Mapping[str, Any]:
+    def prepare(
+        self, exchange: HttpExchange, body: Mapping[str, Any], cancel: CancelToken
+    ) -> Mapping[str, Any]:
         """*body* in the form that its model supports; may ask the server first."""
         return body
 
-    async def prepare_async(self, exchange: Exchange, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def prepare_async(self, exchange: HttpExchange, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """As `prepare`."""
         return body
 
@@ -160,7 +162,7 @@ class HttpBackend(BaseBackend, ABC):
     ) -> Received:
         """The response to *body*, not read yet. Raises `ProviderError` for an error status."""
         endpoint = endpoint.with_key()
-        exchange = Exchange(CLIENTS.get(self.sdk, self.settings(endpoint), endpoint), endpoint)
+        exchange = HttpExchange(CLIENTS.get(self.sdk, self.settings(endpoint), endpoint), endpoint)
         try:
             body = self.prepare(exchange, body, cancel)
             address = exchange.connection.address(self.target(body, streamed=streamed))
@@ -178,7 +180,9 @@ class HttpBackend(BaseBackend, ABC):
     async def _post_async(self, body: Mapping[str, Any], endpoint: Endpoint, *, streamed: bool) -> Received:
         """As `_post`."""
         endpoint = await endpoint.with_key_async()
-        exchange = Exchange(await CLIENTS.get_async(self.sdk, self.settings(endpoint), endpoint), endpoint)
+        exchange = HttpExchange(
+            await CLIENTS.get_async(self.sdk, self.settings(endpoint), endpoint), endpoint
+        )
         try:
             body = await self.prepare_async(exchange, body)
             address = await exchange.connection.address_async(self.target(body, streamed=streamed))
@@ -194,7 +198,7 @@ class HttpBackend(BaseBackend, ABC):
             raise _refusal(received, await response.aread(), self.errors)
 
     def _request(
-        self, exchange: Exchange, address: Address, body: Mapping[str, Any], *, streamed: bool
+        self, exchange: HttpExchange, address: Address, body: Mapping[str, Any], *, streamed: bool
     ) -> Any:
         content = written(self.name, self.content(body, streamed=streamed))
         return exchange.request(address, content, self.headers(body, exchange.endpoint))
@@ -206,7 +210,7 @@ class HttpBackend(BaseBackend, ABC):
             endpoint.report(response.status_code, received.request_id)
         return received
 
-    def _unreached(self, error: Exception, exchange: Exchange) -> AlloyError | None:
+    def _unreached(self, error: Exception, exchange: HttpExchange) -> AlloyError | None:
         if (server := unreached_origin(error)) is None:
             return None
         if exchange.endpoint.transport is not None and exchange.endpoint.transport.proxy:

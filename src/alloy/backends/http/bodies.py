@@ -1,4 +1,4 @@
-"""Small things that every codec needs: writing only what is set, and reading what may be anything."""
+"""Small things that every codec needs: writing only what is set, and reading what may have any type."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alloy.errors import BadReplyError
+from alloy.jsontypes import JsonObject
 from alloy.messages import ToolCall
 
-__all__ = ["SHAPE_ERRORS", "as_count", "as_text", "foreign_shape", "given", "merge", "with_ids"]
+__all__ = ["FORMAT_ERRORS", "as_count", "as_text", "given", "merge", "unexpected_format", "with_ids"]
 
 # --- writing a request ------------------------------------------------------------------------------
 
 
-def given(fields: Mapping[str, Any]) -> dict[str, Any]:
+def given(fields: Mapping[str, Any]) -> JsonObject:
     """*fields* without those that are `None`: what was not set is not sent."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def merge(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+def merge(body: JsonObject, extra: Mapping[str, Any]) -> JsonObject:
     """*body* with *extra* over it: dicts are merged, everything else replaces what was there."""
     for key, value in extra.items():
         old = body.get(key)
@@ -29,11 +30,11 @@ def merge(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_ids(
-    made: list[dict[str, Any]], calls: Sequence[ToolCall], key: str = "id", kind: str | None = None
-) -> list[dict[str, Any]]:
-    """The items *made* of an echo, with the ids of *calls* under *key*; only those of *kind* are calls.
+    made: list[JsonObject], calls: Sequence[ToolCall], key: str = "id", kind: str | None = None
+) -> list[JsonObject]:
+    """The items *made* from an echo, with the ids of *calls* under *key*; only those of *kind* are calls.
 
-    The engine renames a call whose id another call has. Where it did not, *made* itself comes back.
+    The engine renames a call whose id another call has. If it did not, *made* itself is returned.
     """
     places = [place for place, item in enumerate(made) if kind is None or item.get("type") == kind]
     renamed = {
@@ -46,23 +47,23 @@ def with_ids(
 
 # --- reading what came back -------------------------------------------------------------------------
 
-# What reading an answer of a foreign shape runs into: a list for an object, a number for a text.
-SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+# What an answer in an unexpected format raises when it is read: a list for an object, a number for a text.
+FORMAT_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
-def foreign_shape(provider: str, raw: Any, error: Exception) -> BadReplyError:
-    """The error for JSON that is not what the API says."""
+def unexpected_format(provider: str, raw: Any, error: Exception) -> BadReplyError:
+    """The error for JSON that does not have the format of the API."""
     return BadReplyError(
-        f"the answer is not of the API's shape ({type(error).__name__}: {error}): {raw!r:.200}",
+        f"the answer has an unexpected format ({type(error).__name__}: {error}): {raw!r:.200}",
         provider=provider,
     )
 
 
 def as_text(value: Any) -> str:
-    """*value* if it is a string; null and nonsense are none."""
+    """*value* if it is a string, otherwise an empty one."""
     return value if isinstance(value, str) else ""
 
 
 def as_count(value: Any) -> int:
-    """*value* if it can be a number of tokens; null and nonsense are 0."""
+    """*value* if it can be a number of tokens, otherwise 0."""
     return value if isinstance(value, int) and value > 0 else 0

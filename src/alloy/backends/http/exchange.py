@@ -12,12 +12,12 @@ from alloy.backends.http.clients import Address, Connection
 from alloy.backends.http.gateway import own_timeouts
 from alloy.endpoints import Endpoint
 
-__all__ = ["Exchange"]
+__all__ = ["HttpExchange"]
 
 PHASES = ("connect", "read", "write", "pool")
 
 
-class Exchange:
+class HttpExchange:
     """Sends requests for one call of a backend, with the connection and the time limits of that call.
 
     A response is always opened as a stream: so a wait for its body can be ended from another thread, and

@@ -27,7 +27,7 @@ from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.clients import CONNECTIONS_MAX, Address, Connection, Sdk
 from alloy.backends.http.errors import ErrorBody
 from alloy.backends.http.event_stream import JsonLines
-from alloy.backends.http.exchange import Exchange
+from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.payload import parse_json, written
 from alloy.backends.http.settings import checked_key
 from alloy.backends.http.single_flight import SingleFlight
@@ -174,7 +174,9 @@ class OllamaHttpBackend(HttpBackend):
 
     # --- what the model supports --------------------------------------------------------------------
 
-    def prepare(self, exchange: Exchange, body: Mapping[str, Any], cancel: CancelToken) -> Mapping[str, Any]:
+    def prepare(
+        self, exchange: HttpExchange, body: Mapping[str, Any], cancel: CancelToken
+    ) -> Mapping[str, Any]:
         """*body* as its model supports it.
 
         Raises `UnsupportedError` for a model without tools, `ConfigurationError` for one without vision.
@@ -197,7 +199,7 @@ class OllamaHttpBackend(HttpBackend):
         )
         return self._fitted(place, body, needs)
 
-    async def prepare_async(self, exchange: Exchange, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def prepare_async(self, exchange: HttpExchange, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """As `prepare`."""
         if not (needs := _needs(body)):
             return body
@@ -258,7 +260,7 @@ def _needs(body: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name, needed in needs.items() if needed)
 
 
-def _question(exchange: Exchange, address: Address, body: Mapping[str, Any]) -> Any:
+def _question(exchange: HttpExchange, address: Address, body: Mapping[str, Any]) -> Any:
     return exchange.request(address, written("ollama", {"model": body["model"]}), {})
 
 

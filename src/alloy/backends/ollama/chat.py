@@ -1,6 +1,6 @@
 """Ollama: its native `POST /api/chat`, and its copy of OpenAI's Chat Completions.
 
-Models run where the server does, so what they can do is the server's to say (see `ollama_door`).
+The server says what its models support (see `address`).
 Facts are from Ollama's docs/api.md and server source, and from the SDK 0.6.
 """
 
@@ -15,8 +15,16 @@ from hashlib import sha256
 from typing import Any
 
 from alloy.backends.base import Capabilities
-from alloy.backends.fallback.prompted import shape
-from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
+from alloy.backends.fallback.prompted import description
+from alloy.backends.http.bodies import (
+    FORMAT_ERRORS,
+    as_count,
+    as_text,
+    given,
+    merge,
+    unexpected_format,
+    with_ids,
+)
 from alloy.backends.http.payload import parse_json
 from alloy.backends.ollama.address import OllamaHttpBackend, find_host, read_settings, server_url
 from alloy.backends.ollama.dialect import DIALECT
@@ -27,6 +35,7 @@ from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.schemas import in_dialect
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, BadReplyError
+from alloy.jsontypes import JsonObject
 from alloy.messages import (
     Delta,
     Echo,
@@ -49,8 +58,8 @@ __all__ = ["CAPABILITIES", "OllamaBackend", "OllamaChatBackend"]
 
 NAME = "ollama"
 
-# A grammar for the answer leaves the model no way to call a tool, so the typed answer comes apart.
-# Tools, images and thinking are asked of the server. It caches prompts by itself.
+# With a grammar for the answer the model cannot call a tool, so the typed answer gets a request of its own.
+# The server is asked about tools, images and thinking. It caches prompts without being asked.
 _LOCAL = Capabilities(
     output_with_tools=False,
     documents=False,
@@ -65,35 +74,37 @@ CAPABILITIES: tuple[tuple[str, Capabilities], ...] = (
     ("*", _LOCAL),
 )
 
-# Models whose `think` is a level; the others answer 400 to one, and take true or false.
+# Models whose `think` is a level; the others accept true or false, and answer 400 to a level.
 _THINK_LEVELS = ("gpt-oss",)
-_LEVELS = {"minimal": "low", "xhigh": "max"}  # other providers' words
+_LEVELS = {"minimal": "low", "xhigh": "max"}  # the values of other providers
 
 _FINISH: dict[Any, Finish] = {None: "stop", "stop": "stop", "length": "length"}
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what every provider takes, for conversations that move on
+_ID = re.compile(
+    r"[A-Za-z0-9_-]{1,64}"
+)  # what every provider accepts, for conversations that continue at another one
 
 
 class OllamaBackend(OllamaHttpBackend):
     """The native API.
 
-    The address is `base_url`, else `OLLAMA_HOST`, else port 11434 here. The context is the server's,
-    often 4096 tokens, and what is beyond is cut off unseen; this sets it, and how long a model stays
-    loaded: `extra={"ollama": {"options": {"num_ctx": 8192}, "keep_alive": "10m"}}`. A first request
-    loads the model, so give `timeout` room for that.
+    The address is `base_url`, else `OLLAMA_HOST`, else port 11434 here. The size of the context is the
+    server's, often 4096 tokens, and the server drops what is longer without a sign; this sets it, and how
+    long a model stays loaded: `extra={"ollama": {"options": {"num_ctx": 8192}, "keep_alive": "10m"}}`. The
+    first request loads the model, so set `timeout` high enough for that.
     """
 
     name = NAME
     dialect = DIALECT
 
     def capabilities(self, model: str) -> Capabilities:
-        """What can be known without asking the server: the first row of `CAPABILITIES` that fits."""
+        """What is known without asking the server: the first row of `CAPABILITIES` that matches."""
         return _capabilities(model)
 
-    def encode(self, request: Request) -> dict[str, Any]:
+    def encode(self, request: Request) -> JsonObject:
         """The body of `POST /api/chat`."""
         request = in_dialect(request, self.dialect)
-        body: dict[str, Any] = {
+        body: JsonObject = {
             "model": request.model,
             "messages": _messages(request),
             "stream": False,  # the server's default is true
@@ -118,13 +129,13 @@ class OllamaBackend(OllamaHttpBackend):
         return merge(body, request.extra)
 
     def decode(self, raw: Any) -> Reply:
-        """The reply in an answer, which is a stream of one line."""
+        """The reply in an answer, which is read as a stream of one line."""
         accumulator = ChatAccumulator()
         accumulator.feed(raw)
         return accumulator.reply()
 
     def accumulator(self) -> ChatAccumulator:
-        """A fresh accumulator for one stream."""
+        """A new accumulator for one stream."""
         return ChatAccumulator()
 
 
@@ -135,28 +146,28 @@ def _capabilities(model: str) -> Capabilities:
 # --- encoding -----------------------------------------------------------------------------------------
 
 
-def _messages(request: Request) -> list[dict[str, Any]]:
-    said = [] if request.system is None else [{"role": "system", "content": request.system}]
+def _messages(request: Request) -> list[JsonObject]:
+    messages = [] if request.system is None else [{"role": "system", "content": request.system}]
     for turn in request.messages:
-        said += _said(turn)
+        messages += _sent(turn)
     if request.output is not None:
-        _describe(request.output, said)
-    return said
+        _describe(request.output, messages)
+    return messages
 
 
-def _said(turn: Turn) -> Sequence[dict[str, Any]]:
+def _sent(turn: Turn) -> Sequence[JsonObject]:
     match turn:
         case User():
-            # A message holds its images beside its text, so their place in it cannot be said.
+            # A message has its images next to its text, so their place in the text is lost.
             images = [part.base64 for part in turn.parts if not isinstance(part, str)]
-            said = {"role": "user", "content": turn.text}
-            return ({**said, "images": images} if images else said,)
+            message = {"role": "user", "content": turn.text}
+            return ({**message, "images": images} if images else message,)
         case Reply(calls=calls, echo=Echo(by="ollama", data=message)):
             return ({**message, "tool_calls": with_ids(message["tool_calls"], calls)} if calls else message,)
         case Reply():
             return (_assistant(turn.text, turn.calls),)
         case ToolResults(results):
-            # Paired by their order and name; newer servers and some templates look at the id too.
+            # Paired by their order and name; newer servers and some templates use the id, too.
             return [
                 {
                     "role": "tool",
@@ -168,8 +179,8 @@ def _said(turn: Turn) -> Sequence[dict[str, Any]]:
             ]
 
 
-def _assistant(text: str, calls: Sequence[ToolCall]) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": text}
+def _assistant(text: str, calls: Sequence[ToolCall]) -> JsonObject:
+    message: JsonObject = {"role": "assistant", "content": text}
     if calls:
         message["tool_calls"] = [
             {"id": call.id, "function": {"name": call.name, "arguments": _as_object(call.arguments)}}
@@ -178,8 +189,8 @@ def _assistant(text: str, calls: Sequence[ToolCall]) -> dict[str, Any]:
     return message
 
 
-def _as_object(arguments: str) -> dict[str, Any]:
-    """*arguments* as the object that the server insists on, also when a model wrote something else."""
+def _as_object(arguments: str) -> JsonObject:
+    """*arguments* as the object that the server requires, also when a model wrote something else."""
     try:
         value = parse_json(arguments or "{}")
     except ValueError:
@@ -187,25 +198,25 @@ def _as_object(arguments: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"arguments": value}
 
 
-def _describe(output: OutputSchema, said: list[dict[str, Any]]) -> None:
-    """Put the shape of *output* into the user's last word: of `format` the model itself sees nothing.
+def _describe(output: OutputSchema, messages: list[JsonObject]) -> None:
+    """Add the type of *output* to the user's last message, because the model does not see `format`.
 
-    Not into a system message, for that would take the place of the one the model comes with.
+    Not to a system message, because that would replace the one that the model comes with.
     """
-    at = max(index for index, message in enumerate(said) if message["role"] == "user")
-    told = f"{said[at]['content']}\n\nGive your answer as {shape(output)}"
-    said[at] = {**said[at], "content": told.lstrip()}
+    at = max(index for index, message in enumerate(messages) if message["role"] == "user")
+    text = f"{messages[at]['content']}\n\nGive your answer as {description(output)}"
+    messages[at] = {**messages[at], "content": text.lstrip()}
 
 
 def _offered(request: Request) -> list[ToolSchema]:
-    """The tools that the model may call. There is no other way to keep it from one than not to show it."""
+    """The tools that the model may call. Leaving a tool out is the only way to forbid it."""
     if request.tool_choice == "none":
         return []
     allowed = request.allowed_tools
     return [tool for tool in request.tools if allowed is None or tool.name in allowed]
 
 
-def _tool(tool: ToolSchema) -> dict[str, Any]:
+def _tool(tool: ToolSchema) -> JsonObject:
     function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": function}
 
@@ -218,43 +229,43 @@ def _think(model: str, effort: str) -> bool | str:
     return True
 
 
-# --- decoding, whole and streamed alike ---------------------------------------------------------------
+# --- decoding, whole and streamed ---------------------------------------------------------------
 
 
 class ChatAccumulator:
-    """Builds the `Reply` out of a stream's lines."""
+    """Builds the `Reply` from the lines of a stream."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
-        self._thoughts: list[str] = []
+        self._reasoning: list[str] = []
         self._calls: list[ToolCall] = []
-        self._told = 0
+        self._shown = 0
         self._model = ""
-        self._spoke = False
+        self._has_message = False
         self._last: Mapping[str, Any] | None = None
 
     def feed(self, event: Any) -> Delta | None:
-        """Take one line in. Raises `ProviderError` for the server's report of a failure.
+        """Take in one line. Raises `ProviderError` when the server reports a failure.
 
-        A line that holds text shows the text; a call that comes with it is shown with the next.
+        A line with text shows the text; a call in the same line is shown with the next line.
         """
         try:
             return self._take(event)
-        except SHAPE_ERRORS as error:
-            raise foreign_shape(NAME, event, error) from error
+        except FORMAT_ERRORS as error:
+            raise unexpected_format(NAME, event, error) from error
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without the line that says `done`."""
         if self._last is None:
-            raise _bad("the answer ended before its `done`, so it is not a whole one")
-        reason = self._last.get("done_reason")  # older servers give none
+            raise _bad("the answer ended before its `done`, so it is not complete")
+        reason = self._last.get("done_reason")  # older servers do not send one
         if reason is not None and not (isinstance(reason, str) and reason in _FINISH):
             raise _bad(f"the answer ended with the done_reason {reason!r}")
         finish = _FINISH[reason]
-        text, thoughts = "".join(self._text), "".join(self._thoughts)
+        text, reasoning = "".join(self._text), "".join(self._reasoning)
         message = _assistant(text, self._calls)
-        if self._calls and thoughts:
-            message["thinking"] = thoughts  # a model that thinks goes on where it was
+        if self._calls and reasoning:
+            message["thinking"] = reasoning  # a model that thinks continues where it was
         counts = self._last.get("prompt_eval_count"), self._last.get("eval_count")
         return Reply(
             text=text,
@@ -262,50 +273,50 @@ class ChatAccumulator:
             finish="tool_calls" if finish == "stop" and self._calls else finish,
             usage=Usage(*map(as_count, counts)),
             model=self._model,
-            reasoning=thoughts,
+            reasoning=reasoning,
             echo=Echo(NAME, message),
         )
 
     def _take(self, event: Any) -> Delta | None:
         if not isinstance(event, dict):
-            raise _bad(f"a line of the answer is no object but {event!r:.80}")
+            raise _bad(f"a line of the answer is not an object but {event!r:.80}")
         if event.get("error"):
             raise generation_error(event["error"])
         self._model = self._model or as_text(event.get("model"))
         message = event.get("message")
         if isinstance(message, dict):
-            self._spoke = True
-        if not self._spoke:
-            raise _bad(f"the answer holds no message: {event!r:.120}")
+            self._has_message = True
+        if not self._has_message:
+            raise _bad(f"the answer has no message: {event!r:.120}")
         if event.get("done") is True:
             self._last = event
-        return self._news(message or {}, event)
+        return self._next_delta(message or {}, event)
 
-    def _news(self, message: Mapping[str, Any], event: Mapping[str, Any]) -> Delta | None:
-        text, thought = as_text(message.get("content")), as_text(message.get("thinking"))
+    def _next_delta(self, message: Mapping[str, Any], event: Mapping[str, Any]) -> Delta | None:
+        text, reasoning = as_text(message.get("content")), as_text(message.get("thinking"))
         if text:
             self._text.append(text)
-        if thought:
-            self._thoughts.append(thought)
+        if reasoning:
+            self._reasoning.append(reasoning)
         for call in message.get("tool_calls") or ():
             self._calls.append(self._call(call, as_text(event.get("created_at"))))
         if text:
             return TextDelta(text)
-        if self._told < len(self._calls):
-            self._told += 1
-            call = self._calls[self._told - 1]
+        if self._shown < len(self._calls):
+            self._shown += 1
+            call = self._calls[self._shown - 1]
             return ToolCallDelta(call.id, call.name)
-        return ReasoningDelta(thought) if thought else None
+        return ReasoningDelta(reasoning) if reasoning else None
 
     def _call(self, call: Mapping[str, Any], stamp: str) -> ToolCall:
         function = call["function"]
         name, arguments = function["name"], function.get("arguments")
         if not isinstance(name, str) or not name:
-            raise _bad(f"the answer calls a tool without naming it: {call!r:.120}")
+            raise _bad(f"the answer calls a tool without a name: {call!r:.120}")
         written = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
         found = as_text(call.get("id"))
         if not _ID.fullmatch(found) or any(found == other.id for other in self._calls):
-            # Older servers give no ids. The time in it tells this turn's from another's.
+            # Older servers send no ids. The time in it makes the id differ from those of other turns.
             seed = f"{stamp} {len(self._calls)} {name} {written}"
             found = f"call_{sha256(seed.encode('utf-8', 'replace')).hexdigest()[:16]}"
         return ToolCall(found, name, written)
@@ -322,7 +333,7 @@ class OllamaChatBackend(OpenAIChatBackend):
     """Chat Completions at the same server: `ollama-chat:NAME`.
 
     `base_url` is the whole address, `/v1` included; without it the server is found as `OllamaBackend`
-    finds it. The native API can set the context's size and this one cannot, so prefer that.
+    finds it. Only the native API can set the size of the context, so prefer that.
     """
 
     name = "ollama-chat"

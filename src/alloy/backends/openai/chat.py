@@ -1,7 +1,7 @@
-"""OpenAI's Chat Completions, as OpenAI and the many servers that copied it speak it.
+"""OpenAI's Chat Completions, as OpenAI and the many compatible servers have it.
 
-Copies differ in small things, so reading is tolerant wherever the meaning stays unambiguous. What
-makes a reply complete is its `finish_reason`. Facts are from the API reference as the SDK 3.54
+These differ in details, so reading is tolerant wherever the meaning is unambiguous. A reply is
+complete when it has its `finish_reason`. Facts are from the API reference as the SDK 3.54
 ships it, and from the servers' own sources where a comment names one.
 """
 
@@ -13,12 +13,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from alloy.backends.base import Capabilities
-from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
+from alloy.backends.http.bodies import (
+    FORMAT_ERRORS,
+    as_count,
+    as_text,
+    given,
+    merge,
+    unexpected_format,
+    with_ids,
+)
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
 from alloy.backends.openai.dialect import DIALECT
 from alloy.backends.openai.errors import OpenAIErrors, generation_error
 from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError, ConfigurationError
+from alloy.jsontypes import JsonObject
 from alloy.media import Media
 from alloy.messages import (
     Delta,
@@ -41,7 +50,7 @@ __all__ = ["OpenAIChatBackend"]
 
 NAME = "openai-chat"
 
-# OpenAI's own models refuse `max_tokens` from o1 on; many other servers know nothing else.
+# OpenAI's own models refuse `max_tokens` from o1 on; many other servers know only that.
 _OPENAI_MODEL = re.compile(r"(ft:)?(gpt-(?!oss)|chatgpt-|o\d)")
 
 _ALL = Capabilities(document_urls=False)
@@ -55,11 +64,11 @@ _FINISH: dict[Any, Finish] = {
     "content_filter": "filter",
     "eos_token": "stop",  # text-generation-inference
     "stop_sequence": "stop",
-    "end_turn": "stop",  # gateways that pass Anthropic's word on
+    "end_turn": "stop",  # gateways that pass on what Anthropic sends
     "model_length": "length",  # Mistral
 }
 
-# Where DeepSeek and llama.cpp, and where newer vLLM and OpenRouter put the reasoning.
+# The keys of the reasoning: in DeepSeek and llama.cpp, and in newer vLLM and OpenRouter.
 _REASONING = ("reasoning_content", "reasoning")
 
 _CALL_KEYS = {"index", "id", "type", "function"}
@@ -75,7 +84,7 @@ class OpenAIChatBackend(OpenAIHttpBackend):
     keyless = True
 
     def capabilities(self, model: str) -> Capabilities:
-        """Everything but a few models' sampling: what other makers' models can do, no name tells."""
+        """Everything except some models' sampling: names do not say what other models support."""
         return _UNSAMPLED if model.startswith(NO_SAMPLING) else _ALL
 
     def content(self, body: Mapping[str, Any], *, streamed: bool) -> Mapping[str, Any]:
@@ -84,15 +93,15 @@ class OpenAIChatBackend(OpenAIHttpBackend):
             return body
         return {"stream_options": {"include_usage": True}, **body, "stream": True}
 
-    def encode(self, request: Request) -> dict[str, Any]:
+    def encode(self, request: Request) -> JsonObject:
         """The body of `POST /chat/completions`."""
         request = in_dialect(request, self.dialect)
-        body: dict[str, Any] = {"model": request.model, "messages": _messages(request)}
+        body: JsonObject = {"model": request.model, "messages": _messages(request)}
         if tools := _allowed(request):
             body["tools"] = [_tool(tool) for tool in tools]
         if (output := request.output) is not None:
-            shape = {"name": output.name, "schema": output.schema, "strict": output.strict}
-            body["response_format"] = {"type": "json_schema", "json_schema": shape}
+            answer = {"name": output.name, "schema": output.schema, "strict": output.strict}
+            body["response_format"] = {"type": "json_schema", "json_schema": answer}
         limit = "max_completion_tokens" if _OPENAI_MODEL.match(request.model) else "max_tokens"
         body |= given(
             {
@@ -109,29 +118,29 @@ class OpenAIChatBackend(OpenAIHttpBackend):
         return merge(body, request.extra)
 
     def decode(self, raw: Any) -> Reply:
-        """The reply in a completion. Raises `BadReplyError`, or what an error object in it calls for."""
+        """The reply in a completion. Raises `BadReplyError`, or the error of an error object in it."""
         accumulator = ChatAccumulator(self.name)
         try:
             accumulator.feed_whole(raw)
-        except SHAPE_ERRORS as error:
-            raise foreign_shape(self.name, raw, error) from error
+        except FORMAT_ERRORS as error:
+            raise unexpected_format(self.name, raw, error) from error
         return accumulator.reply()
 
     def accumulator(self) -> ChatAccumulator:
-        """A fresh accumulator for one stream."""
+        """A new accumulator for one stream."""
         return ChatAccumulator(self.name)
 
 
 # --- encoding -----------------------------------------------------------------------------------------
 
 
-def _messages(request: Request) -> list[dict[str, Any]]:
-    # "system" and not "developer": OpenAI reads it the same, and copies know no other
+def _messages(request: Request) -> list[JsonObject]:
+    # "system" and not "developer": OpenAI treats them alike, and compatible servers know only this one.
     system = [] if request.system is None else [{"role": "system", "content": request.system}]
     return system + [sent for message in request.messages for sent in _sent(message)]
 
 
-def _sent(message: Turn) -> Iterable[dict[str, Any]]:
+def _sent(message: Turn) -> Iterable[JsonObject]:
     match message:
         case User(str() as text):
             return ({"role": "user", "content": text},)
@@ -148,7 +157,7 @@ def _sent(message: Turn) -> Iterable[dict[str, Any]]:
             ]
 
 
-def _part(part: str | Media) -> dict[str, Any]:
+def _part(part: str | Media) -> JsonObject:
     match part:
         case str():
             return {"type": "text", "text": part}
@@ -156,35 +165,36 @@ def _part(part: str | Media) -> dict[str, Any]:
             return {"type": "image_url", "image_url": {"url": part.data_url}}
         case Media(url=str()):
             raise ConfigurationError(
-                "Chat Completions take no document by its address: read it and use Document.from_bytes"
+                "Chat Completions do not accept a document by its address: "
+                "read it and use Document.from_bytes"
             )
         case Media():
             return {"type": "file", "file": {"filename": file_name(part), "file_data": part.data_url}}
 
 
-def _turn(text: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
+def _turn(text: str, calls: list[JsonObject]) -> JsonObject:
     if not calls:
         return {"role": "assistant", "content": text}
     return {"role": "assistant", "content": text or None, "tool_calls": calls}
 
 
-def _rebuilt(call: ToolCall) -> dict[str, Any]:
+def _rebuilt(call: ToolCall) -> JsonObject:
     function = {"name": call.name, "arguments": call.arguments or "{}"}  # templates parse the arguments
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _named(tool: str) -> dict[str, Any]:
+def _named(tool: str) -> JsonObject:
     return {"type": "function", "function": {"name": tool}}
 
 
 def _allowed(request: Request) -> list[ToolSchema]:
-    # OpenAI has a field for it; most other servers know only the tools that they are shown.
+    # OpenAI has a field for it; for most other servers the only way is to leave the other tools out.
     names = request.allowed_tools
     return [tool for tool in request.tools if names is None or tool.name in names]
 
 
-def _tool(tool: ToolSchema) -> dict[str, Any]:
-    function: dict[str, Any] = {
+def _tool(tool: ToolSchema) -> JsonObject:
+    function: JsonObject = {
         "name": tool.name,
         "description": tool.description,
         "parameters": tool.parameters,
@@ -194,48 +204,48 @@ def _tool(tool: ToolSchema) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-# --- decoding, whole and streamed alike ---------------------------------------------------------------
+# --- decoding, whole and streamed ---------------------------------------------------------------
 
 
 class ChatAccumulator:
-    """Builds the `Reply` out of chunks; a whole completion is read as one chunk. Errors name *provider*."""
+    """Builds the `Reply` from chunks; a whole completion is read as one chunk. Errors name *provider*."""
 
     def __init__(self, provider: str = NAME) -> None:
         self._provider = provider
         self._text: list[str] = []
         self._refusal: list[str] = []
-        self._reasoning: dict[str, list[str]] = {}  # by the key that the server puts it under
+        self._reasoning: dict[str, list[str]] = {}  # by the key that the server uses for it
         self._calls = _Calls(provider)
         self._finish: Any = None
         self._usage = Usage()
         self._model = self._id = ""
 
     def feed(self, event: Any) -> Delta | None:
-        """Take one chunk in. Raises `ProviderError` for the server's report of a failure.
+        """Take in one chunk. Raises `ProviderError` when the server reports a failure.
 
-        A chunk that holds text shows the text; a call that begins in it is shown with the next.
+        A chunk with text shows the text; a call that begins in it is shown with the next chunk.
         """
         try:
             return self._take(event)
-        except SHAPE_ERRORS as error:
-            raise foreign_shape(self._provider, event, error) from error
+        except FORMAT_ERRORS as error:
+            raise unexpected_format(self._provider, event, error) from error
 
     def _take(self, event: Any) -> Delta | None:
         self._note(event)
         choice = _first_choice(event, self._provider)
-        if choice is None:  # as in the last chunk, which holds the usage, and in Azure's first
-            return self._calls.news()
+        if choice is None:  # as in the last chunk, which has the usage, and in Azure's first
+            return self._calls.next_delta()
         self._finish = choice.get("finish_reason") or self._finish
         message = choice.get("delta")
         if not isinstance(message, dict):
-            return self._calls.news()
-        thought = self._take_reasoning(message)
+            return self._calls.next_delta()
+        reasoning = self._take_reasoning(message)
         text = self._take_text(message)
         for piece in message.get("tool_calls") or ():
-            self._calls.grow(piece)
+            self._calls.add(piece)
         if text:
             return TextDelta(text)
-        return self._calls.news() or (ReasoningDelta(thought) if thought else None)
+        return self._calls.next_delta() or (ReasoningDelta(reasoning) if reasoning else None)
 
     def feed_whole(self, completion: Any) -> None:
         """Take a completion that was not streamed."""
@@ -243,22 +253,22 @@ class ChatAccumulator:
         choice = _first_choice(completion, self._provider)
         message = None if choice is None else choice.get("message")
         if choice is None or not isinstance(message, dict):
-            raise self._bad(f"the completion holds no message but {completion!r:.120}")
+            raise self._bad(f"the completion has no message but {completion!r:.120}")
         self._finish = choice.get("finish_reason")
         self._take_reasoning(message)
         self._take_text(message)
         for piece in message.get("tool_calls") or ():
-            self._calls.begin().grow(piece)
+            self._calls.begin().add(piece)
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without a finish reason."""
         if self._finish is None:
-            raise self._bad("the answer ended without a finish_reason, so it is not a whole one")
+            raise self._bad("the answer ended without a finish_reason, so it is not complete")
         if not isinstance(self._finish, str) or self._finish not in _FINISH:
             raise self._bad(f"the answer ended with the finish_reason {self._finish!r}")
         calls = self._calls.finished()
         finish = _FINISH[self._finish]
-        if finish in ("stop", "tool_calls"):  # some servers say "stop" when they call tools
+        if finish in ("stop", "tool_calls"):  # some servers send "stop" when they call tools
             finish = "refusal" if self._refusal else "tool_calls" if calls else "stop"
         text = "".join(self._text)
         reasoning = {key: "".join(pieces) for key, pieces in self._reasoning.items()}
@@ -276,13 +286,13 @@ class ChatAccumulator:
 
     def _note(self, event: Any) -> None:
         if not isinstance(event, dict):
-            raise self._bad(f"the answer is no object but {event!r:.80}")
+            raise self._bad(f"the answer is not an object but {event!r:.80}")
         if event.get("error"):
             raise generation_error(self._provider, event["error"])
         self._model = self._model or as_text(event.get("model"))
         self._id = self._id or as_text(event.get("id"))
         if isinstance(event.get("usage"), dict):
-            self._usage = _usage(event["usage"])  # some servers count up in every chunk: the last holds
+            self._usage = _usage(event["usage"])  # some servers count up in every chunk: the last one counts
 
     def _take_text(self, message: Mapping[str, Any]) -> str:
         text = _content(message.get("content"), "text")
@@ -295,24 +305,24 @@ class ChatAccumulator:
 
     def _take_reasoning(self, message: Mapping[str, Any]) -> str:
         key = next((key for key in _REASONING if message.get(key)), "")
-        thought = as_text(message.get(key))
-        if thought:
-            self._reasoning.setdefault(key, []).append(thought)
-        return thought
+        text = as_text(message.get(key))
+        if text:
+            self._reasoning.setdefault(key, []).append(text)
+        return text
 
     def _bad(self, message: str) -> BadReplyError:
         return BadReplyError(message, provider=self._provider)
 
 
 class _Call:
-    """One tool call, growing."""
+    """One tool call, to which pieces are added."""
 
     def __init__(self) -> None:
         self.id = self.name = self.arguments = ""
-        self.more: dict[str, Any] = {}  # a gateway's own fields, such as Gemini's thought signatures
-        self.told = False
+        self.more: JsonObject = {}  # a gateway's own fields, such as Gemini's thought signatures
+        self.shown = False
 
-    def grow(self, piece: Mapping[str, Any]) -> None:
+    def add(self, piece: Mapping[str, Any]) -> None:
         function = piece.get("function") or {}
         self.id = self.id or as_text(piece.get("id"))
         name = as_text(function.get("name"))
@@ -339,12 +349,12 @@ class _Calls:
         self._calls.append(call)
         return call
 
-    def grow(self, piece: Mapping[str, Any]) -> None:
+    def add(self, piece: Mapping[str, Any]) -> None:
         """Add a streamed piece to its call.
 
-        A piece belongs to the call with its index. It begins another one when it brings a name and
+        A piece belongs to the call with its index. It begins another call when it has a name and
         another id: Gemini's compatible API gives every parallel call the index 0. An id alone
-        means nothing: some versions of vLLM make a new one for every piece.
+        means nothing: some versions of vLLM generate a new one for every piece.
         """
         index = piece.get("index")
         call = self._by_index.get(index) if isinstance(index, int) else self._unindexed(piece)
@@ -352,32 +362,32 @@ class _Calls:
             call = self.begin()
         if isinstance(index, int):
             self._by_index[index] = call
-        call.grow(piece)
+        call.add(piece)
 
     def _unindexed(self, piece: Mapping[str, Any]) -> _Call | None:
         same = [call for call in self._calls if call.id and call.id == piece.get("id")]
         return next(iter(same), self._calls[-1] if self._calls else None)
 
-    def news(self) -> Delta | None:
-        """The next call that nobody was told of."""
+    def next_delta(self) -> Delta | None:
+        """The next call that has not been shown."""
         for call in self._calls:
-            if call.name and not call.told:
-                call.told = True
+            if call.name and not call.shown:
+                call.shown = True
                 return ToolCallDelta(call.id, call.name)
         return None
 
     def finished(self) -> list[ToolCall]:
-        """The calls, each with an id of its own: a result is paired with its call by nothing else."""
+        """The calls with unique ids: nothing else pairs a result with its call."""
         seen: set[str] = set()
         for position, call in enumerate(self._calls):
             if not call.name:
-                raise BadReplyError("the answer calls a tool without naming it", provider=self._provider)
+                raise BadReplyError("the answer calls a tool without a name", provider=self._provider)
             if not call.id or call.id in seen:
                 call.id = f"call_{position}"
             seen.add(call.id)
         return [ToolCall(call.id, call.name, call.arguments) for call in self._calls]
 
-    def echo(self) -> list[dict[str, Any]]:
+    def echo(self) -> list[JsonObject]:
         return [
             {**call.more, **_rebuilt(ToolCall(call.id, call.name, call.arguments))} for call in self._calls
         ]
@@ -386,7 +396,7 @@ class _Calls:
 def _is_other(call: _Call, piece: Mapping[str, Any]) -> bool:
     named = bool((piece.get("function") or {}).get("name"))
     new_id = bool(piece.get("id")) and bool(call.id) and piece["id"] != call.id
-    # without ids and index, a name after the arguments have begun can only be the next call's
+    # Without ids and an index, a name after the arguments have begun can only belong to the next call.
     bare = not piece.get("id") and not isinstance(piece.get("index"), int) and bool(call.arguments)
     return named and (new_id or bare)
 
@@ -395,14 +405,14 @@ def _first_choice(event: Mapping[str, Any], provider: str) -> Mapping[str, Any] 
     choices = event.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and not choice.get("index"):
-            if choice.get("error"):  # OpenRouter, when the provider behind it fails on the way
+            if choice.get("error"):  # OpenRouter, when the provider fails during the answer
                 raise generation_error(provider, choice["error"])
             return choice
     return None
 
 
 def _content(content: Any, kind: str) -> str:
-    """The text of a message's content: a string, or a list of parts of which those of *kind* count."""
+    """The text of a message's content: a string, or the parts of *kind* in a list."""
     if isinstance(content, list):
         parts = [part for part in content if isinstance(part, dict) and part.get("type") == kind]
         return "".join(as_text(part.get(kind)) for part in parts)
@@ -411,7 +421,7 @@ def _content(content: Any, kind: str) -> str:
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    cached = cached or usage.get("prompt_cache_hit_tokens")  # DeepSeek's word
-    counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), cached, thought
+    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    cached = cached or usage.get("prompt_cache_hit_tokens")  # DeepSeek's name for it
+    counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), cached, reasoning
     return Usage(*map(as_count, counts))

@@ -1,7 +1,7 @@
 """OpenAI's Responses API: `POST /responses`, stateless.
 
 Nothing is stored at the provider (`store: false`); instead every output item is sent back as it was
-received, reasoning with its encrypted content included, for a call that is replayed without its
+received, reasoning with its encrypted content included, because a call that is replayed without its
 reasoning is refused. Facts are from the API reference, as the SDK 3.54 ships it.
 """
 
@@ -12,13 +12,21 @@ from dataclasses import replace
 from typing import Any
 
 from alloy.backends.base import Capabilities
-from alloy.backends.http.bodies import SHAPE_ERRORS, as_count, as_text, foreign_shape, given, merge, with_ids
+from alloy.backends.http.bodies import (
+    FORMAT_ERRORS,
+    as_count,
+    as_text,
+    given,
+    merge,
+    unexpected_format,
+    with_ids,
+)
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
 from alloy.backends.openai.dialect import DIALECT
 from alloy.backends.openai.errors import OpenAIErrors, generation_error
 from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError
-from alloy.jsontypes import Json
+from alloy.jsontypes import Json, JsonObject
 from alloy.media import Media
 from alloy.messages import (
     Delta,
@@ -53,7 +61,7 @@ _ITEM_GAP = "\n\n"  # between the parts of a reasoning summary
 
 
 class OpenAIBackend(OpenAIHttpBackend):
-    """The Responses API, for OpenAI itself, Azure's v1 address and the servers that speak it."""
+    """The Responses API, for OpenAI itself, Azure's v1 address and compatible servers."""
 
     name = NAME
     dialect = DIALECT
@@ -65,13 +73,13 @@ class OpenAIBackend(OpenAIHttpBackend):
     )
 
     def capabilities(self, model: str) -> Capabilities:
-        """Everything but a seed and stop words, which this API does not have, and a few models' sampling."""
+        """Everything except a seed and stop sequences, which this API lacks, and some models' sampling."""
         return _UNSAMPLED if model.startswith(NO_SAMPLING) else _ALL
 
-    def encode(self, request: Request) -> dict[str, Any]:
+    def encode(self, request: Request) -> JsonObject:
         """The body of `POST /responses`."""
         request = in_dialect(request, self.dialect)
-        body: dict[str, Any] = {
+        body: JsonObject = {
             "model": request.model,
             "input": _input(request.messages),
             "store": False,
@@ -81,8 +89,8 @@ class OpenAIBackend(OpenAIHttpBackend):
         if request.tools:
             body["tools"] = [_tool(tool) for tool in request.tools]
         if (output := request.output) is not None:
-            shape = {"name": output.name, "schema": output.schema, "strict": output.strict}
-            body["text"] = {"format": {"type": "json_schema", **shape}}
+            answer = {"name": output.name, "schema": output.schema, "strict": output.strict}
+            body["text"] = {"format": {"type": "json_schema", **answer}}
         if request.reasoning_effort is not None:
             body["reasoning"] = {"effort": request.reasoning_effort}
         body |= given(
@@ -97,16 +105,16 @@ class OpenAIBackend(OpenAIHttpBackend):
         return merge(body, request.extra)
 
     def decode(self, raw: Any) -> Reply:
-        """The reply in a response object. Raises `BadReplyError`, or what a failed generation calls for."""
+        """The reply in a response object. Raises `BadReplyError`, or the error of a failed generation."""
         if not isinstance(raw, dict):
-            raise BadReplyError(f"the answer is no object but {raw!r:.80}", provider=NAME)
+            raise BadReplyError(f"the answer is not an object but {raw!r:.80}", provider=NAME)
         try:
             return _reply(raw, raw.get("output"))
-        except SHAPE_ERRORS as error:
-            raise foreign_shape(NAME, raw, error) from error
+        except FORMAT_ERRORS as error:
+            raise unexpected_format(NAME, raw, error) from error
 
     def accumulator(self) -> ResponsesAccumulator:
-        """A fresh accumulator for one stream."""
+        """A new accumulator for one stream."""
         return ResponsesAccumulator()
 
     def is_last(self, event: Json) -> bool:
@@ -138,7 +146,7 @@ def _input(messages: Iterable[Turn]) -> list[Any]:
     return items
 
 
-def _part(part: str | Media) -> dict[str, Any]:
+def _part(part: str | Media) -> JsonObject:
     match part:
         case str():
             return {"type": "input_text", "text": part}
@@ -150,8 +158,8 @@ def _part(part: str | Media) -> dict[str, Any]:
             return {"type": "input_file", "filename": file_name(part), "file_data": part.data_url}
 
 
-def _rebuilt(reply: Reply) -> list[dict[str, Any]]:
-    """A turn that this API did not make: another provider's, or a scripted one."""
+def _rebuilt(reply: Reply) -> list[JsonObject]:
+    """A turn that this API did not create: another provider's, or a scripted one."""
     text = [{"role": "assistant", "content": reply.text}] if reply.text else []
     return text + [
         {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments or "{}"}
@@ -163,22 +171,22 @@ def _tool_choice(request: Request) -> Any:
     choice = tool_choice(request, _named)
     if request.allowed_tools is None or choice not in (None, "auto", "required"):
         return choice
-    # Better than showing fewer tools: the prompt stays the same, and so stays in the provider's cache.
+    # Not by showing fewer tools: the prompt stays the same, so it stays in the provider's cache.
     tools = [_named(name) for name in request.allowed_tools]
     return {"type": "allowed_tools", "mode": choice or "auto", "tools": tools}
 
 
-def _named(tool: str) -> dict[str, Any]:
+def _named(tool: str) -> JsonObject:
     return {"type": "function", "name": tool}
 
 
-def _tool(tool: ToolSchema) -> dict[str, Any]:
+def _tool(tool: ToolSchema) -> JsonObject:
     return {
         "type": "function",
         "name": tool.name,
         "description": tool.description,
         "parameters": tool.parameters,
-        "strict": tool.strict,  # always said: without it the API turns strict on
+        "strict": tool.strict,  # always sent: without it the API turns strict on
     }
 
 
@@ -188,7 +196,7 @@ def _tool(tool: ToolSchema) -> dict[str, Any]:
 def _reply(response: Mapping[str, Any], output: Any) -> Reply:
     finish = _finish(response)
     if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
-        raise _bad(f"the response holds no list of output items but {output!r:.80}")
+        raise _bad(f"the response has no list of output items but {output!r:.80}")
     texts: list[str] = []
     refusals: list[str] = []
     reasoning: list[str] = []
@@ -231,7 +239,7 @@ def _finish(response: Mapping[str, Any]) -> Finish:
         case status:
             if response.get("error"):
                 raise generation_error(NAME, response["error"])
-            raise _bad(f"the response has the status {status!r}, so it is not a finished one")
+            raise _bad(f"the response has the status {status!r}, so it is not finished")
 
 
 def _read_message(item: Mapping[str, Any], texts: list[str], refusals: list[str]) -> None:
@@ -245,7 +253,7 @@ def _read_message(item: Mapping[str, Any], texts: list[str], refusals: list[str]
 
 
 def _is_answer(message: Mapping[str, Any]) -> bool:
-    """Whether *message* is the answer; the other phase, `commentary`, is talk between tool calls."""
+    """Whether *message* is the answer; the other phase, `commentary`, comes between tool calls."""
     return message.get("phase") in (None, "final_answer")
 
 
@@ -260,8 +268,8 @@ def _usage(usage: Any) -> Usage:
     if not isinstance(usage, dict):
         return Usage()
     cached = (usage.get("input_tokens_details") or {}).get("cached_tokens")
-    thought = (usage.get("output_tokens_details") or {}).get("reasoning_tokens")
-    counts = usage.get("input_tokens"), usage.get("output_tokens"), cached, thought
+    reasoning = (usage.get("output_tokens_details") or {}).get("reasoning_tokens")
+    counts = usage.get("input_tokens"), usage.get("output_tokens"), cached, reasoning
     return Usage(*map(as_count, counts))
 
 
@@ -273,37 +281,37 @@ def _bad(message: str) -> BadReplyError:
 
 
 class ResponsesAccumulator:
-    """Builds the `Reply` out of a stream's events.
+    """Builds the `Reply` from the events of a stream.
 
-    The terminal event holds the whole response; what came before it serves the reader meanwhile,
-    and stands in for the output that some compatible servers leave out of that event.
+    The terminal event has the whole response. The events before it are for the reader of the stream, and
+    replace the output that some compatible servers leave out of the terminal event.
     """
 
     def __init__(self) -> None:
-        self._done: dict[int, dict[str, Any]] = {}
+        self._done: dict[int, JsonObject] = {}
         self._commentary: set[Any] = set()
-        self._response: dict[str, Any] | None = None
-        self._thinking: Any = None  # which part of the reasoning the last delta belonged to
+        self._response: JsonObject | None = None
+        self._part: Any = None  # the part of the reasoning that the last delta belonged to
 
     def feed(self, event: Any) -> Delta | None:
-        """Take one event in. Raises `ProviderError` for the provider's report of a failure."""
+        """Take in one event. Raises `ProviderError` when the provider reports a failure."""
         if not isinstance(event, dict):
-            raise _bad(f"an event of the stream is no object but {event!r:.80}")
+            raise _bad(f"an event of the stream is not an object but {event!r:.80}")
         try:
             return self._take(event)
-        except SHAPE_ERRORS as error:
-            raise foreign_shape(NAME, event, error) from error
+        except FORMAT_ERRORS as error:
+            raise unexpected_format(NAME, event, error) from error
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without a terminal event."""
         response = self._response
         if not isinstance(response, dict):
-            raise _bad("the stream ended before the response did")
+            raise _bad("the stream ended before the response was complete")
         output = response.get("output") or [self._done[index] for index in sorted(self._done)]
         try:
             return _reply(response, output)
-        except SHAPE_ERRORS as error:
-            raise foreign_shape(NAME, response, error) from error
+        except FORMAT_ERRORS as error:
+            raise unexpected_format(NAME, response, error) from error
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         match event.get("type"):
@@ -311,7 +319,7 @@ class ResponsesAccumulator:
                 text = as_text(event.get("delta"))
                 return TextDelta(text) if text and event.get("output_index") not in self._commentary else None
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-                return self._thought(event)
+                return self._reasoning(event)
             case "response.output_item.added":
                 return self._added(event)
             case "response.output_item.done":
@@ -332,9 +340,9 @@ class ResponsesAccumulator:
             self._commentary.add(event.get("output_index"))
         return None
 
-    def _thought(self, event: Mapping[str, Any]) -> Delta | None:
+    def _reasoning(self, event: Mapping[str, Any]) -> Delta | None:
         place = [event.get(key) for key in ("type", "output_index", "summary_index", "content_index")]
-        gap = _ITEM_GAP if self._thinking not in (None, place) else ""
-        self._thinking = place
+        gap = _ITEM_GAP if self._part not in (None, place) else ""
+        self._part = place
         text = as_text(event.get("delta"))
         return ReasoningDelta(gap + text) if text else None
