@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import sys
+import threading
 import typing
 from typing import Annotated, Any, Generic, NamedTuple, NotRequired, TypeVar
 
@@ -15,6 +17,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import Doc, ReadOnly, TypedDict
 
 from alloy._typed.schemas.dialects import Dialect, to_wire
+from alloy._typed.types import descriptions
 from alloy._typed.types.compile import compile_type
 from alloy._typed.types.signature import compile_signature
 
@@ -235,3 +238,35 @@ def test_a_file_that_does_not_parse_says_nothing(tmp_path: Any, monkeypatch: pyt
 
     assert described(changed.Here) == {"n": None}
     monkeypatch.delitem(sys.modules, "changed")
+
+
+def test_threads_can_read_descriptions_at_the_same_time() -> None:
+    """In Python 3.11.7, `ast.parse` can fail when another thread calls it at the same time."""
+    lines = tuple(f"class C{i}:\n    x: int = {i}\n    y: object = [{i}, (1, [2])]\n" for i in range(100))
+    found: list[object] = []
+
+    def work(depth: int) -> None:
+        if depth:
+            work(depth - 1)
+        else:
+            found.extend(descriptions._classes(f"{threading.get_ident()} {n}", lines) for n in range(20))
+
+    def callback(*_: object) -> None:
+        """Give the interpreter a place to switch threads, in the middle of parsing."""
+        sum(range(200))
+
+    gc.callbacks.append(callback)
+    thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.set_threshold(50, 2, 10_000)
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(7 * n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        gc.callbacks.remove(callback)
+        gc.set_threshold(*thresholds)
+        sys.setswitchinterval(interval)
+    assert len(found) == 80

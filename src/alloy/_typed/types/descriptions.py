@@ -18,6 +18,7 @@ import inspect
 import io
 import linecache
 import sys
+import threading
 import tokenize
 import weakref
 from collections.abc import Iterator, Mapping
@@ -106,11 +107,17 @@ def _comment(node: ast.AnnAssign, comments: Mapping[int, tuple[bool, str]]) -> s
     return " ".join(above) or None
 
 
+# In Python 3.11.7, `ast.parse` can fail when another thread calls it at the same time, with "SystemError:
+# AST constructor recursion depth mismatch".
+_PARSING = threading.Lock()
+
+
 @lru_cache(maxsize=64)
 def _classes(file: str, lines: tuple[str, ...]) -> Mapping[str, list[_Body]]:
     source = "".join(lines)
     try:
-        tree = ast.parse(source)
+        with _PARSING:
+            tree = ast.parse(source)
     except (SyntaxError, ValueError):  # the file was changed after the import
         return {}
     comments = _comments(source) if _MARK in source else {}
