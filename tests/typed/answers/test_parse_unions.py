@@ -1,4 +1,4 @@
-"""Unions are decided by fit, not by order: JSON type, then the tag, then the member that uses every key."""
+"""Union members are selected by JSON type, tag and keys, not by their order."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fractions import Fraction
 from itertools import permutations
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union
 
+import pydantic
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -134,6 +135,7 @@ class Metadata:
     default: Bare | Priced | None = None
 
 
+NEW_PYDANTIC = tuple(map(int, pydantic.VERSION.split(".")[:2])) >= (2, 14)
 FITS: list[tuple[tuple[Any, ...], str, Any]] = [
     ((Cat, Dog), '{"name": "a", "kind": "dog"}', Dog("a")),
     ((Cat, Dog), '{"name": "a", "kind": "cat"}', Cat("a")),
@@ -166,7 +168,8 @@ FITS: list[tuple[tuple[Any, ...], str, Any]] = [
     ((Bare, Spot), '["a", 1]', Spot("a", 1)),
     ((Bare, Priced, deque[int]), "[1]", deque([1])),
     ((Bare, OrderedDict[str, int]), '{"title": 1}', OrderedDict(title=1)),
-    ((Priced, Sized, Fraction), '{"name": "a", "size": 2}', Sized("a", 2)),
+    # Before 2.14 pydantic has no core schema for a union of these with a Fraction.
+    *([((Priced, Sized, Fraction), '{"name": "a", "size": 2}', Sized("a", 2))] if NEW_PYDANTIC else []),
     ((bool, int), "1", 1),
     ((bool, int), "true", True),
 ]
@@ -193,7 +196,7 @@ def test_the_member_that_fits_is_taken(
 
 
 @pytest.mark.parametrize(
-    ("members", "text", "said"),
+    ("members", "text", "problem"),
     [
         ((Priced, Sized), '{"name": "a"}', "matches several equally well"),
         ((Cat, Dog), '{"name": "a"}', "matches several equally well"),
@@ -203,17 +206,17 @@ def test_the_member_that_fits_is_taken(
         ((Cat, Dog), '{"name": "a", "kind": "dog", "lives": "many"}', "$.value.lives: expected an integer"),
     ],
 )
-def test_what_fits_none_or_several_is_an_error(members: tuple[Any, ...], text: str, said: str) -> None:
-    """Neither the first of several nor one that is made of defaults is taken."""
+def test_what_fits_none_or_several_is_an_error(members: tuple[Any, ...], text: str, problem: str) -> None:
+    """Neither the first of several nor an instance of defaults is taken."""
     for order in permutations(members):
         with pytest.raises(ParseError) as caught:
             parse(Union[order], text)  # noqa: UP007 - made at runtime
 
-        assert said in caught.value.problems[0]
+        assert problem in caught.value.problems[0]
 
 
-def test_a_discriminator_of_one_s_own_is_kept() -> None:
-    """What the type says itself goes first."""
+def test_the_discriminator_of_a_type_is_kept() -> None:
+    """It comes before Alloy's own rules."""
     union = Annotated[Cat | Dog, Field(discriminator="kind")]
 
     assert parse(union, '{"name": "a", "kind": "dog"}') == Dog("a")
@@ -222,7 +225,7 @@ def test_a_discriminator_of_one_s_own_is_kept() -> None:
 
 
 def test_members_that_hold_each_other_take_one_way_down() -> None:
-    """A hundred levels of a tagged union do not try both members at each."""
+    """Sixty levels of a tagged union do not try both members at each."""
     text, depth = "1", 0
     for index in range(60):
         text = f'{{"op": "{"+-"[index % 2]}", "left": {text}, "right": 2}}'
@@ -233,8 +236,8 @@ def test_members_that_hold_each_other_take_one_way_down() -> None:
     assert (value, depth) == (1, 60)
 
 
-def test_members_that_cannot_be_told_apart_are_an_error_at_once() -> None:
-    """Without a tag every level is a question: it is not asked to the power of the depth."""
+def test_members_that_cannot_be_distinguished_are_an_error_at_once() -> None:
+    """Without a tag every level needs a trial; their number does not grow exponentially."""
     text = "1"
     for _ in range(30):
         text = f'{{"left": {text}, "right": 2}}'
@@ -243,7 +246,7 @@ def test_members_that_cannot_be_told_apart_are_an_error_at_once() -> None:
 
 
 def test_fields_may_be_named_as_the_words_of_a_schema() -> None:
-    """What is inside of them is decided by fit as well."""
+    """Unions inside of them are selected by the same rules."""
     assert parse(Metadata, '{"default": {"name": "a"}}') == Metadata(default=Bare("a"))
     with pytest.raises(ParseError, match="some of the keys lives"):
         parse(Metadata, '{"metadata": {"other": 1}}')

@@ -22,6 +22,7 @@ import threading
 import tokenize
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -107,17 +108,25 @@ def _comment(node: ast.AnnAssign, comments: Mapping[int, tuple[bool, str]]) -> s
     return " ".join(above) or None
 
 
-# In Python 3.11.7, `ast.parse` can fail when another thread calls it at the same time, with "SystemError:
-# AST constructor recursion depth mismatch".
+# In Python 3.11.7, `ast.parse` can fail with "SystemError: AST constructor recursion depth mismatch" when
+# another thread calls it, or `compile`, at the same time. Ours wait for each other; others are tried past.
 _PARSING = threading.Lock()
+_TRIES = 20
+
+
+def _parsed(source: str) -> ast.Module:
+    """The syntax tree of *source*; empty when other threads do not let it be built."""
+    for _ in range(_TRIES):
+        with suppress(SystemError), _PARSING:
+            return ast.parse(source)
+    return ast.Module([], [])
 
 
 @lru_cache(maxsize=64)
 def _classes(file: str, lines: tuple[str, ...]) -> Mapping[str, list[_Body]]:
     source = "".join(lines)
     try:
-        with _PARSING:
-            tree = ast.parse(source)
+        tree = _parsed(source)
     except (SyntaxError, ValueError):  # the file was changed after the import
         return {}
     comments = _comments(source) if _MARK in source else {}
