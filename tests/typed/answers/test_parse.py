@@ -73,7 +73,7 @@ def problems_of(annotation: Any, text: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("text", ["", "  x ", "```json\n{}\n```", "\ufeffx"])
 def test_plain_text_is_untouched(text: str) -> None:
-    """A `str` output gets all that the model said, a `None` output nothing."""
+    """A `str` output is the whole text, and a `None` output ignores it."""
     assert value_of(str, text) == text
     assert value_of(None, text) is None
 
@@ -95,9 +95,9 @@ NOISE = [
 @pytest.mark.parametrize("noise", NOISE)
 def test_noise_around_one_object_is_removed(noise: str) -> None:
     """A byte-order mark, fences of any label, and prose; the same value twice is one value."""
-    said = '{"items": [{"name": "a } ``` { b", "price": 2}], "note": "x"}'
+    document = '{"items": [{"name": "a } ``` { b", "price": 2}], "note": "x"}'
 
-    assert value_of(Order, noise.replace("{}", said).replace("{{", "{").replace("}}", "}")) == Order(
+    assert value_of(Order, noise.replace("{}", document).replace("{{", "{").replace("}}", "}")) == Order(
         [Item("a } ``` { b", 2.0)], "x"
     )
 
@@ -114,11 +114,11 @@ def test_noise_around_one_object_is_removed(noise: str) -> None:
     ],
 )
 def test_the_wrapper_may_be_left_out(text: str) -> None:
-    """A type whose root is no object is read with and without `{"value": …}`."""
+    """A type whose root is not an object is read with and without `{"value": …}`."""
     assert value_of(list[int], text) == [1, 2]
 
 
-def test_a_key_of_the_wrapper_s_name_is_told_from_the_wrapper() -> None:
+def test_a_key_with_the_name_of_the_wrapper_is_not_the_wrapper() -> None:
     """The wrapper that was asked for goes first; without it the type's own key is meant."""
     assert value_of(Valued | None, '{"value": {"value": 3}}') == Valued(3)
     assert value_of(Valued | None, '{"value": 3}') == Valued(3)
@@ -241,12 +241,12 @@ def test_values(annotation: Any, text: str, value: Any) -> None:
         (Any, "[" * 300 + "]" * 300, "$[0][0][0][0][0][0][0][0][0][0]"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_path(annotation: Any, text: str, problem: str) -> None:
+def test_problems_are_reported_with_their_path(annotation: Any, text: str, problem: str) -> None:
     """The problem says where, what was expected and what was there."""
     assert problems_of(annotation, text)[0].startswith(problem)
 
 
-def test_all_problems_are_told_one_per_line() -> None:
+def test_all_problems_are_reported_one_per_line() -> None:
     """A model can mend them in one go."""
     text = '{"items": [{"name": 1}, {"price": "abc"}], "note": 2}'
 
@@ -270,7 +270,7 @@ def test_an_empty_answer_has_its_own_error(annotation: Any, text: str) -> None:
 
 @pytest.mark.parametrize("form", ["{}", "Here you are: {}", "```json\n{}\n```"])
 @pytest.mark.parametrize(
-    ("annotation", "said"),
+    ("annotation", "document"),
     [
         (Order, '{"items": [{"name": "a", "price": 1.5}, {"name": "b"}], "note": null}'),
         (Item, '{"name": "a {\\"name\\": \\"b\\"} c", "price": 10}'),
@@ -283,13 +283,13 @@ def test_an_empty_answer_has_its_own_error(annotation: Any, text: str) -> None:
         (Any, '{"value": [1, {"a": 22}]}'),
     ],
 )
-def test_truncated_text_is_an_error_at_every_byte(annotation: Any, said: str, form: str) -> None:
+def test_truncated_text_is_an_error_at_every_byte(annotation: Any, document: str, form: str) -> None:
     """Also where the missing part has a default."""
     start = form.index("{}") + 1
-    text = form.replace("{}", said)
+    text = form.replace("{}", document)
     assert value_of(annotation, text) is not None
 
-    for end in range(start, form.index("{}") + len(said)):
+    for end in range(start, form.index("{}") + len(document)):
         problems_of(annotation, text[:end])
 
 
@@ -320,7 +320,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_decoding_and_encoding_lose_nothing(value: Any) -> None:
-    """The text that goes to the validator says what the model's text said."""
+    """The text for the validator means the same as the model's text."""
     text = json.dumps(value)
 
     assert json.loads(encode(decode(text))) == value
@@ -328,7 +328,7 @@ def test_decoding_and_encoding_lose_nothing(value: Any) -> None:
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30))
 def test_digits_are_kept_as_written(number: Decimal) -> None:
-    """No float stands between the text and a Decimal."""
+    """A Decimal is read from the text and not from a float."""
     assert value_of(Decimal, f"{number:f}") == number
 
 

@@ -67,7 +67,7 @@ def problem(annotation: Any, text: str) -> str:
 
 # --- cut off ----------------------------------------------------------------------------------------
 
-# What the answer is, and how it is dressed: `{}` stands for it. What a dress opens it also closes.
+# Text around an answer, in which `{}` is the answer. What it opens, it also closes.
 DOCUMENTS = [
     (Options, '{"depth": 2, "label": "a } b", "kids": [{"label": "x"}, {}]}'),
     (Options, "{depth: 2, 'label': 'it\\'s', \"kids\": [{'label': “x”,},],}"),
@@ -92,10 +92,10 @@ DRESSES = [
 
 
 @pytest.mark.parametrize("dress", DRESSES)
-@pytest.mark.parametrize(("annotation", "said"), DOCUMENTS)
-def test_text_that_is_cut_off_is_an_error_at_every_byte(annotation: Any, said: str, dress: str) -> None:
+@pytest.mark.parametrize(("annotation", "document"), DOCUMENTS)
+def test_text_that_is_cut_off_is_an_error_at_every_byte(annotation: Any, document: str, dress: str) -> None:
     """Also where the missing part has a default, in comments and strings, and before a fence or tag ends."""
-    text = dress.replace("{}", said, 1)
+    text = dress.replace("{}", document, 1)
     assert parse(annotation, text) is not None
 
     for end in range(len(text)):
@@ -191,14 +191,14 @@ def test_two_different_answers_are_an_error(text: str) -> None:
     ],
 )
 def test_quotations_thoughts_and_observations_are_no_answer(text: str) -> None:
-    """Not even where there is no other; and what is marked as final is the only one."""
+    """Not even if there is no other; a value that is marked as final is the only one."""
     with pytest.raises(AnswerError):
         parse(Item, text)
 
 
 @pytest.mark.parametrize("text", ['<think>{"name": "a"}</think>', "```json\n```", "<answer> </answer>"])
 def test_noise_without_an_answer_is_an_empty_one(text: str) -> None:
-    """The model has not said anything yet."""
+    """The model has not given an answer yet."""
     with pytest.raises(EmptyAnswerError):
         parse(Item, text)
 
@@ -263,7 +263,7 @@ def test_an_object_that_shares_no_key_is_not_made_of_defaults(annotation: Any, t
     ],
 )
 def test_what_says_that_defaults_are_meant(annotation: Any, text: str, value: Any) -> None:
-    """An empty object, one known key, or a type that takes any; unknown keys beside it are left out."""
+    """An empty object, one known key, or a type that takes any; unknown keys next to it are left out."""
     assert parse(annotation, text) == value
 
 
@@ -328,7 +328,7 @@ def test_scalars_are_not_stretched(annotation: Any, text: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_missing_is_not_made_up(text: str, message: str) -> None:
-    """A comma, a quote, a value or a meaning that is not there is told with its path and place."""
+    """A missing comma, quote, value or meaning is reported with its path and position."""
     assert problem(Item, text).startswith(message)
 
 

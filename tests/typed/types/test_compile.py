@@ -156,7 +156,7 @@ def test_types_are_named_as_a_reader_writes_them(annotation: Any, name: str) -> 
     ],
 )
 def test_every_root_is_an_object(annotation: Any, wrapped: bool) -> None:
-    """What is no object travels as the only property of one."""
+    """A root that is not an object is wrapped in one."""
     spec = compile_type(annotation)
 
     assert spec.wrapped is wrapped
@@ -186,7 +186,7 @@ def test_long_names_are_cut() -> None:
 
 
 def test_recursive_roots_show_the_object_itself() -> None:
-    """A bare `$ref` at the root is no object to a provider."""
+    """Providers require an object at the root, not a `$ref`."""
     schema = compile_type(Node).schema
     assert schema is not None
 
@@ -195,7 +195,7 @@ def test_recursive_roots_show_the_object_itself() -> None:
     assert "Node" in schema["$defs"]
 
 
-def test_made_up_titles_are_left_out() -> None:
+def test_generated_titles_are_left_out() -> None:
     """A property's title that only repeats its name costs tokens."""
     schema = compile_type(Invoice).schema
     assert schema is not None
@@ -239,12 +239,12 @@ def test_unhashable_annotations_compile() -> None:
     ],
 )
 def test_typed_dicts_of_both_modules_work(annotation: Any, text: str, value: Any) -> None:
-    """`typing.TypedDict` works on Python 3.11 too, wherever it stands."""
+    """`typing.TypedDict` works on Python 3.11 too, at every depth."""
     assert read(compile_type(annotation), text) == value
 
 
 def test_typed_dicts_are_left_as_they_were() -> None:
-    """What makes pydantic accept them does not outlast the compilation."""
+    """Compiling does not change their metaclass."""
     compile_type(list[OldChild])
 
     assert type(OldChild).__module__ == "typing"
@@ -258,7 +258,7 @@ def test_typed_dicts_still_check_their_items() -> None:
 
 
 def test_our_wrapper_does_not_tighten_what_it_holds() -> None:
-    """Only the wrapper refuses further keys; a user's TypedDict keeps its own manners."""
+    """Only the wrapper refuses other keys; a user's TypedDict keeps its own rule."""
     schema = compile_type(list[Old]).schema
     assert schema is not None
 
@@ -278,7 +278,7 @@ def test_our_wrapper_does_not_tighten_what_it_holds() -> None:
     ],
 )
 def test_types_without_a_schema_are_refused_with_their_place(annotation: Any, parts: list[str]) -> None:
-    """The error names the type, where it stands, and what to do."""
+    """The error names the type, its place, and how to fix it."""
     with pytest.raises(ConfigurationError) as caught:
         compile_type(annotation)
 
@@ -305,7 +305,7 @@ def test_local_classes_resolve_through_a_namespace() -> None:
     assert read(compile_type(list["Inner"], {"Inner": Inner}), '[{"n": 1}]') == [Inner(1)]
 
 
-def test_local_classes_of_one_name_are_told_apart() -> None:
+def test_local_classes_of_one_name_are_distinguished() -> None:
     """A namespace gives the same name another meaning in another function."""
 
     def make(kind: type) -> Any:

@@ -111,7 +111,7 @@ def described(annotation: Any) -> dict[str, str | None]:
 
 
 def test_the_source_of_a_dataclass_describes_its_fields() -> None:
-    """`Annotated` and `Field` win over the source; what is no field's is left out."""
+    """`Annotated` and `Field` come before the source; other strings are left out."""
     assert described(Invoice) == {
         "vendor": "Who sent it, in full.",
         "total": "In euros.",
@@ -124,8 +124,8 @@ def test_the_source_of_a_dataclass_describes_its_fields() -> None:
     }
 
 
-def test_descriptions_are_inherited_and_said_anew() -> None:
-    """The class that says it last is right."""
+def test_descriptions_are_inherited_and_replaced() -> None:
+    """The description in the derived class counts."""
     found = described(Receipt)
 
     assert found["vendor"] == "Who sent it, in full."
@@ -166,10 +166,10 @@ def test_every_dialect_keeps_the_descriptions(dialect: Dialect) -> None:
     schema = compile_type(list[Invoice]).schema
     assert schema is not None
 
-    text = str(to_wire(schema, dialect).schema)
+    shown = str(to_wire(schema, dialect).schema)
 
-    for said in ("Who sent it, in full.", "In euros.", "One for each thing", "As a rate.", "By hand."):
-        assert said in text
+    for text in ("Who sent it, in full.", "In euros.", "One for each thing", "As a rate.", "By hand."):
+        assert text in shown
 
 
 def test_parts_of_a_type_are_described() -> None:
@@ -190,7 +190,7 @@ def test_parts_of_a_type_are_described() -> None:
 
 
 def test_local_classes_are_described() -> None:
-    """Two of one name are told apart."""
+    """Two of one name are distinguished."""
 
     def one() -> Any:
         @dataclasses.dataclass

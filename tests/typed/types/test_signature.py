@@ -1,4 +1,4 @@
-"""Tool functions: what is checked at decoration, their schema, and the arguments that a model gives."""
+"""Tool functions: the checks at decoration, the schema, and the arguments of a call."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def weather(
     return f"{place} {when} {unit} {span} {limit} {exact}"
 
 
-def test_the_schema_tells_required_from_optional() -> None:
+def test_the_schema_lists_required_parameters() -> None:
     """Parameters without a default are required, the others show it."""
     schema = compile_signature(weather).schema
 
@@ -172,7 +172,7 @@ def test_bad_arguments_say_what_is_wrong(arguments: str, problem: str) -> None:
     assert caught.value.problems[0].startswith(problem)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """A model should not need one turn per mistake."""
     with pytest.raises(ArgumentsError) as caught:
         compile_signature(weather).read('{"place": {}, "unit": "x"}', None)
@@ -408,7 +408,7 @@ def test_sections_that_are_not_about_parameters_stay(doc: str) -> None:
 
 @pytest.mark.parametrize("doc", [None, "", "One line.", "Args: a and b are read.", "Note:\nkept", "Args:\n"])
 def test_docstrings_without_sections_stay_as_they_are(doc: str | None) -> None:
-    """What is no section is text."""
+    """Anything that is not a section stays text."""
     found = read_docstring(doc)
 
     assert found.text == (doc or "").strip()

@@ -109,8 +109,8 @@ def keyed(keys: list[str]) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_choices_are_shown_as_json_says_them(annotation: Any, schema: dict[str, Any]) -> None:
-    """By value, and by name where JSON has no form of the value."""
+def test_choices_are_shown_in_their_json_form(annotation: Any, schema: dict[str, Any]) -> None:
+    """By value, and by name if JSON cannot hold the value."""
     assert shown(annotation) == schema
 
 
@@ -178,7 +178,7 @@ def test_other_choices_are_problems(annotation: Any, text: str, problem: str) ->
     ],
     ids=str,
 )
-def test_what_is_gone_through_is_validated_before(annotation: Any, kind: type) -> None:
+def test_items_are_validated_before_they_are_used(annotation: Any, kind: type) -> None:
     """No error comes later, from the middle of a loop."""
     spec = compile_type(annotation)
     found = read(spec, '{"value": [1, 2]}')
@@ -192,7 +192,7 @@ def test_what_is_gone_through_is_validated_before(annotation: Any, kind: type) -
 @pytest.mark.parametrize(
     "key", [tuple[int, int], frozenset[int], list[int], Base, Point, dict[str, int], Partly], ids=str
 )
-def test_keys_that_json_cannot_say_are_refused(key: Any) -> None:
+def test_keys_that_json_cannot_hold_are_refused(key: Any) -> None:
     """Before a model is asked."""
     with pytest.raises(ConfigurationError, match="keys of a JSON object are text"):
         compile_type(list[dict[key, int]])
@@ -202,7 +202,7 @@ def test_keys_that_json_cannot_say_are_refused(key: Any) -> None:
 
 
 def test_bytes_are_base64() -> None:
-    """The one form in which every byte comes back; lengths are those of the text then."""
+    """So every byte can be read back; the lengths in the schema are those of the text."""
     annotation = Annotated[bytes, Field(min_length=2, max_length=4)]
 
     assert shown(annotation) == {"type": "string", "format": "base64", "minLength": 4, "maxLength": 8}
@@ -211,8 +211,8 @@ def test_bytes_are_base64() -> None:
     assert "at least 2" in problems(annotation, '{"value": "/w=="}')[0]
 
 
-def test_bytes_with_an_encoding_of_their_own_keep_it() -> None:
-    """Those of pydantic decode once, not twice."""
+def test_bytes_with_their_own_encoding_keep_it() -> None:
+    """Pydantic's encoded bytes are decoded once, not twice."""
     assert read(compile_type(Base64Bytes), '{"value": "aGk="}') == b"hi"
 
 
@@ -240,13 +240,13 @@ def test_bytes_with_an_encoding_of_their_own_keep_it() -> None:
     ],
     ids=str,
 )
-def test_constraints_that_do_not_suit_their_type_are_refused(annotation: Any, name: str) -> None:
-    """As a configuration error when the type is compiled, not as a crash when the answer is there."""
+def test_constraints_that_a_type_cannot_have_are_refused(annotation: Any, name: str) -> None:
+    """With a configuration error when the type is compiled, not with a crash when the answer arrives."""
     with pytest.raises(ConfigurationError, match=re.escape(name)):
         compile_type(annotation)
 
 
-def test_constraints_at_the_default_of_a_field_are_looked_at_too() -> None:
+def test_constraints_in_the_default_of_a_field_are_checked_too() -> None:
     """A dataclass and a model name the field."""
 
     @dataclasses.dataclass
@@ -274,8 +274,8 @@ def test_constraints_at_the_default_of_a_field_are_looked_at_too() -> None:
     ],
     ids=str,
 )
-def test_constraints_that_suit_are_kept(annotation: Any, text: str, problem: str) -> None:
-    """Where a validator makes another type of it too."""
+def test_other_constraints_are_kept(annotation: Any, text: str, problem: str) -> None:
+    """Also if a validator returns another type."""
     assert problem in problems(annotation, f'{{"value": {text}}}')[0]
 
 
@@ -296,7 +296,7 @@ def test_constraints_that_suit_are_kept(annotation: Any, text: str, problem: str
         (Frozen, '{"name": "a", "size": 3}', "$.size: expected 1 or 2"),
     ],
 )
-def test_records_check_what_they_are_given(annotation: Any, text: str, problem: str) -> None:
+def test_records_validate_their_fields(annotation: Any, text: str, problem: str) -> None:
     """Under the names that the model sees; the class's own validators run."""
     assert any(found.startswith(problem) for found in problems(annotation, text))
 
@@ -308,7 +308,7 @@ def test_models_answer_by_alias() -> None:
 
 
 def test_attrs_classes_convert_and_show_their_defaults() -> None:
-    """A converter gets what the field's type says, and a private name is said without its underscore."""
+    """A converter receives a value of the field's type, and a private name has no underscore in JSON."""
 
     @attrs.define
     class Tag:
@@ -320,7 +320,7 @@ def test_attrs_classes_convert_and_show_their_defaults() -> None:
     assert shown(Plant)["$defs"]["Plant"]["properties"]["height"] == {"type": "number", "default": 0.5}
 
 
-def test_structs_are_told_apart_by_their_tags() -> None:
+def test_structs_are_distinguished_by_their_tags() -> None:
     """The tag is shown, required, and not given to the class."""
     assert shown(Star)["properties"]["type"] == {"const": "star", "type": "string"}
     assert shown(Star)["properties"]["size"] == {"type": "integer", "minimum": 1, "default": 1}
@@ -339,7 +339,7 @@ def test_structs_may_be_generic_and_refer_to_themselves() -> None:
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="pydantic.v1 cannot be imported from 3.14 on")
 def test_old_models_are_read_without_losing_anything() -> None:
-    """What they would round in silence is a problem; their aliases and constraints hold."""
+    """A value that they would round silently is a problem; aliases and constraints hold."""
     from kit.kinds import Gone
 
     assert shown(Gone)["properties"]["n"] == {"type": "integer", "exclusiveMinimum": 0}
@@ -381,7 +381,7 @@ class Outer(BaseModel):
     ids=str,
 )
 def test_types_without_a_schema_are_named_with_their_place(annotation: Any, place: str) -> None:
-    """And the way out, a parser."""
+    """And with the fix, a parser."""
     with pytest.raises(ConfigurationError) as caught:
         compile_type(annotation)
 
@@ -390,8 +390,8 @@ def test_types_without_a_schema_are_named_with_their_place(annotation: Any, plac
         assert "register_parser(" in str(caught.value)
 
 
-def test_a_record_with_a_hint_that_means_nothing_says_so() -> None:
-    """The error names the class and what to do."""
+def test_a_record_with_an_undefined_name_is_refused() -> None:
+    """The error names the class and how to fix it."""
 
     @attrs.define
     class Lost:

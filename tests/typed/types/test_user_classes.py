@@ -1,4 +1,4 @@
-"""What a user's class says about itself holds wherever the class is used in a type."""
+"""What a user's class defines holds wherever the class is used in a type."""
 
 from __future__ import annotations
 
@@ -427,7 +427,7 @@ class Couple(NamedTuple, Generic[T]):
 
 
 def test_generic_classes_are_read_with_their_arguments() -> None:
-    """Two uses of one class with different arguments are told apart, in the schema too."""
+    """Two uses of one class with different arguments are distinguished, in the schema too."""
     found = parse(
         tuple[Box[Span], Box[bytes], Case[Span], Couple[bytes]],
         '[{"item": "SHORT", "more": {"a": ["LONG"]}, "next": {"item": "LONG"}}, {"item": "aGk="},'

@@ -17,6 +17,7 @@ from alloy._typed.json.text import TOO_DEEP, Unreadable, check_text, decode, is_
 from alloy._typed.types.async_parsers import parse_text
 from alloy._typed.types.compile import WRAPPER, TypeSpec
 from alloy.errors import EmptyAnswerError, ParseError
+from alloy.jsontypes import Json
 
 if TYPE_CHECKING:
     from alloy._typed.schemas.dialects import Wire
@@ -85,7 +86,7 @@ def _read_repaired(
     raise EmptyAnswerError(spec.expected, ("the answer is empty",), text)
 
 
-def _found(inner: str, spec: TypeSpec[Any], scalars: Scalars | None, repairs: Repairs) -> Any:
+def _found(inner: str, spec: TypeSpec[Any], scalars: Scalars | None, repairs: Repairs) -> Json:
     """The only candidate in an answer: JSON, or for a wrapped type a scalar without quotes or wrapper."""
     try:
         value = decode(inner)
@@ -116,7 +117,7 @@ def _raise_syntax_error(text: str) -> None:
         raise error.placed(text) from None
 
 
-def _take_object(validator: Validator, value: Any, restore: Restore | None, repairs: Repairs) -> Any:
+def _take_object(validator: Validator, value: Json, restore: Restore | None, repairs: Repairs) -> Any:
     if value == {} and AROUND in repairs and validator.schema.get("properties"):
         raise Unreadable("$: an empty object inside other text is not an answer")
     try:
@@ -134,7 +135,7 @@ def _take_object(validator: Validator, value: Any, restore: Restore | None, repa
         return taken
 
 
-def _take_wrapped(validator: Validator, value: Any, restore: Restore | None, repairs: Repairs) -> Any:
+def _take_wrapped(validator: Validator, value: Json, restore: Restore | None, repairs: Repairs) -> Any:
     if not isinstance(value, dict) or value.keys() != {WRAPPER}:
         return validator.take({WRAPPER: value}, restore)
     try:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from alloy._typed.json.extraction import NOTHING
 from alloy._typed.json.repair import CLOSING_QUOTES, Repairs, read_at
 from alloy._typed.json.text import Unreadable, decode
 from alloy._typed.schemas.coercion import NAMES
 from alloy._typed.schemas.refs import Schema, alternatives
+from alloy.jsontypes import Json
 
 __all__ = ["Scalars", "quoted"]
 
@@ -30,7 +30,7 @@ class Scalars:
         scalar = all(kind and kind.get("type") not in ("object", "array") for kind in kinds)
         return Scalars(kinds) if scalar else None
 
-    def read(self, piece: str, repairs: Repairs) -> Any:
+    def read(self, piece: str, repairs: Repairs) -> Json:
         """The scalar in *piece*, or `NOTHING`."""
         if self.is_choice(piece):
             return piece
@@ -49,18 +49,18 @@ class Scalars:
         """Whether *piece* is one of the choices of the type, which may be several words."""
         return any(_is_choice_of(kind, piece) for kind in self.kinds)
 
-    def _python_literal(self, piece: str) -> Any:
+    def _python_literal(self, piece: str) -> Json:
         """The value of `None`, `True` or `False`, if the type can be that."""
         wanted, value = _PYTHON.get(piece, ("", NOTHING))
         return value if any(kind.get("type") == wanted for kind in self.kinds) else NOTHING
 
 
-def _is_choice_of(kind: Mapping[str, Any], piece: str) -> bool:
+def _is_choice_of(kind: Schema, piece: str) -> bool:
     listed = piece in kind.get("enum", ()) or piece in kind.get(NAMES, ())
     return bool(listed or piece == kind.get("const", NOTHING))
 
 
-def quoted(piece: str, repairs: Repairs) -> Any:
+def quoted(piece: str, repairs: Repairs) -> Json:
     """The value of *piece* if all of it is in quotes or is a tuple, or `NOTHING`."""
     if piece[0] not in CLOSING_QUOTES and piece[0] != "(":
         return NOTHING

@@ -7,6 +7,8 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
+from alloy.jsontypes import JsonObject
+
 __all__ = ["Base64"]
 
 
@@ -33,7 +35,7 @@ class Base64:
         text = core_schema.str_schema(strip_whitespace=False, to_lower=False, to_upper=False)
         return core_schema.no_info_after_validator_function(self._read, text)
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: JsonObject, handler: Any) -> JsonObject:
         limits = {_KEYWORDS[name]: _characters(length) for name, length in self._limits.items()}
         return {"type": "string", "format": "base64", **limits}
 

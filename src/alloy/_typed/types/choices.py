@@ -15,6 +15,7 @@ from typing import Any
 import typing_extensions
 
 from alloy._typed.schemas.coercion import NAMES
+from alloy.jsontypes import Json, JsonObject
 
 __all__ = [
     "Choices",
@@ -54,7 +55,7 @@ def needs_keys(annotation: Any) -> bool:
     return typing_extensions.get_origin(annotation) is typing_extensions.Literal
 
 
-def json_value(value: Any) -> Any:
+def json_value(value: Any) -> Json:
     """The JSON form of an enum member, or of a value of a `Literal`."""
     plain = value.value if isinstance(value, enum.Enum) else value
     if isinstance(plain, bytes) and plain.isascii():
@@ -97,7 +98,7 @@ class Choices:
         choice = core_schema.literal_schema(self._shown)
         return core_schema.no_info_after_validator_function(self._read, choice)
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: JsonObject, handler: Any) -> JsonObject:
         return {**self._title, **handler(schema), NAMES: self._names}
 
 
@@ -125,7 +126,7 @@ class Keys:
         text = core_schema.str_schema(strip_whitespace=False, to_lower=False, to_upper=False)
         return core_schema.no_info_after_validator_function(self._read, text)
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: JsonObject, handler: Any) -> JsonObject:
         return {"type": "string", "enum": list(self._values)}
 
 
@@ -148,6 +149,6 @@ class Flags:
         forms = core_schema.union_schema([core_schema.list_schema(name), name, core_schema.int_schema(ge=0)])
         return core_schema.no_info_after_validator_function(self._read, forms)
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: JsonObject, handler: Any) -> JsonObject:
         name = {"type": "string", "enum": list(self._kind.__members__)}
         return {"title": self._kind.__name__, "type": "array", "items": name, "uniqueItems": True}

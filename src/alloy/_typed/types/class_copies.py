@@ -158,10 +158,11 @@ def _key(annotation: Any) -> Any:
 
 def _keep_own_schema(made: Any, annotation: Any, copy_of: Callable[[Any], Any]) -> None:
     """Let the copy *made* ask the user's class for its schema, if that class has a method for it."""
-    if (json_schema := _own_method(annotation, "__get_pydantic_json_schema__")) is not None:
-        made.__get_pydantic_json_schema__ = json_schema
-    own = _own_method(annotation, "__get_pydantic_core_schema__")
-    if own is None:
+    subject = class_of(annotation)
+    if hasattr(subject, "__get_pydantic_json_schema__"):
+        made.__get_pydantic_json_schema__ = subject.__get_pydantic_json_schema__
+    own = getattr(subject, "__get_pydantic_core_schema__", None)
+    if own is None or _function(own) is _function(BaseModel.__get_pydantic_core_schema__):
         return
 
     def core_schema(source: Any, handler: Any) -> Any:
@@ -170,10 +171,8 @@ def _keep_own_schema(made: Any, annotation: Any, copy_of: Callable[[Any], Any]) 
     made.__get_pydantic_core_schema__ = staticmethod(core_schema)
 
 
-def _own_method(annotation: Any, name: str) -> Any:
-    found = getattr(class_of(annotation), name, None)
-    inherited = getattr(BaseModel, name).__func__
-    return None if getattr(found, "__func__", None) is inherited else found
+def _function(method: Any) -> Any:
+    return getattr(method, "__func__", None)
 
 
 class _Handler:

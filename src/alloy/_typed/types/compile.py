@@ -15,6 +15,7 @@ from alloy._typed.types.annotations import children, parts, path_name, type_name
 from alloy._typed.types.parsers import Hook, generation
 from alloy.errors import ConfigurationError
 from alloy.functions import hints_of, namespace_of
+from alloy.jsontypes import JsonObject
 
 if TYPE_CHECKING:
     from alloy._typed.types.validation import Validator
@@ -39,7 +40,7 @@ class TypeSpec(Generic[T]):
 
     annotation: Any
     expected: str
-    schema: dict[str, Any] | None
+    schema: JsonObject | None
     name: str
     wrapped: bool
     validator: Validator | None = field(default=None, repr=False)

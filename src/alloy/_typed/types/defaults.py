@@ -9,6 +9,7 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from alloy._typed.types.choices import json_key, json_value, readable_enum
+from alloy.jsontypes import Json
 
 __all__ = ["NoJsonForm", "as_answered", "json_default"]
 
@@ -17,7 +18,7 @@ class NoJsonForm(ValueError):
     """A default that JSON cannot hold. Schemas leave it out, and Python still uses it."""
 
 
-def json_default(value: Any) -> Any:
+def json_default(value: Any) -> Json:
     """*value* as JSON. Raises `NoJsonForm`."""
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 

@@ -13,6 +13,7 @@ from alloy._typed.types.descriptions import annotated_text
 from alloy._typed.types.docstrings import read_docstring
 from alloy.errors import ConfigurationError
 from alloy.functions import hints_of, namespace_of, plain_function, signature_of
+from alloy.jsontypes import JsonObject
 
 if TYPE_CHECKING:
     from alloy._typed.schemas.dialects import Wire
@@ -47,7 +48,7 @@ class Signature:
     sections on parameters and results.
     """
 
-    schema: dict[str, Any]
+    schema: JsonObject
     description: str
     _validator: Validator
 
@@ -168,8 +169,8 @@ def _validator(
 
 
 def _described(
-    schema: dict[str, Any], parameter: inspect.Parameter, hints: Mapping[str, Any], documented: str | None
-) -> dict[str, Any]:
+    schema: JsonObject, parameter: inspect.Parameter, hints: Mapping[str, Any], documented: str | None
+) -> JsonObject:
     described = dict(schema)
     text = annotated_text(hints.get(parameter.name)) or described.get("description") or documented
     if text:

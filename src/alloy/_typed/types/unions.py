@@ -27,7 +27,8 @@ from pydantic_core import SchemaValidator, core_schema
 
 from alloy._typed.json.text import encode
 from alloy._typed.json.values import json_type, same
-from alloy._typed.types.core_nodes import children, new_validator, nodes
+from alloy._typed.types.core_nodes import Node, children, new_validator, nodes
+from alloy.jsontypes import Json, JsonObject
 
 __all__ = ["with_member_selection"]
 
@@ -247,7 +248,7 @@ class _Rewriter:
             return _guard(made, shape)
         return made
 
-    def _choice(self, node: dict[str, Any], members: dict[str, _Shape]) -> Any:
+    def _choice(self, node: Node, members: dict[str, _Shape]) -> Any:
         choices = {tag: _member(node["choices"][int(tag[len(_OTHER) :])]) for tag in members}
         names = ", ".join(shape.name for shape in members.values())
         return _tagged(
@@ -295,8 +296,8 @@ def _alias_names(alias: Any) -> Iterator[str]:
             yield part[0]
 
 
-def _guard(node: dict[str, Any], shape: _Shape) -> Any:
-    def known(value: Any) -> str | None:
+def _guard(node: Node, shape: _Shape) -> Any:
+    def known(value: Json) -> str | None:
         return None if isinstance(value, dict) and shape.unrelated(value) else _OTHER
 
     keys = ", ".join(sorted(shape.known))
@@ -305,7 +306,9 @@ def _guard(node: dict[str, Any], shape: _Shape) -> Any:
     return _tagged({_OTHER: inner}, known, message, node.get("ref"))
 
 
-def _tagged(choices: dict[str, Any], choose: Callable[[Any], Any], message: str, ref: str | None) -> Any:
+def _tagged(
+    choices: dict[Any, Any], choose: Callable[[Json], str | None], message: str, ref: str | None
+) -> Any:
     # No other core schema can look at JSON before it is validated and still validate it as JSON: strict
     # mode has other rules for Python objects.
     return core_schema.tagged_union_schema(
@@ -323,10 +326,10 @@ def _tagged(choices: dict[str, Any], choose: Callable[[Any], Any], message: str,
 class _Chooser:
     """The discriminator of a union: returns the tag of the member, or `_OTHER` to leave it to pydantic."""
 
-    def __init__(self, members: dict[str, _Shape], choices: dict[str, Any], rewriter: _Rewriter) -> None:
+    def __init__(self, members: dict[str, _Shape], choices: dict[str, Node], rewriter: _Rewriter) -> None:
         self._members, self._choices, self._rewriter = members, choices, rewriter
 
-    def choose(self, value: Any) -> str | None:
+    def choose(self, value: Json) -> str | None:
         if not isinstance(value, dict):
             return _OTHER
         left = self._by_tag(value)
@@ -340,19 +343,19 @@ class _Chooser:
             return left[0]
         return self._by_trial(left, value) if left and self._members[left[0]].fields else _OTHER
 
-    def _by_tag(self, value: dict[str, Any]) -> list[str]:
+    def _by_tag(self, value: JsonObject) -> list[str]:
         tagged = {tag: shape.tag(value) for tag, shape in self._members.items()}
         right = [tag for tag, found in tagged.items() if found]
         return right or [tag for tag, found in tagged.items() if found is None]
 
-    def _by_keys(self, left: list[str], value: dict[str, Any]) -> list[str]:
+    def _by_keys(self, left: list[str], value: JsonObject) -> list[str]:
         def unused(tag: str) -> int:
             shape = self._members[tag]
             return 0 if shape.extra == "allow" else len(value) - shape.known_keys(value)
 
         return _least(left, unused)
 
-    def _by_trial(self, left: list[str], value: dict[str, Any]) -> str | None:
+    def _by_trial(self, left: list[str], value: JsonObject) -> str | None:
         depth = _trials.get()
         if depth >= _MOST_TRIALS:
             return None

@@ -21,6 +21,7 @@ from alloy._typed.schemas.refs import definition_name, mapped, nodes
 from alloy._typed.types.async_parsers import restart
 from alloy._typed.types.core_schema import Core
 from alloy._typed.types.defaults import as_answered
+from alloy.jsontypes import Json, JsonObject
 
 if TYPE_CHECKING:
     from pydantic_core import core_schema
@@ -47,13 +48,13 @@ class Validator:
 
     __slots__ = ("_careful", "_validate_json", "marked", "schema")
 
-    def __init__(self, core: Core, marked: dict[str, Any] | None = None) -> None:
+    def __init__(self, core: Core, marked: JsonObject | None = None) -> None:
         self.marked = marked_schema(core) if marked is None else marked
         self._careful = _needs_care(self.marked)
         self._validate_json = core.validator().validate_json
-        self.schema: dict[str, Any] = _without_marks(self.marked)
+        self.schema: JsonObject = _without_marks(self.marked)
 
-    def read(self, text: str, restore: Callable[[Any], Any] | None = None) -> Any:
+    def read(self, text: str, restore: Callable[[Json], Json] | None = None) -> Any:
         """The value in *text*, which is JSON and nothing else. Raises `Unreadable`."""
         if restore is None and not self._careful and not _suspect(text) and not repeats_a_key(text):
             try:
@@ -62,7 +63,7 @@ class Validator:
                 pass  # below, the value is coerced or its problems are reported
         return self.take(decode(text), restore)
 
-    def take(self, value: Any, restore: Callable[[Any], Any] | None = None) -> Any:
+    def take(self, value: Json, restore: Callable[[Json], Json] | None = None) -> Any:
         """As `read`, for decoded JSON."""
         try:
             if restore is not None:
@@ -100,23 +101,23 @@ class _Generator(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         return super().encode_default(as_answered(dft))
 
-    def enum_schema(self, schema: core_schema.EnumSchema) -> dict[str, Any]:
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonObject:
         made = super().enum_schema(schema)
         names = dict(
             zip((m.name for m in schema["members"]), made.get("enum", [made.get("const")]), strict=False)
         )
         return {**made, NAMES: names}
 
-    def decimal_schema(self, schema: core_schema.DecimalSchema) -> dict[str, Any]:
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonObject:
         return {**super().decimal_schema(schema), DECIMAL: True}
 
 
-def marked_schema(core: Core) -> dict[str, Any]:
+def marked_schema(core: Core) -> JsonObject:
     """The JSON Schema of *core*, with the marks that `settle` reads."""
     return _with_inline_root(_Generator().generate(core.schema, "validation"))
 
 
-def _with_inline_root(schema: dict[str, Any]) -> dict[str, Any]:
+def _with_inline_root(schema: JsonObject) -> JsonObject:
     # The root of a recursive type is only a `$ref`, and providers require an object there.
     while (reference := schema.get("$ref")) is not None:
         target = schema["$defs"][definition_name(reference)]
@@ -124,7 +125,7 @@ def _with_inline_root(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _needs_care(schema: Any) -> bool:
+def _needs_care(schema: JsonObject) -> bool:
     return any(map(_is_lax, nodes(schema, definitions=True)))
 
 
@@ -133,7 +134,7 @@ def _is_lax(node: Mapping[str, Any]) -> bool:
     return DECIMAL in node or any(isinstance(choice, int | float) for choice in choices)
 
 
-def _without_marks(schema: Any) -> Any:
+def _without_marks(schema: Json) -> Json:
     copy = mapped(schema, _without_marks)
     if isinstance(copy, dict):
         copy.pop(NAMES, None)
@@ -144,11 +145,11 @@ def _without_marks(schema: Any) -> Any:
 # --- problems -------------------------------------------------------------------------------------
 
 
-def _problems(error: ValidationError, value: Any) -> list[str]:
+def _problems(error: ValidationError, value: Json) -> list[str]:
     return list(dict.fromkeys(_problem(detail, value) for detail in error.errors(include_url=False)))
 
 
-def _problem(detail: Any, value: Any) -> str:
+def _problem(detail: Any, value: Json) -> str:
     path, found, missing = _located(detail["loc"], value, missing=detail["type"] == "missing")
     message: str = detail["msg"]
     if missing:
@@ -162,7 +163,7 @@ def _problem(detail: Any, value: Any) -> str:
     return f"{path}: {message}, got {_shown(found)}"
 
 
-def _located(loc: tuple[int | str, ...], value: Any, *, missing: bool) -> tuple[str, Any, bool]:
+def _located(loc: tuple[int | str, ...], value: Json, *, missing: bool) -> tuple[str, Json, bool]:
     """The path of *loc*, what is there in *value*, and whether the last step is a *missing* key."""
     # pydantic also puts the names of union members into a location: they are not in the value.
     path, last = "$", len(loc) - 1
@@ -176,7 +177,7 @@ def _located(loc: tuple[int | str, ...], value: Any, *, missing: bool) -> tuple[
     return path, value, missing
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Json) -> str:
     try:
         text = encode(value)
     except RecursionError:
