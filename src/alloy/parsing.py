@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from alloy._engine.runtime.await_parsers import resolved
 from alloy._typed.types.parsers import register_parser
 from alloy.errors import ConfigurationError
 
@@ -62,7 +63,6 @@ def parse(output: TypeForm[T], text: str, *, report: bool = False) -> T | Parsed
     also lists the repairs. Raises `ParseError` with the text and all problems, each with its path;
     `EmptyAnswerError` when there is nothing to read; `ConfigurationError` for a type without a schema.
     """
-    from alloy._engine.runtime.await_parsers import resolved
     from alloy._typed.answers.parse import read
     from alloy._typed.types.compile import compile_type
 

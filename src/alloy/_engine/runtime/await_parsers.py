@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
-from alloy._typed.types.async_parsers import Call, Outcome, resolving
+from alloy._typed.types.async_parsers import Call, Outcome, Unresolved, resolving
 
 __all__ = ["finished", "gathered", "resolved"]
 
@@ -38,6 +38,13 @@ def finished(calls: Sequence[Call]) -> list[Outcome]:
 
 def resolved(read: Callable[[], T]) -> T:
     """The value that *read* returns, for code that cannot await: async parsers run as in `finished`."""
+    try:
+        return read()  # few types have an async parser, and rounds cost time
+    except Unresolved:
+        return _resolved_in_rounds(read)
+
+
+def _resolved_in_rounds(read: Callable[[], T]) -> T:
     script = resolving(read, _ask)
     try:
         calls = next(script)

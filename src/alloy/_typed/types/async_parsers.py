@@ -18,11 +18,15 @@ from alloy._typed.types.parsers import Hook
 from alloy.errors import AlloyError, AnswerError, ParseError
 from alloy.functions import is_async
 
-__all__ = ["Call", "Outcome", "call_parser", "parse_text", "resolving", "restart"]
+__all__ = ["Call", "Outcome", "Unresolved", "call_parser", "parse_text", "resolving", "restart"]
 
 T = TypeVar("T")
 
 Call: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
+
+
+class Unresolved(AlloyError):
+    """An async parser was called where nobody awaits it, outside of `resolving`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ def _key(value: Any) -> bytes:
 def _awaited(hook: Hook, value: Any) -> Any:
     rounds = _rounds.get()
     if rounds is None:
-        raise AlloyError("an async parser can only be called by resolving()")
+        raise Unresolved("an async parser can only be called by resolving()")
     return rounds.take(hook, value)
 
 
