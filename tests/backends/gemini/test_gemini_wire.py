@@ -166,8 +166,8 @@ def test_making_a_client_opens_no_connection() -> None:
         from alloy.backends.gemini.address import GEMINI as SDK
         from alloy.backends.gemini.address import Target, read_settings
 
-        connection = CLIENTS.get(SDK, read_settings(Endpoint(address, KEY)))
-        connection.address(Target("m", streamed=False)), connection.address(Target("m", streamed=True))
+        book = CLIENTS.get(SDK, read_settings(Endpoint(address, KEY))).book
+        book.address(Target("m", streamed=False)), book.address(Target("m", streamed=True))
         nobody.settimeout(0)
         with pytest.raises(BlockingIOError):
             nobody.accept()

@@ -23,7 +23,7 @@ from kit.wire import Answer, Gate, Received, WireServer
 from kit.wire import openai as says
 
 from alloy.backends.base import CancelToken
-from alloy.backends.http.clients import CLIENTS, CONNECTIONS_MAX, ClientCache
+from alloy.backends.http.clients import BOOKS_MAX, CLIENTS, ClientCache
 from alloy.backends.openai.address import OPENAI, read_settings
 from alloy.backends.openai.responses import OpenAIBackend
 from alloy.endpoints import Endpoint
@@ -56,19 +56,21 @@ def test_threads_share_one_client(cache: ClientCache) -> None:
     with ThreadPoolExecutor(16) as pool:
         made = list(pool.map(lambda _: cache.get(OPENAI, settings()), range(64)))
 
-    assert len({id(client) for client in made}) == 1
-    assert cache.get(OPENAI, settings("sk-two")) is not made[0]
+    assert len({id(connection.pool) for connection in made}) == 1
+    assert len({id(connection.book) for connection in made}) == 1
+    other = cache.get(OPENAI, settings("sk-two"))
+    assert (other.book is made[0].book, other.pool is made[0].pool) == (False, True)
 
 
 def test_rotating_keys_leave_no_heap_of_clients(cache: ClientCache) -> None:
     """The oldest clients are dropped; their connections belong to the pool, which stays."""
     first = cache.get(OPENAI, settings("sk-first"))
     kept = cache.get(OPENAI, settings("sk-0"))
-    for number in range(1, CONNECTIONS_MAX):
+    for number in range(1, BOOKS_MAX):
         cache.get(OPENAI, settings(f"sk-{number}"))
 
-    assert cache.get(OPENAI, settings("sk-0")) is kept
-    assert cache.get(OPENAI, settings("sk-first")) is not first
+    assert cache.get(OPENAI, settings("sk-0")).book is kept.book
+    assert cache.get(OPENAI, settings("sk-first")).book is not first.book
     assert not first.pool.is_closed
 
 
@@ -135,9 +137,9 @@ def test_loops_in_many_threads_get_their_own_answers(server: WireServer) -> None
 def test_tasks_that_start_together_share_the_loops_client() -> None:
     """The first tasks of a loop race for its client and get the same one."""
 
-    async def race() -> set[int]:
+    async def race() -> set[tuple[int, int]]:
         made = await asyncio.gather(*(CLIENTS.get_async(OPENAI, settings()) for _ in range(10)))
-        return {id(client) for client in made}
+        return {(id(connection.book), id(connection.pool)) for connection in made}
 
     assert len(asyncio.run(race())) == 1
 
@@ -145,11 +147,12 @@ def test_tasks_that_start_together_share_the_loops_client() -> None:
 def test_a_loop_that_was_closed_without_ceremony_is_forgotten(cache: ClientCache) -> None:
     """Where nobody awaited the generators' end, the next loop sweeps the entry out."""
     loop = asyncio.new_event_loop()
-    client = loop.run_until_complete(cache.get_async(OPENAI, settings()))
+    first = loop.run_until_complete(cache.get_async(OPENAI, settings()))
     loop.close()
     other = asyncio.run(cache.get_async(OPENAI, settings()))
 
-    assert other is not client
+    assert other.pool is not first.pool
+    assert other.book is not first.book
     holders = [held for held in gc.get_referrers(loop) if isinstance(held, dict) and loop in held]
     assert holders == []
 

@@ -321,12 +321,12 @@ def test_an_address_is_asked_for_once(server: WireServer) -> None:
     other = openai_settings(Endpoint(server.url, "sk-other"), keyless=False)
 
     async def ask() -> Any:
-        return await (await CLIENTS.get_async(OPENAI, settings)).address_async("/responses")
+        return await (await CLIENTS.get_async(OPENAI, settings)).book.address_async("/responses")
 
-    found = CLIENTS.get(OPENAI, settings).address("/responses")
-    assert CLIENTS.get(OPENAI, settings).address("/responses") is found
-    assert CLIENTS.get(OPENAI, settings).address("/other").url != found.url
-    assert CLIENTS.get(OPENAI, other).address("/responses").headers != found.headers
+    found = CLIENTS.get(OPENAI, settings).book.address("/responses")
+    assert CLIENTS.get(OPENAI, settings).book.address("/responses") is found
+    assert CLIENTS.get(OPENAI, settings).book.address("/other").url != found.url
+    assert CLIENTS.get(OPENAI, other).book.address("/responses").headers != found.headers
     assert asyncio.run(ask()) is asyncio.run(ask())
 
 
@@ -401,4 +401,4 @@ def test_an_address_with_a_key_of_gemini_lasts(server: WireServer) -> None:
     """A key does not expire, so the SDK is not asked again."""
     connection = CLIENTS.get(GEMINI_SDK, gemini_settings(Endpoint(server.url, KEY)))
     target = Target("m", streamed=False)
-    assert connection.address(target) is connection.address(target)
+    assert connection.book.address(target) is connection.book.address(target)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import pickle
 import subprocess
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -415,6 +417,20 @@ def test_a_transport_of_the_callers_client_answers(api: Api) -> None:
     with httpx2.Client(transport=httpx2.MockTransport(handle)) as client:
         here = {"base_url": f"http://127.0.0.1:9{api.base}", "api_key": KEY}
         assert ask("Hello", model=f"{api.name}:{api.model}", http_client=client, **here) == TEXT
+
+
+def test_a_client_of_the_caller_is_not_kept(server: WireServer) -> None:
+    """A program may make one for each call; closed ones must not stay in memory."""
+    server.script(*[RESPONSES.answer("send")] * 3)
+    left = []
+    for _ in range(3):
+        with httpx2.Client() as client:
+            RESPONSES.ask("send", server, http_client=client)
+        left.append(weakref.ref(client))
+        del client
+    gc.collect()
+
+    assert [client() for client in left] == [None] * 3
 
 
 def test_a_pair_of_clients_serves_both(server: WireServer) -> None:

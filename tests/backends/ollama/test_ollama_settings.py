@@ -69,7 +69,7 @@ def test_addresses_are_read_as_the_sdk_reads_them(host: str, monkeypatch: pytest
     monkeypatch.setenv("OLLAMA_API_KEY", KEY)
     sdk = ollama.Client(headers={"Authorization": f"Bearer {KEY}"}, transport=httpx.MockTransport(answer))
     sdk.chat("llama3.2", [{"role": "user", "content": "Hello"}])
-    address = CLIENTS.get(OLLAMA, read_settings(Endpoint())).address("/api/chat")
+    address = CLIENTS.get(OLLAMA, read_settings(Endpoint())).book.address("/api/chat")
 
     assert address.url == seen[0].url
     assert dict(address.headers).items() <= dict(seen[0].headers).items()

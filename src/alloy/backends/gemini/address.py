@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
@@ -19,7 +19,7 @@ from alloy.backends.http.clients import Address, Sdk
 from alloy.backends.http.settings import checked_key, checked_url
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError
-from alloy.jsontypes import Json, JsonObject
+from alloy.jsontypes import JsonObject
 
 __all__ = ["GEMINI", "GeminiHttpBackend", "read_settings"]
 
@@ -178,6 +178,7 @@ class GeminiHttpBackend(HttpBackend):
     sdk = GEMINI
     errors = ERRORS
     key_variables = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+    split = staticmethod(parted)  # a chunk may have several parts, of which only one would be shown
 
     def address(self, endpoint: Endpoint) -> str:
         """Where requests would go now; on Google Cloud by its own variables, as the SDK reads them."""
@@ -202,10 +203,6 @@ class GeminiHttpBackend(HttpBackend):
     def headers(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, str]:
         """The time limit in whole seconds, as the SDK tells it."""
         return {} if endpoint.timeout is None else {"x-server-timeout": str(ceil(endpoint.timeout))}
-
-    def events(self, event: Json) -> Iterable[Json]:
-        """A chunk as chunks of one part each, so that none of its deltas is lost."""
-        return parted(event)
 
     def explain(self, error: Exception) -> AlloyError | None:
         """*error* as an Alloy error, or `None` when neither the transport nor Google's sign-in raised it."""

@@ -49,6 +49,9 @@ class HttpBackend(BaseBackend, ABC):
     stream_reader: Callable[[Received], StreamReader] = EventStream
     """The format of a streamed body."""
 
+    split: Callable[[Json], Iterable[Json]] | None = None
+    """What the accumulator gets instead of one event of the stream, if that is not the event itself."""
+
     request_id_headers: tuple[str, ...] = ("x-request-id",)
     """The headers by which the provider's support finds a request, the best one first."""
 
@@ -69,10 +72,6 @@ class HttpBackend(BaseBackend, ABC):
     def headers(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, str]:
         """Headers that depend on the request."""
         return {}
-
-    def events(self, event: Json) -> Iterable[Json]:
-        """What the accumulator gets for one event of the stream."""
-        return (event,)
 
     def is_last(self, event: Json) -> bool:
         """Whether *event* ends the stream, in an API without an end mark."""
@@ -122,7 +121,10 @@ class HttpBackend(BaseBackend, ABC):
             chunks = response.iter_bytes()
             for chunk in chunks:
                 for event in reader.feed(chunk):
-                    yield from self.events(event)
+                    if self.split is None:
+                        yield event
+                    else:
+                        yield from self.split(event)
                     if self.is_last(event):
                         return drain(response, chunks)
                 if reader.done:
@@ -141,7 +143,7 @@ class HttpBackend(BaseBackend, ABC):
                 async for chunk in chunks:
                     ended = False
                     for event in reader.feed(chunk):
-                        for part in self.events(event):
+                        for part in (event,) if self.split is None else self.split(event):
                             yield part
                         if ended := self.is_last(event):
                             break
@@ -165,7 +167,7 @@ class HttpBackend(BaseBackend, ABC):
         exchange = HttpExchange(CLIENTS.get(self.sdk, self.settings(endpoint), endpoint), endpoint)
         try:
             body = self.prepare(exchange, body, cancel)
-            address = exchange.connection.address(self.target(body, streamed=streamed))
+            address = exchange.connection.book.address(self.target(body, streamed=streamed))
             response = exchange.send(self._request(exchange, address, body, streamed=streamed), cancel)
         except Exception as error:
             if (problem := self._unreached(error, exchange)) is None:
@@ -185,7 +187,7 @@ class HttpBackend(BaseBackend, ABC):
         )
         try:
             body = await self.prepare_async(exchange, body)
-            address = await exchange.connection.address_async(self.target(body, streamed=streamed))
+            address = await exchange.connection.book.address_async(self.target(body, streamed=streamed))
             response = await exchange.send_async(self._request(exchange, address, body, streamed=streamed))
         except Exception as error:
             if (problem := self._unreached(error, exchange)) is None:
@@ -215,7 +217,7 @@ class HttpBackend(BaseBackend, ABC):
             return None
         if exchange.endpoint.transport is not None and exchange.endpoint.transport.proxy:
             return proxy_error(self.name, error, server, exchange.endpoint.transport.proxy)
-        return self.unreached(error, server, exchange.connection.settings)
+        return self.unreached(error, server, exchange.connection.book.settings)
 
 
 def _refusal(received: Received, content: bytes, errors: ErrorReader) -> ProviderError:

@@ -27,8 +27,9 @@ def cut(response: Any) -> None:
 def cut_while_connecting(cancel: CancelToken) -> Callable[[str, Any], None]:
     """A `trace` extension that lets *cancel* end a request before its response's headers have arrived.
 
-    It hears of the connections that the request opens (https://www.encode.io/httpcore/extensions/). On a
-    connection that is used again only the timeouts of the phases bound the wait for the headers.
+    The extension is called for each connection that the request opens
+    (https://www.encode.io/httpcore/extensions/). On a connection that is used again only the timeouts of the
+    phases bound the wait for the headers.
     """
 
     def trace(event: str, info: Any) -> None:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from types import ModuleType
 
-__all__ = ["CLIENTS", "Address", "ClientCache", "Connection", "Sdk"]
+__all__ = ["CLIENTS", "Address", "AddressBook", "ClientCache", "Connection", "Sdk"]
 
-CONNECTIONS_MAX = 64  # for threads, and for each loop: bounds what rotating keys leave behind
+BOOKS_MAX = 64  # for threads, and for each loop: bounds what rotating keys leave behind
 ADDRESSES_MAX = 256  # bounds what generated names of models leave behind
 
 ANYWHERE = Endpoint()
@@ -106,31 +106,21 @@ def _recording() -> Iterator[list[Any]]:
         _recorded.reset(before)
 
 
-class Connection:
-    """A connection pool, and the addresses that an SDK gives for some settings.
+class AddressBook:
+    """The addresses that an SDK gives for some settings.
 
-    *is_own* says that the pool is the caller's HTTP client, which has settings of its own.
+    Those that last are in *known*, which the whole process shares; for the others the SDK is asked each time.
     """
 
-    def __init__(
-        self,
-        sdk: Sdk,
-        settings: Any,
-        pool: Any,
-        addresses: dict[Hashable, Address],
-        *,
-        is_async: bool,
-        is_own: bool = False,
-    ) -> None:
-        self.settings, self.pool, self.is_own = settings, pool, is_own
-        self.library = sdk.library()
-        self._sdk, self._addresses, self._is_async = sdk, addresses, is_async
+    def __init__(self, sdk: Sdk, settings: Any, known: dict[Hashable, Address], *, is_async: bool) -> None:
+        self.settings, self.library = settings, sdk.library()
+        self._sdk, self._known, self._is_async = sdk, known, is_async
         self._client: Any = None
 
     def address(self, target: Hashable) -> Address:
         """The address of a request to *target*. Raises `ConfigurationError` when the SDK refuses it."""
         key = (self._sdk, self.settings, False, target)
-        found = self._addresses.get(key)
+        found = self._known.get(key)
         if found is None:
             with _recording() as requests:
                 self._sdk.ask(self._sdk_client(), target)
@@ -140,7 +130,7 @@ class Connection:
     async def address_async(self, target: Hashable) -> Address:
         """As `address`."""
         key = (self._sdk, self.settings, True, target)
-        found = self._addresses.get(key)
+        found = self._known.get(key)
         if found is None:
             with _recording() as requests:
                 await self._sdk.ask_async(self._sdk_client(), target)
@@ -158,31 +148,42 @@ class Connection:
         url = self._sdk.url(request.url, target)
         address = Address(url, request.headers, request.extensions["timeout"])
         if self._sdk.lasts(address):
-            if len(self._addresses) >= ADDRESSES_MAX:
-                self._addresses.clear()
-            self._addresses[key] = address
+            if len(self._known) >= ADDRESSES_MAX:
+                self._known.clear()
+            self._known[key] = address
         return address
+
+
+class Connection(NamedTuple):
+    """Addresses, and the HTTP client that sends requests to them.
+
+    *is_own* says that it is the caller's client, which has settings of its own.
+    """
+
+    book: AddressBook
+    pool: Any
+    is_own: bool = False
 
 
 # --- pools --------------------------------------------------------------------------------------------
 
 
 class _World:
-    """The pools of all threads, or of one event loop, and the connections that use them."""
+    """The pools and the address books of all threads, or of one event loop."""
 
     def __init__(self, *, is_async: bool) -> None:
         self.is_async = is_async
         self.pools: dict[tuple[Sdk, Transport | None], Any] = {}
-        self.connections: dict[Hashable, Connection] = {}
+        self.books: dict[tuple[Sdk, Hashable], AddressBook] = {}
         self.keeper: AsyncGenerator[None, None] | None = None
 
 
 class ClientCache:
     """Connections by SDK and settings. Safe to use from any thread and any event loop; not picklable.
 
-    `get` and `get_async` look the connection up without a lock. One that is missing is made under the lock
-    with the pool of its SDK, which is made first if necessary. The world of an event loop is created by
-    the first call in that loop; an async generator, which the loop closes at its end, closes its pools.
+    `get` and `get_async` look for a pool and for an address book without a lock. One that is missing is made
+    under the lock. The world of an event loop is created by the first call in that loop; an async
+    generator, which the loop closes at its end, closes its pools.
     """
 
     def __init__(self) -> None:
@@ -201,12 +202,7 @@ class ClientCache:
         *settings* decide the address, *endpoint* the HTTP client or how it opens connections. Raises
         `ConfigurationError` for an HTTP client that cannot be used, and for a file that cannot be read.
         """
-        via = own_client(endpoint, "Client") if endpoint.http_client else endpoint.transport
-        found = self._threads.connections.get((sdk, settings, via))
-        if found is None:
-            with self._lock:
-                found = self._make(self._threads, sdk, settings, via)
-        return found
+        return self._connection(self._threads, sdk, settings, endpoint)
 
     async def get_async(self, sdk: Sdk, settings: Hashable, endpoint: Endpoint = ANYWHERE) -> Connection:
         """As `get`, the connection of the running event loop."""
@@ -216,12 +212,7 @@ class ClientCache:
         world = self._loops.get(loop)
         if world is None:
             world = await self._enter(loop)
-        via = own_client(endpoint, "AsyncClient") if endpoint.http_client else endpoint.transport
-        found = world.connections.get((sdk, settings, via))
-        if found is None:
-            with self._lock:
-                found = self._make(world, sdk, settings, via)
-        return found
+        return self._connection(world, sdk, settings, endpoint)
 
     def close(self) -> None:
         """Close the connections that threads share; the next call opens new ones."""
@@ -238,16 +229,27 @@ class ClientCache:
         """
         self._start()
 
-    def _make(self, world: _World, sdk: Sdk, settings: Hashable, via: Any) -> Connection:
-        found = world.connections.get((sdk, settings, via))  # another thread may have been faster
+    def _connection(self, world: _World, sdk: Sdk, settings: Hashable, endpoint: Endpoint) -> Connection:
+        book = world.books.get((sdk, settings))
+        if book is None:
+            with self._lock:
+                book = self._book(world, sdk, settings)
+        if endpoint.http_client:
+            return Connection(book, own_client(endpoint, is_async=world.is_async), is_own=True)
+        pool = world.pools.get((sdk, endpoint.transport))
+        if pool is None:
+            with self._lock:
+                pool = self._pool(world, sdk, endpoint.transport)
+        return Connection(book, pool)
+
+    def _book(self, world: _World, sdk: Sdk, settings: Hashable) -> AddressBook:
+        found = world.books.get((sdk, settings))  # another thread may have been faster
         if found is not None:
             return found
-        is_own = via is not None and not isinstance(via, Transport)
-        pool = via if is_own else self._pool(world, sdk, via)
-        while len(world.connections) >= CONNECTIONS_MAX:
-            del world.connections[next(iter(world.connections))]  # closes nothing: the pool is shared
-        made = Connection(sdk, settings, pool, self._addresses, is_async=world.is_async, is_own=is_own)
-        world.connections[sdk, settings, via] = made
+        while len(world.books) >= BOOKS_MAX:
+            del world.books[next(iter(world.books))]
+        made = AddressBook(sdk, settings, self._addresses, is_async=world.is_async)
+        world.books[sdk, settings] = made
         return made
 
     def _pool(self, world: _World, sdk: Sdk, transport: Transport | None) -> Any:

@@ -39,7 +39,7 @@ class HttpExchange:
         limit = self.endpoint.timeout
         timeouts = address.timeouts if limit is None else dict.fromkeys(PHASES, limit)
         # Not by the pool's `build_request`, which merges settings that the SDK has merged already.
-        request = self.connection.library.Request(
+        request = self.connection.book.library.Request(
             "POST", address.url, headers=sent, content=content, extensions={"timeout": timeouts}
         )
         if cookies := self.connection.pool.cookies:

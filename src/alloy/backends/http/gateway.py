@@ -52,16 +52,17 @@ def pool_options(library: Any, transport: Transport | None, context: ssl.SSLCont
     return {"proxy": library.Proxy(transport.proxy, **tls)}
 
 
-def own_client(endpoint: Endpoint, kind: str) -> Any:
-    """The caller's HTTP client of this *kind*. Raises `ConfigurationError` when none can be used."""
+def own_client(endpoint: Endpoint, *, is_async: bool) -> Any:
+    """The caller's HTTP client. Raises `ConfigurationError` when none can be used."""
     if endpoint.transport is not None:
         raise ConfigurationError(
             "http_client and transport exclude each other: set the proxy and the certificates in the client, "
             "or set one of the two to None"
         )
+    kind = "AsyncClient" if is_async else "Client"
     found = next((client for client in endpoint.http_client if client_kind(client) == kind), None)
     if found is None:
-        wanted = "an async call needs an" if kind == "AsyncClient" else "a sync call needs a"
+        wanted = "an async call needs an" if is_async else "a sync call needs a"
         raise ConfigurationError(f"http_client: {wanted} {kind}; a tuple with one of each serves both")
     if found.is_closed:
         raise ConfigurationError("http_client: the client is closed")

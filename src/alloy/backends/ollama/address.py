@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from alloy.backends.base import CancelToken, import_sdk
 from alloy.backends.http.backend import HttpBackend
-from alloy.backends.http.clients import CONNECTIONS_MAX, Address, Connection, Sdk
+from alloy.backends.http.clients import BOOKS_MAX, Address, AddressBook, Sdk
 from alloy.backends.http.errors import ErrorBody
 from alloy.backends.http.event_stream import JsonLines
 from alloy.backends.http.exchange import HttpExchange
@@ -128,10 +128,10 @@ class OllamaSdk(Sdk):
 OLLAMA = OllamaSdk()
 
 
-@lru_cache(maxsize=CONNECTIONS_MAX)
+@lru_cache(maxsize=BOOKS_MAX)
 def server_url(settings: Settings) -> str:
     """The server's URL, as the SDK reads its address. Raises `ConfigurationError` when it cannot."""
-    return str(Connection(OLLAMA, settings, None, {}, is_async=False).address("").url)
+    return str(AddressBook(OLLAMA, settings, {}, is_async=False).address("").url)
 
 
 # --- the backend --------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ class OllamaHttpBackend(HttpBackend):
         """
         if not (needs := _needs(body)):
             return body
-        address = exchange.connection.address(SHOW)
+        address = exchange.connection.book.address(SHOW)
         place = str(address.url), body["model"]
 
         def ask() -> None:
@@ -203,7 +203,7 @@ class OllamaHttpBackend(HttpBackend):
         """As `prepare`."""
         if not (needs := _needs(body)):
             return body
-        address = await exchange.connection.address_async(SHOW)
+        address = await exchange.connection.book.address_async(SHOW)
         place = str(address.url), body["model"]
 
         async def ask() -> None:
