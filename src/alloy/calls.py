@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from alloy._typed.types.expressions import check_is_type
 from alloy.config import check_settings, current
 from alloy.conversations import Conversation
 from alloy.errors import ConfigurationError
@@ -37,6 +38,7 @@ class CallOptions:
         `ConfigurationError`.
         """
         own = {name: options[name] for name in OWN_OPTIONS if name in options}
+        check_is_type(own.get("output"), f"{where}: output")
         if "tools" in own:
             own["tools"] = as_tools(own["tools"], where)
         if not isinstance(history := own.get("conversation"), Conversation | None):

@@ -9,10 +9,12 @@ from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
+from alloy._typed.types.expressions import check_is_type
 from alloy.calls import CallOptions, prepared
 from alloy.contracts import Contracts, split
 from alloy.errors import CommandError, ConfigurationError
 from alloy.functions import (
+    UNRESOLVED,
     ClassMember,
     OnInstances,
     adopt,
@@ -358,12 +360,14 @@ def _resolved_output(output: Any, function: Callable[..., Any], where: str) -> A
     if output is None or isinstance(output, type):
         return output
     try:
-        return evaluated(output, function)
-    except (NameError, TypeError, SyntaxError, AttributeError) as error:
+        found = evaluated(output, function)
+    except UNRESOLVED as error:
         raise ConfigurationError(
             f"{where}: output={output!r} does not resolve ({error}): write the type itself, or a name that "
             "is defined where the command is"
         ) from error
+    check_is_type(found, f"{where}: output")
+    return found
 
 
 def _check_has_class(function: Any, args: Any, kwargs: Any) -> None:

@@ -14,6 +14,7 @@ from types import MethodType, SimpleNamespace
 from typing import Any, TypeVar, get_type_hints
 
 __all__ = [
+    "UNRESOLVED",
     "ClassMember",
     "OnInstances",
     "adopt",
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+# What the text of an annotation raises that does not resolve; IndexError is for the empty text.
+UNRESOLVED = (NameError, TypeError, SyntaxError, AttributeError, IndexError)
 
 # --- what can be read from a function -------------------------------------------------------------
 
@@ -111,7 +115,7 @@ def hints_of(function: Callable[..., Any], names: Mapping[str, Any]) -> dict[str
 def evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
     """*annotation* with the names that it holds as text resolved as those of *function* are.
 
-    Raises `NameError`, `TypeError`, `SyntaxError` or `AttributeError` for text that does not resolve.
+    Raises an error of `UNRESOLVED` for text that does not resolve.
     """
     plain = plain_function(function)
     names = {**getattr(plain, "__globals__", {}), **namespace_of(plain)}
@@ -124,7 +128,7 @@ def resolved(annotation: Any, function: Callable[..., Any]) -> Any:
         return annotation
     try:
         return evaluated(annotation, function)
-    except (NameError, TypeError, SyntaxError, AttributeError):
+    except UNRESOLVED:
         return annotation
 
 

@@ -65,7 +65,9 @@ def parse(output: TypeForm[T], text: str, *, report: bool = False) -> T | Parsed
     """
     from alloy._typed.answers.parse import read
     from alloy._typed.types.compile import compile_type
+    from alloy._typed.types.expressions import check_is_type
 
+    check_is_type(output, "parse(): output")
     if not isinstance(text, str):
         raise ConfigurationError(f"parse() takes a str, not {type(text).__name__}: decode it first")
     repairs: dict[str, None] | None = {} if report else None

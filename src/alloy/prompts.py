@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from types import NoneType
 from typing import Any
 
+from alloy._typed.types.annotations import type_name
+from alloy._typed.types.expressions import why_not_a_type
 from alloy.errors import CommandError, ConfigurationError
 from alloy.functions import return_annotation
 from alloy.messages import Reply, Turn, User
@@ -81,18 +82,20 @@ def check_returns_prompt(function: Callable[..., Any], where: str) -> None:
             f"{where} has no return annotation: write `-> str`, because its body returns the prompt; "
             "the type of the answer goes into @command(output=…)"
         )
-    if not _is_text(annotation) and not _is_list_of_parts(annotation):
-        shown = _type_name(annotation)
+    if _is_text(annotation):
+        return
+    if why_not_a_type(annotation) is not None:
+        shown = inspect.formatannotation(annotation)
+        raise ConfigurationError(
+            f"{where} is annotated `-> {shown}`, which is not a type: write `-> str`, because its body "
+            "returns the prompt; the type of the answer goes into @command(output=…)"
+        )
+    if not _is_list_of_parts(annotation):
+        shown = type_name(annotation)
         raise ConfigurationError(
             f"{where} is annotated `-> {shown}`, but its body returns the prompt: write `-> str` (or a list "
             f"of parts, such as `-> list[str | Image]`) and @command(output={shown})"
         )
-
-
-def _type_name(annotation: Any) -> Any:
-    if annotation is NoneType:
-        return "None"
-    return annotation.__name__ if isinstance(annotation, type) else annotation
 
 
 def _is_text(annotation: Any) -> bool:

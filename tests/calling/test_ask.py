@@ -103,8 +103,9 @@ def test_a_prompt_is_a_str(way: Any, prompt: Any):
     ("options", "problem"),
     [
         ({"contex": "x"}, "no option 'contex' .did you mean 'context'.*output, tools, .*context, model"),
-        ({"output": object()}, "no JSON schema"),
-        ({"output": "Item"}, "Item"),
+        ({"output": object()}, "output must be a type, and <object object"),
+        ({"output": [int]}, r"output must be a type, and .*: write list.int."),
+        ({"output": "Item"}, "the name 'Item' in the text 'Item' is not known here: write the type itself"),
         ({"tools": [5]}, "@tool needs a function, not 5"),
         ({"parser": 5}, "parser must be a function, not 5"),
         ({"conversation": "x"}, "conversation must be a Conversation, not 'x'"),

@@ -44,7 +44,7 @@ def type_name(annotation: Any) -> str:
     if isinstance(annotation, list):  # the parameters of a Callable
         return f"[{', '.join(map(type_name, annotation))}]"
     origin = typing_extensions.get_origin(annotation)
-    if origin is not None:
+    if origin is not None and origin is not annotation:  # it is for Generic
         return _generic_name(annotation, origin)
     if isinstance(annotation, typing.ForwardRef):
         return annotation.__forward_arg__

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Generic, TypeVar
 
 from alloy._typed.types.annotations import children, parts, path_name, type_name
+from alloy._typed.types.expressions import check_is_type
 from alloy._typed.types.parsers import Hook, generation
 from alloy.errors import ConfigurationError
 from alloy.functions import hints_of, namespace_of
@@ -100,7 +101,9 @@ def _output_hook(output: Any, parse: Callable[[Any], Any]) -> Hook:
         hints = {} if isinstance(function, type) else hints_of(function, namespace_of(function))
     except (NameError, TypeError, ValueError):  # written in C, or with names that are not known
         named, hints = [], {}
-    return Hook(hints.get(named[0], str) if named else str, parse, output)
+    wire = hints.get(named[0], str) if named else str
+    check_is_type(wire, "the type hint of the parser's parameter")
+    return Hook(wire, parse, output)
 
 
 def _parsed(annotation: Any, hook: Hook, namespace: Mapping[str, Any] | None) -> TypeSpec[Any]:
@@ -116,6 +119,7 @@ def _is_local(part: Any) -> bool:
 
 
 def _compile(annotation: Any, namespace: Mapping[str, Any] | None) -> TypeSpec[Any]:
+    check_is_type(annotation, "an answer's type")
     expected = type_name(annotation)
     if annotation is str:
         return TypeSpec(str, expected, None, "text", wrapped=False)
@@ -214,6 +218,8 @@ def _fails(annotation: Any, namespace: Mapping[str, Any] | None) -> bool:
 def _refusal(path: str, culprit: Any, error: Exception) -> str:
     name = type_name(culprit)
     where = path if path == name else f"{path}: {_full_name(culprit)}"
+    if isinstance(error, NameError) and isinstance(culprit, str | ForwardRef):
+        return f"the name {error.name!r} in the text {name!r} is not known here: write the type itself"
     if isinstance(error, NameError):
         return (
             f"{where} uses the name {error.name!r}, which is not defined in its module: "

@@ -11,6 +11,7 @@ from alloy._typed.json.text import Unreadable
 from alloy._typed.types.defaults import NoJsonForm, json_default
 from alloy._typed.types.descriptions import annotated_text
 from alloy._typed.types.docstrings import read_docstring
+from alloy._typed.types.expressions import check_is_type
 from alloy.errors import ConfigurationError
 from alloy.functions import hints_of, namespace_of, plain_function, signature_of
 from alloy.jsontypes import JsonObject
@@ -95,6 +96,11 @@ def _check_parameter(parameter: inspect.Parameter, name: str) -> None:
             f"the tool {name!r} has no type hint for its parameter {parameter.name!r}: "
             f"write one, as in `{parameter.name}: str`"
         )
+    _check_hint(parameter.annotation, parameter.name, name)
+
+
+def _check_hint(hint: Any, parameter: str, name: str) -> None:
+    check_is_type(hint, f"the tool {name!r}: the type hint of its parameter {parameter!r}")
 
 
 def _parameters(fn: Callable[..., Any], name: str) -> list[inspect.Parameter]:
@@ -160,6 +166,7 @@ def _validator(
 
     fields: dict[str, Any] = {}
     for parameter in parameters:
+        _check_hint(hints.get(parameter.name), parameter.name, name)  # text was resolved since
         mark: Any = Required if parameter.default is parameter.empty else NotRequired
         fields[parameter.name] = mark[hints.get(parameter.name, Any)]
     try:
