@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from alloy.calls import CallOptions, prepared
+from alloy.errors import CommandError, ConfigurationError
 from alloy.jsontypes import JsonObject
 from alloy.result import Result
 from alloy.streams import AsyncStream, Stream
@@ -117,11 +119,22 @@ def _prepared(prompt: object, options: dict[str, Any], *, streamed: bool = False
 
 
 def _with_context(prompt: object, context: object) -> object:
+    if not isinstance(prompt, str | list | tuple):
+        if iscoroutine(prompt):
+            prompt.close()
+        raise CommandError(
+            "ask() takes its prompt as str, or as a list of str, Image, Document and Message, "
+            f"not {type(prompt).__name__}: {prompt!r:.80}"
+        )
     if context is None:
         return prompt
     from alloy._typed.answers.parse import dump
 
-    shown = f"Context:\n{dump(context)}"
-    if isinstance(prompt, str):
-        return f"{prompt}\n\n{shown}"
-    return [*prompt, shown] if isinstance(prompt, list | tuple) else prompt
+    try:
+        shown = f"Context:\n{dump(context, as_text=False)}"
+    except ValueError as error:
+        raise ConfigurationError(
+            f"ask(): context must be a str or a value that can be written as JSON, not {context!r:.80}: "
+            f"write it as text ({error})"
+        ) from error
+    return f"{prompt}\n\n{shown}" if isinstance(prompt, str) else [*prompt, shown]

@@ -11,14 +11,16 @@ from alloy.config import check_settings, current
 from alloy.conversations import Conversation
 from alloy.errors import ConfigurationError
 from alloy.prompts import read_prompt
+from alloy.settings import ALIASES, SETTINGS
 from alloy.tools import Tool, as_tools
 
 if TYPE_CHECKING:
     from alloy._engine.prepare import PreparedCall
 
-__all__ = ["CallOptions", "prepared"]
+__all__ = ["OPTIONS", "CallOptions", "prepared"]
 
 OWN_OPTIONS = ("output", "tools", "conversation", "parser")  # those that are not settings
+OPTIONS = frozenset({*OWN_OPTIONS, *SETTINGS, *ALIASES})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from alloy._typed.types.expressions import check_is_type
-from alloy.calls import CallOptions, prepared
+from alloy._typed.types.annotations import type_name
+from alloy._typed.types.expressions import check_is_type, why_not_a_type
+from alloy.calls import OPTIONS, CallOptions, prepared
 from alloy.contracts import Contracts, split
 from alloy.errors import CommandError, ConfigurationError
 from alloy.functions import (
@@ -25,6 +26,7 @@ from alloy.functions import (
     mark_async,
     method_of,
     reduced,
+    signature_of,
     signature_returning,
 )
 from alloy.jsontypes import JsonObject
@@ -130,6 +132,8 @@ class _Base(Generic[P, T_co]):
     def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments | None:
         """The arguments for the contracts, if there are any. Raises `CommandError` by `@require`."""
         _check_has_class(self._function, args, kwargs)
+        if kwargs:
+            _check_no_option(self._function, self.__name__, kwargs)
         if not self.__alloy_contracts__:
             return None
         bound = self.__alloy_contracts__.bind(args, kwargs)
@@ -344,8 +348,7 @@ def command(function: Any = None, /, **options: Any) -> Any:
             return staticmethod(decorate(function.__func__))
         if isinstance(function, classmethod):
             return ClassMember(decorate(function.__func__))
-        if not callable(function):
-            raise ConfigurationError(f"@command needs a function, not {function!r}")
+        _check_function(function)
         plain, contracts = split(function)
         name = f"@command {getattr(plain, '__qualname__', plain)!s}()"
         check_returns_prompt(plain, name)
@@ -353,6 +356,34 @@ def command(function: Any = None, /, **options: Any) -> Any:
         return kind(plain, CallOptions().changed(options, name), contracts)
 
     return decorate if function is None else decorate(function)
+
+
+def _check_function(function: Any) -> None:
+    if isinstance(function, str):
+        fix = f": write @command(model={function!r})"
+    elif function is not None and why_not_a_type(function) is None:
+        fix = f": write @command(output={type_name(function)})"
+    elif callable(function):
+        return
+    else:
+        fix = ""
+    raise ConfigurationError(f"@command needs a function, not {function!r}{fix}")
+
+
+def _check_no_option(function: Callable[..., Any], name: str, kwargs: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` for an option of `@command` among the arguments of a call."""
+    options = [given for given in kwargs if given in OPTIONS]
+    if not options:
+        return
+    parameters = signature_of(function).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    wrong = [] if takes_all else [option for option in options if option not in parameters]
+    if wrong:
+        given = ", ".join(f"{option}=…" for option in wrong)
+        raise ConfigurationError(
+            f"{name}(): {', '.join(wrong)} is an option and not a parameter of the command: "
+            f"write {name}.with_options({given})(…)"
+        )
 
 
 def _resolved_output(output: Any, function: Callable[..., Any], where: str) -> Any:

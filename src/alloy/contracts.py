@@ -173,21 +173,38 @@ def ensure(predicate: PredicateOf[P], message: str = "") -> Callable[[F], F]:
 
 
 def _decorator(kind: str, predicate: Predicate, message: str) -> Callable[[F], F]:
-    def decorate(target: Any) -> Any:
+    if isinstance(predicate, Contracted):
+        raise _without_predicate(kind)
+
+    # Without a predicate, what was meant to be the function is the predicate, and its calls arrive here.
+    def decorate(target: Any = None, /, *others: Any, **named: Any) -> Any:
         if isinstance(target, staticmethod | classmethod):
             return type(target)(decorate(target.__func__))
-        if not callable(target):
+        if others or named or not callable(target):
             raise ConfigurationError(
                 f"@{kind} needs a function, not {target!r}: write @{kind}(predicate, message)"
             )
         clause = _clause(kind, predicate, message, _contracts(target).function)
         return _changed(target, lambda contracts: contracts.with_clause(kind, clause))
 
+    decorate.__dict__[_KIND] = kind
     return decorate
 
 
+_KIND = "__alloy_clause__"  # the attribute by which a decorator is known that was used without a predicate
+
+
+def _without_predicate(kind: str) -> ConfigurationError:
+    return ConfigurationError(f"@{kind} has no predicate: write @{kind}(lambda …: …, message)")
+
+
 def split(function: Callable[..., Any]) -> tuple[Callable[..., Any], Contracts]:
-    """The function inside the guard that contracts put around it, and those contracts."""
+    """The function inside the guard that contracts put around it, and those contracts.
+
+    Raises `ConfigurationError` for a function under a `@require` or `@ensure` without a predicate.
+    """
+    if (kind := getattr(function, "__dict__", {}).get(_KIND)) is not None:
+        raise _without_predicate(kind)
     contracts = _contracts(function)
     return contracts.function, contracts
 

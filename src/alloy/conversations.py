@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from alloy.errors import CommandError, ConfigurationError
 from alloy.jsontypes import Json, JsonObject
@@ -24,8 +25,9 @@ class Conversation:
     a time: of two at once, it keeps the messages of the one that ends last.
     """
 
-    def __init__(self, turns: tuple[Turn, ...] = ()) -> None:
-        self.turns = tuple(turns)
+    def __init__(self, turns: Iterable[Turn] = ()) -> None:
+        """Begin with *turns* of another conversation. Raises `ConfigurationError` for anything else."""
+        self.turns = _checked(turns)
 
     def __len__(self) -> int:
         return len(self.turns)
@@ -56,18 +58,28 @@ class Conversation:
     def from_json(cls, text: str | bytes) -> Conversation:
         """The conversation that `to_json` saved. Raises `ConfigurationError` for any other text."""
         try:
-            data = _object(json.loads(text), "it")
+            data = _object(_parsed(text), "it")
             if data["alloy"] != FORMAT:
                 raise ConfigurationError(
                     f"this conversation was saved in format {data['alloy']!r}, and this version of Alloy "
                     f"reads format {FORMAT}: load it with the version that saved it"
                 )
-            return cls(tuple(_load_turn(_object(turn, "a turn")) for turn in data["turns"]))
+            return cls(tuple(_load_turn(_object(turn, "a turn")) for turn in _list(data["turns"])))
         except (ValueError, KeyError, TypeError, RecursionError, CommandError) as error:
             problem = f'the key "{error.args[0]}" is missing' if isinstance(error, KeyError) else str(error)
             raise ConfigurationError(
                 f"not a conversation saved by Conversation.to_json(): {problem}"
             ) from error
+
+
+def _checked(turns: Any) -> tuple[Turn, ...]:
+    found = tuple(turns) if isinstance(turns, Iterable) else (turns,)
+    if not all(isinstance(turn, Turn) for turn in found):
+        raise ConfigurationError(
+            f"Conversation takes the turns of another conversation, not {turns!r:.80}: begin with "
+            "Conversation(), or load a saved one with Conversation.from_json(text)"
+        )
+    return found
 
 
 def _dump_turn(turn: Turn) -> JsonObject:
@@ -94,14 +106,14 @@ def _dump_turn(turn: Turn) -> JsonObject:
 def _load_turn(data: JsonObject) -> Turn:
     if "user" in data:
         content = data["user"]
-        return User(content if isinstance(content, str) else tuple(_load_part(part) for part in content))
+        return User(content if isinstance(content, str) else tuple(map(_load_part, _list(content))))
     if "assistant" in data:
-        calls = tuple(ToolCall(*map(_text, call)) for call in data["calls"])
+        calls = tuple(ToolCall(*map(_text, call)) for call in _list(data["calls"]))
         by, echoed = data["echo"] or (None, None)
         echo = None if by is None else Echo(_text(by), echoed)
         return Reply(text=_text(data["assistant"]), calls=calls, echo=echo)
     if "results" in data:
-        return ToolResults(tuple(_load_result(result) for result in data["results"]))
+        return ToolResults(tuple(map(_load_result, _list(data["results"]))))
     raise ValueError('a turn has none of the keys "user", "assistant" and "results"')
 
 
@@ -109,6 +121,21 @@ def _load_result(data: Json) -> ToolResult:
     call_id, name, arguments, content, error = data
     call = ToolCall(_text(call_id), _text(name), _text(arguments))
     return ToolResult(call, _text(content), error=None if error is None else _text(error))
+
+
+def _parsed(text: Any) -> Json:
+    if not isinstance(text, str | bytes | bytearray):
+        raise TypeError(f"it is {text!r:.40}, and not text")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"it is not JSON ({error})") from None
+
+
+def _list(value: Json) -> list[Json]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.40} is in the place of a list")
+    return value
 
 
 def _object(value: Json, what: str) -> JsonObject:

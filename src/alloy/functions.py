@@ -22,6 +22,7 @@ __all__ = [
     "bind",
     "copy_of",
     "evaluated",
+    "generator_kind",
     "hints_of",
     "is_async",
     "mark_async",
@@ -56,6 +57,16 @@ def is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or (
         callable(function) and inspect.iscoroutinefunction(type(function).__call__)
     )
+
+
+def generator_kind(function: Any) -> str | None:
+    """What a call of *function* returns if that is a generator: `"a generator"` or `"an async generator"`."""
+    for candidate in (function, type(function).__call__):  # the second for an object that can be called
+        if inspect.isgeneratorfunction(candidate):
+            return "a generator"
+        if inspect.isasyncgenfunction(candidate):
+            return "an async generator"
+    return None
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:

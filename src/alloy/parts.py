@@ -36,6 +36,8 @@ class _FromFile(Media):
         """The file at *path*, read now. Raises `OSError`, and `CommandError` for another kind of file."""
         from pathlib import Path
 
+        if not isinstance(path, str | PathLike):
+            raise CommandError(f"{cls.__name__}.from_path() takes a str or a Path, not {path!r:.80}")
         file = Path(path)
         return cls.from_bytes(file.read_bytes(), media_type, name=file.name)
 
@@ -45,20 +47,25 @@ class _FromFile(Media):
 
         Raises `CommandError` for a media type that the class does not accept, or that is not recognised.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise CommandError(
+                f"{cls.__name__}.from_bytes() takes bytes, not {data!r:.80}: from_path() reads a file"
+            )
+        data = bytes(data)
         found = media_type or _detected(data, name)
         if found not in cls.accepted:
             raise CommandError(
                 f"the {cls.kind} {name or 'data'!r} is {found or 'of an unknown type'}, not one of "
                 f"{', '.join(cls.accepted)}: convert it, or pass media_type=… if its type is not recognised"
             )
-        return cls(data=bytes(data), media_type=found, name=name)
+        return cls(data=data, media_type=found, name=name)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
         """What is at *url*, which the provider fetches. Raises `CommandError` unless it is http(s)."""
-        if not url.startswith(("http://", "https://")):
-            raise CommandError(f"{cls.__name__}.from_url() takes an http(s) URL, not {url[:80]!r}")
-        return cls(url=url)
+        if not str(url).startswith(("http://", "https://")):
+            raise CommandError(f"{cls.__name__}.from_url() takes an http(s) URL, not {url!r:.80}")
+        return cls(url=str(url))
 
 
 @dataclass(frozen=True, slots=True)

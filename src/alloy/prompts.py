@@ -9,7 +9,7 @@ from typing import Any
 from alloy._typed.types.annotations import type_name
 from alloy._typed.types.expressions import why_not_a_type
 from alloy.errors import CommandError, ConfigurationError
-from alloy.functions import return_annotation
+from alloy.functions import generator_kind, return_annotation
 from alloy.messages import Reply, Turn, User
 from alloy.parts import Document, Image, Message, Part, Prompt
 
@@ -74,8 +74,8 @@ def _user_turn(parts: list[Part]) -> list[Turn]:
 
 def check_returns_prompt(function: Callable[..., Any], where: str) -> None:
     """Raise `ConfigurationError` unless *function* is annotated to return a `str` or a list of parts."""
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigurationError(f"{where} is a generator: its body must return the prompt, not yield it")
+    if (kind := generator_kind(function)) is not None:
+        raise ConfigurationError(f"{where} is {kind}: its body must return the prompt, not yield it")
     annotation = return_annotation(function)
     if annotation is inspect.Signature.empty:
         raise ConfigurationError(

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 
 from alloy.contracts import Contracts, split
 from alloy.errors import ConfigurationError
-from alloy.functions import ClassMember, adopt, bind, is_async, method_of, name_of, reduced, signature_of
+from alloy.functions import (
+    ClassMember,
+    adopt,
+    bind,
+    generator_kind,
+    is_async,
+    method_of,
+    name_of,
+    reduced,
+    signature_of,
+)
 
 if TYPE_CHECKING:
     from alloy._typed.types.signature import Signature
@@ -174,6 +184,8 @@ def tool(function: Any = None, /, *, name: str | None = None, description: str |
         plain, contracts = split(function)
         return Tool(plain, name=name, description=description, contracts=contracts)
 
+    if isinstance(function, str):
+        raise ConfigurationError(f"@tool needs a function, not {function!r}: write @tool(name={function!r})")
     return decorate if function is None else decorate(function)
 
 
@@ -191,7 +203,8 @@ def as_tool(candidate: Any) -> Tool[..., Any]:
 def as_tools(candidates: Any, where: str) -> tuple[Tool[..., Any], ...]:
     """`tools=` as tools. Raises `ConfigurationError` for anything else, and for two tools of one name."""
     if not isinstance(candidates, Iterable) or isinstance(candidates, str):
-        raise ConfigurationError(f"{where}: tools must be a list of tools, not {candidates!r}")
+        fix = f": write tools=[{name_of(candidates)}]" if callable(candidates) else ""
+        raise ConfigurationError(f"{where}: tools must be a list of tools, not {candidates!r}{fix}")
     try:
         tools = tuple(as_tool(candidate) for candidate in candidates)
     except ConfigurationError as error:
@@ -225,8 +238,6 @@ def _check(name: str, function: Callable[..., Any], *, named: bool) -> None:
             f"{name!r} cannot be the name of a tool: a name has at most 64 letters, digits, _ and -, "
             f"and begins with a letter or _; {fix}"
         )
-    if inspect.isasyncgenfunction(function):
-        raise ConfigurationError(
-            f"the tool {name!r} is an async generator, and a model gets one result: return a list"
-        )
+    if (kind := generator_kind(function)) is not None:
+        raise ConfigurationError(f"the tool {name!r} is {kind}, and a model gets one result: return a list")
     check_signature(function, name)

@@ -100,7 +100,7 @@ BAD: list[tuple[Any, str]] = [
     (returns_nothing, r"@command\(output=None\)"),
     (returns_missing, "`-> Missing`"),
     (yields, "is a generator: its body must return the prompt, not yield it"),
-    (yields_later, "is a generator"),
+    (yields_later, "is an async generator"),
 ]
 
 

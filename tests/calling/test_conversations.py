@@ -136,7 +136,7 @@ def test_json_and_back(history: list[Any]):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "Expecting value"),
+        ("", r"it is not JSON \(Expecting value"),
         ("null", "it is not a JSON object but None"),
         ("[]", r"it is not a JSON object but \[\]"),
         ("{}", 'the key "alloy" is missing'),

@@ -5,7 +5,6 @@ Both are kept in context variables, so they reach the threads and tasks that All
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +12,7 @@ from contextvars import ContextVar
 from alloy._engine.effects import Handler
 from alloy.errors import ConfigurationError
 from alloy.events import Listener
+from alloy.functions import generator_kind
 from alloy.settings import check_listeners
 
 __all__ = ["current_handlers", "current_listeners", "handlers", "listen"]
@@ -35,7 +35,7 @@ def handlers(*several: Handler) -> Iterator[None]:
     Raises `ConfigurationError` for what is not a generator function.
     """
     for handler in several:
-        if not _is_generator_function(handler):
+        if generator_kind(handler) != "a generator":
             raise ConfigurationError(
                 f"a handler is a generator function, which returns `(yield from effect)`; {handler!r} is not"
             )
@@ -76,9 +76,3 @@ def current_handlers() -> tuple[Handler, ...]:
 def current_listeners() -> tuple[Listener, ...]:
     """The listeners of the scopes around the caller, the outermost first."""
     return _listeners.get()
-
-
-def _is_generator_function(handler: object) -> bool:
-    return inspect.isgeneratorfunction(handler) or inspect.isgeneratorfunction(
-        getattr(handler, "__call__", None)  # noqa: B004 - an object whose __call__ is a generator function
-    )

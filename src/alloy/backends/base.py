@@ -58,6 +58,11 @@ class Capabilities:
     drops: frozenset[str] = frozenset()
     refuses: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        for name in ("drops", "refuses"):
+            if isinstance(value := getattr(self, name), str):  # of which every part would count as a name
+                raise ConfigurationError(f"Capabilities: {name} must be a set of names, not {value!r}")
+
 
 class Accumulator(Protocol):
     """Builds from the events of a stream the same `Reply` that `decode` builds from the whole answer."""

@@ -45,14 +45,20 @@ def register_backend(
     `name:`. A later registration of the same name replaces the earlier one with its prefixes; one that
     replaces an installed backend, such as a built-in one, keeps the prefixes of that backend unless it
     has some. Packages register without code, by an entry point `name = "package.module:backend"` in the
-    group `alloy.backends`. Raises `ConfigurationError` for a name with a colon.
+    group `alloy.backends`. Raises `ConfigurationError` for a name with a colon, for what is neither a
+    backend nor a function, and for prefixes that are not a tuple of str.
     """
     global _routes
-    if not name or ":" in name:
+    if not _is_text(name) or ":" in name:
         raise ConfigurationError(f"the name of a backend must be a word without a colon, not {name!r}")
+    if not isinstance(backend, Backend) and not callable(backend):
+        raise ConfigurationError(
+            f"register_backend({name!r}, …) takes a Backend or a function that makes one, not {backend!r:.80}"
+        )
+    own = _texts(prefixes, f"register_backend({name!r}, …): prefixes") or _own_prefixes(backend)
     with _lock:
         _registered.pop(name, None)  # so that the new one is the last
-        _registered[name] = _Registration(backend, tuple(prefixes) or _own_prefixes(backend))
+        _registered[name] = _Registration(backend, own)
         _backends.pop(name, None)
         _routes = None
 
@@ -145,6 +151,7 @@ def _made(name: str, source: Any) -> Backend:
     backend = source if is_instance else source()
     if not isinstance(backend, Backend):
         raise ConfigurationError(f"the backend {name!r} is a {type(backend).__name__}, not a Backend")
+    _texts(getattr(backend, "key_variables", ()), f"key_variables of the backend {name!r}")
     return backend
 
 
@@ -194,14 +201,27 @@ def _listed_prefixes(point: Any) -> tuple[str, ...]:
     package, _, _ = point.module.rpartition(".")
     try:
         listed = getattr(import_module(package), "PREFIXES", None) if package else None
-        return tuple(listed.get(point.name, ())) if listed is not None else _own_prefixes(_loaded(point))
+        if listed is None:
+            return _own_prefixes(_loaded(point))
+        return _texts(listed.get(point.name, ()), f"PREFIXES of {package}")
     except Exception as error:  # noqa: BLE001 - one broken package must not break the models of the others
         log.warning("the backend %r is ignored for model names without a provider: %s", point.name, error)
         return ()
 
 
 def _own_prefixes(source: Any) -> tuple[str, ...]:
-    return tuple(getattr(source, "prefixes", ()))
+    return _texts(getattr(source, "prefixes", ()), f"the prefixes of {source!r:.80}")
+
+
+def _texts(value: Any, what: str) -> tuple[str, ...]:
+    """*value* as a tuple of str. A str in its place would be taken for a list of single characters."""
+    if not isinstance(value, tuple | list | set | frozenset) or not all(map(_is_text, value)):
+        raise ConfigurationError(f'{what} must be a tuple of str, such as ("name-",), not {value!r:.80}')
+    return tuple(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _after_fork() -> None:

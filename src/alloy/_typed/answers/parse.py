@@ -152,11 +152,12 @@ def _take_wrapped(validator: Validator, value: Json, restore: Restore | None, re
 # --- values for the model -------------------------------------------------------------------------
 
 
-def dump(value: Any) -> str:
+def dump(value: Any, *, as_text: bool = True) -> str:
     """*value*, which a tool returned, as text for the model.
 
-    A `str` stays as it is. Everything else becomes compact JSON through pydantic, or `str(value)` if JSON
-    cannot hold it. NaN and the infinities become the strings "NaN", "Infinity" and "-Infinity".
+    A `str` stays as it is. Everything else becomes compact JSON through pydantic, and what JSON cannot hold
+    becomes `str(value)`, or raises `ValueError` without *as_text*. NaN and the infinities become the strings
+    "NaN", "Infinity" and "-Infinity".
     """
     if isinstance(value, str):
         return _encodable(str.__str__(value))  # a StrEnum's value, not its name
@@ -167,8 +168,8 @@ def dump(value: Any) -> str:
     from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
     def shown(part: Any) -> str:
-        if part is value:
-            raise TypeError("JSON cannot hold it")
+        if part is value or not as_text:
+            raise TypeError(f"JSON has no form of {type(part).__name__}")
         return str(part)
 
     try:
@@ -177,8 +178,10 @@ def dump(value: Any) -> str:
         except PydanticSerializationError:  # JSON can escape a lone surrogate, but UTF-8 cannot hold it
             plain = to_jsonable_python(value, inf_nan_mode="strings", fallback=shown)
             return json.dumps(plain, separators=(",", ":"))
-    except (PydanticSerializationError, TypeError, ValueError, RecursionError):
-        return _encodable(str(value))
+    except (PydanticSerializationError, TypeError, ValueError, RecursionError) as error:
+        if as_text:
+            return _encodable(str(value))
+        raise ValueError(str(error)) from error
 
 
 def _encodable(text: str) -> str:

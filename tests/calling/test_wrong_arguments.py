@@ -1,0 +1,364 @@
+"""What is passed wrongly is an error of Alloy's that names the argument and what to write instead."""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import alloy
+from alloy import (
+    CommandError,
+    ConfigurationError,
+    Conversation,
+    Document,
+    Image,
+    ask,
+    command,
+    ensure,
+    register_backend,
+    require,
+    tool,
+)
+from alloy.backends import Capabilities
+from alloy.backends.registry import registrations_undone, resolve
+from alloy.messages import User
+from alloy.testing import FakeBackend, replies
+
+
+@command
+def greet(name: str) -> str:
+    """A command without options."""
+    return f"Greet {name}."
+
+
+def pay(amount: int) -> str:
+    """A plain function."""
+    return str(amount)
+
+
+# --- conversations --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turns", ["x", 5, None, [1], ["hello"], {"role": "user"}, b"x"])
+def test_a_conversation_takes_only_turns(turns: Any):
+    """And says how one begins, and how a saved one is loaded."""
+    with pytest.raises(
+        ConfigurationError, match=r"takes the turns .*: begin with Conversation\(\), .*from_json\(text\)"
+    ):
+        Conversation(turns)
+
+
+def test_a_conversation_takes_any_collection_of_turns():
+    """A list, a tuple, another conversation."""
+    turns = [User("Hello")]
+    assert Conversation(turns) == Conversation(tuple(turns)) == Conversation(Conversation(turns))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("not json", r"it is not JSON \(Expecting value"),
+        (b"\xff", "it is not JSON"),
+        ("chats/today.json", "it is not JSON"),
+        (None, "it is None, and not text"),
+        (5, "it is 5, and not text"),
+        ("5", "it is not a JSON object but 5"),
+        ('{"alloy": 1, "turns": 5}', "5 is in the place of a list"),
+        ('{"alloy": 1, "turns": {"a": 1}}', "{'a': 1} is in the place of a list"),
+        ('{"alloy": 1, "turns": [{"user": 5}]}', "5 is in the place of a list"),
+        ('{"alloy": 1, "turns": [{"results": null}]}', "None is in the place of a list"),
+        ('{"alloy": 1, "turns": [{"assistant": "", "calls": "abc", "echo": null}]}', "'abc' is in the place"),
+    ],
+)
+def test_other_text_than_a_saved_conversation(text: Any, problem: str):
+    """No wording of Python's json module alone."""
+    with pytest.raises(ConfigurationError, match=r"^not a conversation saved by .*to_json\(\): " + problem):
+        Conversation.from_json(text)
+
+
+# --- prompts and their parts ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("context", [object(), {"a": object()}, [pay], greet, b"\xff", ValueError("x")])
+def test_a_context_that_json_cannot_hold_is_refused(context: Any):
+    """Its repr is of no use to a model; nothing is sent."""
+    with replies(), pytest.raises(ConfigurationError, match=r"^ask\(\): context must be a str or .*as text"):
+        ask("What?", context=context)
+
+
+@pytest.mark.parametrize("prompt", [None, 5, b"x", object(), Image])
+def test_ask_says_what_it_takes(prompt: Any):
+    """It returns no prompt: that is what a command does."""
+    with replies(), pytest.raises(CommandError, match=r"^ask\(\) takes its prompt as str, .*, not \w+: "):
+        ask(prompt)
+    with replies(), pytest.raises(CommandError, match=r"^ask\(\) takes its prompt as str"):
+        ask(prompt, context="x")
+
+
+def test_a_coroutine_is_no_prompt():
+    """It is closed, so that Python does not warn about it."""
+
+    async def prompt() -> str:
+        return "hello"
+
+    with replies(), pytest.raises(CommandError, match="not coroutine"):
+        ask(prompt())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda kind: kind.from_path(5), r"from_path\(\) takes a str or a Path, not 5"),
+        (lambda kind: kind.from_path(None), "not None"),
+        (
+            lambda kind: kind.from_bytes("scan.png"),
+            r"takes bytes, not 'scan.png': from_path\(\) reads a file",
+        ),
+        (lambda kind: kind.from_bytes(5), "takes bytes, not 5"),
+        (lambda kind: kind.from_url(5), r"takes an http\(s\) URL, not 5"),
+        (lambda kind: kind.from_url(b"https://x/y.png"), "not b'https"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Image, Document])
+def test_the_sources_of_parts(kind: Any, make: Callable[[Any], Any], problem: str):
+    """A `CommandError`, as for a file of another kind."""
+    with pytest.raises(CommandError, match=f"^{kind.__name__}.*{problem}"):
+        make(kind)
+
+
+# --- commands and tools ---------------------------------------------------------------------------
+
+
+@dataclass
+class Person:
+    """A type."""
+
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("given", "fix"),
+    [
+        (int, r"write @command\(output=int\)"),
+        (Person, r"write @command\(output=Person\)"),
+        (list[int], r"write @command\(output=list\[int\]\)"),
+        (int | None, r"write @command\(output=int \| None\)"),
+        ("gpt-5", r"write @command\(model='gpt-5'\)"),
+        (5, "5$"),
+    ],
+)
+def test_an_option_in_the_place_of_the_function(given: Any, fix: str):
+    """`@command(int)` means the output, and `@command("gpt-5")` the model."""
+    with pytest.raises(ConfigurationError, match=f"^@command needs a function, not .*{fix}"):
+        command(given)
+
+
+def test_a_name_in_the_place_of_the_tool():
+    """In `tools=` there is nothing to rename."""
+    with pytest.raises(ConfigurationError, match=r"not 'pay': write @tool\(name='pay'\)"):
+        tool("pay")  # type: ignore[call-overload]
+    with pytest.raises(ConfigurationError, match=r"^ask\(\): @tool needs a function, not 'pay'$"):
+        ask("x", tools=["pay"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("one", [pay, tool(pay)])
+def test_one_tool_in_the_place_of_a_list(one: Any):
+    """The error shows the list."""
+    with pytest.raises(ConfigurationError, match=r"tools must be a list of tools, .*: write tools=\[pay\]"):
+        ask("x", tools=one)
+
+
+WAYS: dict[str, Callable[..., Any]] = {
+    "call": lambda *args, **kwargs: greet(*args, **kwargs),
+    "run": greet.run,
+    "async_": lambda *args, **kwargs: asyncio.run(greet.async_(*args, **kwargs)),
+    "run_async": lambda *args, **kwargs: asyncio.run(greet.run_async(*args, **kwargs)),
+    "stream": greet.stream,
+    "stream_async": greet.stream_async,
+    "request": greet.request,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("option", ["model", "temperature", "output", "tools", "default_system"])
+def test_an_option_that_is_passed_to_a_call(way: str, option: str):
+    """It belongs into `with_options`; nothing is sent."""
+    with (
+        replies(),
+        pytest.raises(
+            ConfigurationError,
+            match=rf"^greet\(\): {option} is an option .*write greet\.with_options\({option}=…\)\(…\)",
+        ),
+    ):
+        WAYS[way]("Ada", **{option: None})
+
+
+def test_an_option_that_is_passed_to_an_async_command():
+    """When it is awaited, and when its stream is read."""
+
+    @command
+    async def later(name: str) -> str:
+        return name
+
+    with replies(), pytest.raises(ConfigurationError, match=r"write later\.with_options\(model=…\)"):
+        asyncio.run(later("Ada", model="gpt-5"))  # type: ignore[call-arg]
+    with replies(), pytest.raises(ConfigurationError, match=r"write later\.with_options\(model=…\)"):
+        asyncio.run(later.stream("Ada", model="gpt-5").result())  # type: ignore[call-arg]
+
+
+def test_a_parameter_may_have_the_name_of_an_option():
+    """Then it is the function's, also among `**others`; a parameter of another name stays a `TypeError`."""
+
+    @command
+    def about(model: str, *, stop: str = "") -> str:
+        return model + stop
+
+    @command
+    def anything(**others: str) -> str:
+        return "".join(others.values())
+
+    with replies("a", "b"):
+        assert about(model="T", stop="!") == "a"
+        assert anything(model="T") == "b"
+    with replies(), pytest.raises(TypeError, match="unexpected keyword argument 'nme'"):
+        greet(nme="Ada")  # type: ignore[call-arg]
+
+
+def numbers(limit: int) -> Iterator[int]:
+    """Yields."""
+    yield from range(limit)
+
+
+async def numbers_later(limit: int) -> AsyncIterator[int]:
+    """Yields, later."""
+    yield limit
+
+
+class Numbers:
+    """An object that yields when it is called."""
+
+    def __call__(self, limit: int) -> Iterator[int]:
+        yield limit
+
+    def method(self, limit: int) -> Iterator[int]:
+        """Yields."""
+        yield limit
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (numbers, "a generator"),
+        (numbers_later, "an async generator"),
+        (Numbers(), "a generator"),
+        (Numbers().method, "a generator"),
+        (functools.partial(numbers, limit=1), "a generator"),
+        (require(lambda limit: limit > 0, "no")(numbers), "a generator"),
+    ],
+)
+def test_a_generator_is_no_tool(function: Any, kind: str):
+    """A model gets one result; plain functions in `tools=` are checked, too."""
+    with pytest.raises(ConfigurationError, match=f"is {kind}, and a model gets one result: return a list"):
+        tool(function)
+    with pytest.raises(ConfigurationError, match=rf"^ask\(\): .* is {kind}"):
+        ask("x", tools=[function])
+
+
+def test_a_function_that_returns_the_elements_of_a_generator_is_a_tool():
+    """Also when it is declared as a wrapper of the generator."""
+
+    @tool
+    @functools.wraps(numbers)
+    def listed(limit: int) -> list[int]:
+        return list(numbers(limit))
+
+    assert listed(2) == [0, 1]
+
+
+@pytest.mark.parametrize("function", [numbers, numbers_later])
+def test_a_generator_is_no_command(function: Any):
+    """Its body returns the prompt."""
+    with pytest.raises(ConfigurationError, match="its body must return the prompt, not yield it"):
+        command(function)
+
+
+# --- contracts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("contract", "name"), [(require, "require"), (ensure, "ensure")])
+@pytest.mark.parametrize("decorator", [command, tool])
+def test_a_contract_without_a_predicate(contract: Any, name: str, decorator: Any):
+    """Above and below `@command` and `@tool`, when the function is decorated."""
+    with pytest.raises(ConfigurationError, match=rf"^@{name} has no predicate: write @{name}\(lambda"):
+        contract(decorator(pay))
+    with pytest.raises(ConfigurationError, match=rf"@{name} has no predicate: write @{name}\(lambda"):
+        decorator(contract(pay))
+    with pytest.raises(ConfigurationError, match=rf"@{name} has no predicate"):
+        ask("x", tools=[contract(pay)])
+
+
+@pytest.mark.parametrize("contract", [require, ensure])
+@pytest.mark.parametrize(("args", "kwargs"), [((5,), {}), ((), {}), ((5, 6), {}), ((), {"amount": 5})])
+def test_a_contract_without_a_predicate_on_a_plain_function(contract: Any, args: Any, kwargs: Any):
+    """Only a call can tell: it is an error with any arguments."""
+    bare = contract(pay)
+    with pytest.raises(ConfigurationError, match=r"needs a function, .*: write @\w+\(predicate, message\)"):
+        bare(*args, **kwargs)
+
+
+# --- backends -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefixes", ["abc", 5, None, (5,), ("",), [None]])
+def test_prefixes_are_a_tuple_of_str(prefixes: Any):
+    """A str would be taken for a list of its characters, and the empty prefix for every model."""
+    with registrations_undone():
+        with pytest.raises(ConfigurationError, match=r"'mine'.*: prefixes must be a tuple of str, such as"):
+            register_backend("mine", FakeBackend("mine"), prefixes=prefixes)
+        with pytest.raises(ConfigurationError, match="no backend is known"):
+            resolve("abc-1")
+
+
+def test_prefixes_of_a_backend_itself():
+    """As those that are passed to `register_backend`."""
+    backend: Any = FakeBackend("mine")
+    backend.prefixes = "abc"
+    with registrations_undone(), pytest.raises(ConfigurationError, match=r"the prefixes of <.*, not 'abc'"):
+        register_backend("mine", backend)
+
+
+def test_key_variables_are_a_tuple_of_str():
+    """Otherwise no key would be recognised in an error."""
+    backend: Any = FakeBackend("mine")
+    backend.key_variables = "MINE_KEY"
+    with registrations_undone():
+        register_backend("mine", backend)
+        with pytest.raises(ConfigurationError, match="key_variables of the backend 'mine' must be a tuple"):
+            resolve("mine:x")
+
+
+@pytest.mark.parametrize("field", ["drops", "refuses"])
+def test_capabilities_name_settings_in_a_set(field: str):
+    """In a str, every part of it would count."""
+    with pytest.raises(
+        ConfigurationError, match=f"Capabilities: {field} must be a set of names, not 'top_p'"
+    ):
+        Capabilities(**{field: "top_p"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [5, None, "", "a:b"])
+def test_the_name_of_a_backend_is_a_word(name: Any):
+    """Without a colon."""
+    with pytest.raises(ConfigurationError, match="the name of a backend must be a word without a colon"):
+        register_backend(name, FakeBackend("mine"))
+
+
+@pytest.mark.parametrize("backend", [5, None, "openai"])
+def test_a_backend_is_a_backend_or_makes_one(backend: Any):
+    """When it is registered, not when it is used."""
+    with pytest.raises(ConfigurationError, match=r"takes a Backend or a function that makes one, not "):
+        register_backend("mine", backend)
+    assert "mine" not in dir(alloy)
