@@ -10,11 +10,6 @@ VENV := .venv$(SUFFIX)
 LOWEST := .cache/lowest$(SUFFIX)
 PY := $(VENV)/bin/python
 PIP := -m pip --disable-pip-version-check -q
-# What the oldest SDKs do not read from the environment, or do not accept as a key yet.
-NEWER_SDKS := test_credentials.py::test_custom_headers_of_the_environment_are_sent \
-  test_credentials.py::test_an_auth_token_of_the_environment_is_sent \
-  test_credentials.py::test_a_key_may_be_a_function test_credentials.py::test_a_key_may_be_an_async_function \
-  test_gateway.py::test_proxies_of_the_environment_are_used
 # The first pip that knows dependency groups; Python 3.11 to 3.13 come with an older one.
 GROUPS_PIP := "pip>=25.1"
 # pyright asks its registry for a newer version otherwise.
@@ -56,7 +51,7 @@ generate: $(VENV)/.dev  ## rewrite what is generated: tables in docs, outputs in
 
 lowest: $(LOWEST)/.ready  ## the tests of providers and types, with the lowest versions allowed
 	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not local_model" -p no:cacheprovider \
-	  $(NEWER_SDKS:%=--deselect tests/backends/http/%) tests/backends tests/typed tests/calling
+	  tests/backends tests/typed tests/calling
 
 suite: $(VENV)/.dev  ## all tests, with branch coverage
 	$(PY) -m pytest -q -n 2 --ignore=tests/integration --ignore=tests/suite --cov --cov-report= --cov-fail-under=0

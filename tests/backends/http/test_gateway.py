@@ -235,6 +235,24 @@ def test_proxies_of_the_environment_are_used(
     CLIENTS.close()
 
 
+@whole_modes
+@every_api
+@pytest.mark.parametrize("exceptions", ["", "127.0.0.1"])
+def test_a_proxy_replaces_those_of_the_environment(
+    server: WireServer, proxy: Proxy, api: Api, mode: str, exceptions: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For each scheme, although some SDKs let a variable such as HTTP_PROXY go first."""
+    gone = Proxy()
+    gone.stop()
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, gone.url)
+    monkeypatch.setenv("NO_PROXY", exceptions)
+    server.script(api.answer(mode))
+    assert api.ask(mode, server, transport=Transport(proxy=proxy.url)) == TEXT
+
+    assert len(proxy.targets) == 1
+
+
 # --- certificates -------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from alloy.backends.gemini.errors import ERRORS, KEYS, NAME, sign_in_error
 from alloy.backends.gemini.replies import parted
 from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.clients import Address, Sdk
+from alloy.backends.http.gateway import pool_limits
 from alloy.backends.http.settings import checked_key, checked_url
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError
@@ -52,8 +53,8 @@ class GeminiSdk(Sdk):
     def pool(self, *, is_async: bool, **options: Any) -> Any:
         """A client with the limits of the other SDKs, because Google's are those of the library."""
         library: Any = self.library()
-        limits = library.Limits(max_connections=1000, max_keepalive_connections=100)
-        return (library.AsyncClient if is_async else library.Client)(limits=limits, **options)
+        make = library.AsyncClient if is_async else library.Client
+        return make(limits=pool_limits(library), **options)
 
     def client(self, settings: Settings, transport: Any, *, is_async: bool) -> Any:
         """An SDK client with both HTTP clients, so that it creates none with TLS contexts of its own."""

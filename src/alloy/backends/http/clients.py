@@ -256,8 +256,8 @@ class ClientCache:
         if (sdk, transport) not in world.pools:
             library: Any = sdk.library()
             context = self._tls(library, transport)
-            options = pool_options(library, transport, context)
-            world.pools[sdk, transport] = sdk.pool(is_async=world.is_async, verify=context, **options)
+            options = pool_options(library, transport, context, is_async=world.is_async)
+            world.pools[sdk, transport] = sdk.pool(is_async=world.is_async, **options)
         return world.pools[sdk, transport]
 
     def _tls(self, library: Any, transport: Transport | None) -> SSLContext:

@@ -9,7 +9,7 @@ from typing import Any
 from alloy.endpoints import Endpoint, Transport, client_kind
 from alloy.errors import ConfigurationError
 
-__all__ = ["own_client", "own_timeouts", "pool_options", "tls_context"]
+__all__ = ["own_client", "own_timeouts", "pool_limits", "pool_options", "tls_context"]
 
 
 def tls_context(library: Any, transport: Transport | None) -> ssl.SSLContext:
@@ -44,12 +44,22 @@ def _identify(context: ssl.SSLContext, certificate: Any) -> None:
         raise ConfigurationError(f"transport: client_certificate {path!r} cannot be used: {error}") from error
 
 
-def pool_options(library: Any, transport: Transport | None, context: ssl.SSLContext) -> dict[str, Any]:
-    """The options of an HTTP client for *transport*; *context* is for a proxy that is reached by TLS, too."""
+def pool_limits(library: Any) -> Any:
+    """How many connections a client opens: as many as those of the SDKs of OpenAI and Anthropic."""
+    return library.Limits(max_connections=1000, max_keepalive_connections=100)
+
+
+def pool_options(
+    library: Any, transport: Transport | None, context: ssl.SSLContext, *, is_async: bool
+) -> dict[str, Any]:
+    """The options of an HTTP client for *transport*, which trusts whom *context* says."""
     if transport is None or transport.proxy is None:
-        return {}
+        return {"verify": context}
     tls = {"ssl_context": context} if transport.proxy.startswith("https") else {}
-    return {"proxy": library.Proxy(transport.proxy, **tls)}
+    proxy = library.Proxy(transport.proxy, **tls)
+    # Not as the option `proxy`: before anthropic 2.14 the proxies of the environment would replace that.
+    make = library.AsyncHTTPTransport if is_async else library.HTTPTransport
+    return {"transport": make(verify=context, proxy=proxy, limits=pool_limits(library))}
 
 
 def own_client(endpoint: Endpoint, *, is_async: bool) -> Any:
