@@ -9,11 +9,13 @@ from __future__ import annotations
 import inspect
 import os
 import re
+from base64 import b64decode
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from weakref import WeakValueDictionary
 
 from alloy.errors import ConfigurationError
 
@@ -37,34 +39,51 @@ HttpClients: TypeAlias = tuple[Any, ...]
 # --- keys ---------------------------------------------------------------------------------------------
 
 
+class Carried:
+    """What the requests of one call carried: no error may show the secrets in it."""
+
+    def __init__(self) -> None:
+        self.secrets: list[str] = []
+        self.fields: list[Mapping[str, str]] = []  # headers and parameters, searched when there is an error
+
+    def all(self) -> Iterator[str]:
+        """Every secret in it."""
+        yield from tuple(self.secrets)
+        for fields in tuple(self.fields):
+            yield from secrets_in(fields)
+
+
 class KeyFunction:
     """A function that returns the API key, called before each request because keys may expire.
 
-    The last few keys are remembered, so that they can be removed from error messages.
+    A key is remembered, so that it can be removed from error messages, for as long as a call runs that it was
+    returned to; and so are the last few keys.
     """
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self.function = function
-        self._seen: deque[str] = deque(maxlen=8)
+        self._last: deque[str] = deque(maxlen=8)
+        self._running: WeakValueDictionary[int, Carried] = WeakValueDictionary()
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """The last keys."""
-        return tuple(self._seen)
+        """The keys of running calls, and the last ones."""
+        running = (carried for each in self._running.valuerefs() if (carried := each()) is not None)
+        return tuple({*self._last, *(secret for carried in running for secret in tuple(carried.secrets))})
 
-    def key(self) -> str:
-        """The key now. Raises `ConfigurationError` when the function does not return one."""
-        return self._checked(self.function())
+    def key(self, carried: Carried | None = None) -> str:
+        """The key now, *carried* by a call. Raises `ConfigurationError` when the function returns no key."""
+        return self._checked(self.function(), carried)
 
-    async def key_async(self) -> str:
+    async def key_async(self, carried: Carried | None = None) -> str:
         """As `key`, without blocking the event loop."""
         import asyncio
 
         is_async = inspect.iscoroutinefunction(self.function)
         key = self.function() if is_async else await asyncio.to_thread(self.function)
-        return self._checked(await key if inspect.isawaitable(key) else key)
+        return self._checked(await key if inspect.isawaitable(key) else key, carried)
 
-    def _checked(self, key: Any) -> str:
+    def _checked(self, key: Any, carried: Carried | None) -> str:
         if inspect.isawaitable(key):
             if inspect.iscoroutine(key):
                 key.close()  # otherwise Python warns that it was never awaited
@@ -73,8 +92,11 @@ class KeyFunction:
             raise ConfigurationError(
                 f"the function in api_key must return a non-empty str, not {type(key).__name__}"
             )
-        if key not in self._seen:
-            self._seen.append(key)
+        if key not in self._last:
+            self._last.append(key)
+        if carried is not None:
+            carried.secrets.append(key)
+            self._running[id(carried)] = carried
         return key
 
     def __eq__(self, other: object) -> bool:
@@ -248,7 +270,8 @@ class Endpoint:
     *timeout* is in seconds and bounds each phase of one request; the drivers bound the whole. A backend
     calls *report* with the HTTP status and the request id as soon as the response's headers are there.
     *headers* are added to those of the request. *http_client* holds a client of the caller for sync calls,
-    for async calls, or for both; *transport* says how to open connections without one.
+    for async calls, or for both; *transport* says how to open connections without one. A backend adds to
+    *carried* what its requests carry, so that errors do not show the secrets in it.
     """
 
     base_url: str | None = None
@@ -258,6 +281,7 @@ class Endpoint:
     headers: Headers = field(default=(), repr=False)
     http_client: HttpClients = field(default=(), repr=False)
     transport: Transport | None = field(default=None, repr=False)
+    carried: Carried | None = field(default=None, repr=False, compare=False)
 
     @property
     def key(self) -> str | None:
@@ -266,28 +290,54 @@ class Endpoint:
 
     def with_key(self) -> Endpoint:
         """This endpoint with the key that its function returns now."""
-        return replace(self, api_key=self.api_key.key()) if isinstance(self.api_key, KeyFunction) else self
+        if not isinstance(self.api_key, KeyFunction):
+            return self
+        return replace(self, api_key=self.api_key.key(self.carried))
 
     async def with_key_async(self) -> Endpoint:
         """As `with_key`, without blocking the event loop."""
         if not isinstance(self.api_key, KeyFunction):
             return self
-        return replace(self, api_key=await self.api_key.key_async())
+        return replace(self, api_key=await self.api_key.key_async(self.carried))
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The values in it that must not appear in an error."""
-        key = self.api_key
+        """The values in it, and in what requests to it carried, that must not appear in an error."""
+        key, proxy = self.api_key, self.transport.proxy if self.transport is not None else None
         keys = key.seen if isinstance(key, KeyFunction) else (key or "",)
-        proxy = self.transport.proxy if self.transport is not None else None
-        password = urlsplit(proxy).password if proxy else None
-        return (*keys, *secrets_in(dict(self.headers)), password or "")
+        carried = self.carried.all() if self.carried is not None else ()
+        return (*keys, *secrets_in(dict(self.headers)), *map(_password, (self.base_url, proxy)), *carried)
+
+
+def _password(url: str | None) -> str:
+    try:
+        return unquote(urlsplit(url or "").password or "")
+    except ValueError:  # not an address
+        return ""
 
 
 _SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|password|credential|signature", re.IGNORECASE)
 _SCHEME = re.compile(r"^(Bearer|Basic|Token|ApiKey) +", re.IGNORECASE)
 
 
-def secrets_in(headers: Mapping[str, str]) -> list[str]:
-    """The values of the headers whose names sound like a secret, without the scheme of an authorization."""
-    return [_SCHEME.sub("", value) for name, value in headers.items() if _SECRET_NAME.search(name)]
+def secrets_in(fields: Mapping[str, str]) -> Iterator[str]:
+    """The secrets in headers or parameters whose names sound like one.
+
+    Of an authorization that is what follows its scheme, and the password in that; of cookies each value, too.
+    """
+    for name, value in fields.items():
+        if _SECRET_NAME.search(name):
+            secret = _SCHEME.sub("", value)
+            yield secret
+            if value[:6].lower() == "basic ":
+                yield _basic_password(secret)
+            if name.lower() == "cookie":
+                yield from (cookie.partition("=")[2].strip() for cookie in value.split(";"))
+
+
+def _basic_password(encoded: str) -> str:
+    """The password in the credentials of RFC 7617."""
+    try:
+        return b64decode(encoded).decode().partition(":")[2]
+    except ValueError:
+        return ""

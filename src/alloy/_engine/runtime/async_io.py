@@ -57,7 +57,7 @@ class AsyncIO(CallIO):
         backend = codec_for(route.backend, request)
         body = backend.encode(request)
         await self._load(route.backend)
-        exchange = Exchange(route, self.clock.request_limit())
+        exchange = Exchange(route, self.clock.request_limit(), self.carried)
         async with self._in_exchange(exchange, _end_of(exchange)):
             return exchange.finished(backend.decode(await backend.send_async(body, exchange.endpoint)))
 
@@ -66,7 +66,7 @@ class AsyncIO(CallIO):
         backend = codec_for(route.backend, request)
         body, accumulator = backend.encode(request), backend.accumulator()
         await self._load(route.backend)
-        exchange = Exchange(route, self.clock.request_limit())
+        exchange = Exchange(route, self.clock.request_limit(), self.carried)
         ends = _end_of(exchange)
         async with aclosing(backend.open_async(body, exchange.endpoint)) as events:
             while True:

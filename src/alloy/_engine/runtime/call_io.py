@@ -20,7 +20,7 @@ from alloy._engine.runtime.deadline import Clock
 from alloy._engine.surrogates import StreamedText, with_whole_characters
 from alloy._typed.types.async_parsers import Call
 from alloy.backends.base import secrets_of
-from alloy.endpoints import Endpoint
+from alloy.endpoints import Carried, Endpoint
 from alloy.errors import AlloyError, ConfigurationError, ProviderError, ProviderTimeoutError
 from alloy.events import CallFailed, Event, Final, ReasoningDelta, TextDelta, ToolFinished
 from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta, ToolResult
@@ -33,8 +33,8 @@ log = logging.getLogger("alloy")
 class Exchange:
     """One model request: when it began, what it has streamed, and what the response's headers said."""
 
-    def __init__(self, route: Route, limit: float | None) -> None:
-        self.route, self.limit = route, limit
+    def __init__(self, route: Route, limit: float | None, carried: Carried) -> None:
+        self.route, self.limit, self._carried = route, limit, carried
         self.text = StreamedText()
         self.status: int | None = None
         self.request_id: str | None = None
@@ -43,7 +43,8 @@ class Exchange:
     @property
     def endpoint(self) -> Endpoint:
         """The route's endpoint, with the time limit of each phase, and this exchange to report to."""
-        return replace(self.route.endpoint, timeout=self.limit, report=self._report)
+        endpoint = self.route.endpoint
+        return replace(endpoint, timeout=self.limit, report=self._report, carried=self._carried)
 
     def _report(self, status: int, request_id: str | None) -> None:
         self.status, self.request_id = status, request_id
@@ -69,6 +70,7 @@ class CallIO(ABC):
     def __init__(self, call: PreparedCall[Any], *, streamed: bool = False) -> None:
         self.call, self.streamed = call, streamed
         self.clock = Clock(call.timeout, call.deadline)
+        self.carried = Carried()  # by the requests of this call
         self._ended = False  # the last event is out
         self._published: set[str] = set()  # the ids of calls whose ToolFinished is out
 
@@ -184,7 +186,7 @@ class CallIO(ABC):
             return error
         from alloy.backends.http.redaction import clean  # only errors need it
 
-        secrets = secrets_of(route.backend, route.endpoint)
+        secrets = secrets_of(route.backend, exchange.endpoint)
         clean(problem, secrets)
         clean(error, secrets)  # it becomes the cause, which tracebacks show
         if isinstance(problem, ProviderTimeoutError) and self.clock.passed():

@@ -68,7 +68,7 @@ class SyncIO(CallIO):
     def _exchange(self, route: Route) -> Iterator[tuple[Exchange, CancelToken]]:
         """Bound a request in time, and raise its errors as Alloy errors."""
         load_backend(route.backend)
-        exchange, cancel = Exchange(route, self.clock.request_limit()), CancelToken()
+        exchange, cancel = Exchange(route, self.clock.request_limit(), self.carried), CancelToken()
         watchdog = None if exchange.limit is None else _watchdog(cancel, exchange.limit)
         try:
             yield exchange, cancel

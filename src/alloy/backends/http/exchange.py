@@ -9,7 +9,7 @@ from typing import Any
 from alloy.backends.base import CancelToken
 from alloy.backends.http.cancel import cut, cut_while_connecting
 from alloy.backends.http.clients import Address, Connection
-from alloy.backends.http.gateway import own_timeouts
+from alloy.backends.http.gateway import own_secrets, own_timeouts
 from alloy.endpoints import Endpoint
 
 __all__ = ["HttpExchange"]
@@ -63,11 +63,24 @@ class HttpExchange:
         """The response, not read yet. *cancel* ends the wait for it, and for its body."""
         if self.endpoint.timeout is not None:  # otherwise nobody fires the token
             request.extensions["trace"] = cut_while_connecting(cancel)
+        self._carry(request)
         # A redirect would take the key and the prompt to another server.
         response = self.connection.pool.send(request, stream=True, follow_redirects=False)
         cancel.attach(partial(cut, response))
+        self._carry(response.request, request)
         return response
 
     async def send_async(self, request: Any) -> Any:
         """As `send`. Cancelling it ends the wait."""
-        return await self.connection.pool.send(request, stream=True, follow_redirects=False)
+        self._carry(request)
+        response = await self.connection.pool.send(request, stream=True, follow_redirects=False)
+        self._carry(response.request, request)
+        return response
+
+    def _carry(self, request: Any, before: Any = None) -> None:
+        """Note what *request* carries; the sign-in of a client may have replaced the one *before*."""
+        carried = self.endpoint.carried
+        if carried is not None and request is not before:
+            carried.fields += request.headers, request.url.params
+            if self.connection.is_own:
+                carried.secrets += own_secrets(self.connection.pool)

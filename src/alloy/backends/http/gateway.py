@@ -9,7 +9,7 @@ from typing import Any
 from alloy.endpoints import Endpoint, Transport, client_kind
 from alloy.errors import ConfigurationError
 
-__all__ = ["own_client", "own_timeouts", "pool_limits", "pool_options", "tls_context"]
+__all__ = ["own_client", "own_secrets", "own_timeouts", "pool_limits", "pool_options", "tls_context"]
 
 
 def tls_context(library: Any, transport: Transport | None) -> ssl.SSLContext:
@@ -83,3 +83,12 @@ def own_timeouts(client: Any, usual: Any) -> Any:
     """The time limits of a caller's *client*, or the *usual* ones if it has only the library's default."""
     chosen: Any = client.timeout
     return usual if chosen == type(chosen)(5.0) else chosen.as_dict()
+
+
+# What the libraries themselves put into the headers of each client.
+_USUAL_HEADERS = frozenset(("accept", "accept-encoding", "connection", "user-agent"))
+
+
+def own_secrets(client: Any) -> list[str]:
+    """The values of the headers that a caller's *client* adds: nobody but the caller knows what they are."""
+    return [value for name, value in client.headers.items() if name not in _USUAL_HEADERS]

@@ -1,7 +1,7 @@
 """Removing keys from what a server repeats, and from errors before they are raised to the caller.
 
 The engine cleans every error once more as it is raised, because codecs, which know no key, quote events
-and bodies of an unexpected format.
+and bodies of an unexpected format. What the requests of a call carried is collected in `Endpoint.carried`.
 """
 
 from __future__ import annotations
@@ -42,8 +42,18 @@ def clean(error: BaseException, secrets: Sequence[str]) -> None:
 def _without(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):  # one may begin with another
         if len(secret) >= KEY_MIN:
-            text = text.replace(secret, "[key]")
+            text = _without_beginning(text.replace(secret, "[key]"), secret)
     return _KEY.sub("[key]", text)
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """*text* without a beginning of *secret* where the text was cut: at its end, or before an ellipsis."""
+    if secret[:KEY_MIN] in text:
+        for size in range(len(secret) - 1, KEY_MIN - 1, -1):
+            text = text.replace(f"{secret[:size]}…", "[key]…")
+            if text.endswith(secret[:size]):
+                return f"{text[:-size]}[key]"
+    return text
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:
