@@ -11,7 +11,7 @@ import os
 import re
 from base64 import b64decode
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -46,11 +46,9 @@ class Carried:
         self.secrets: list[str] = []
         self.fields: list[Mapping[str, str]] = []  # headers and parameters, searched when there is an error
 
-    def all(self) -> Iterator[str]:
+    def all(self) -> list[str]:
         """Every secret in it."""
-        yield from tuple(self.secrets)
-        for fields in tuple(self.fields):
-            yield from secrets_in(fields)
+        return [*self.secrets, *(secret for fields in self.fields for secret in secrets_in(fields))]
 
 
 class KeyFunction:
@@ -320,19 +318,21 @@ _SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|password|credential|sig
 _SCHEME = re.compile(r"^(Bearer|Basic|Token|ApiKey) +", re.IGNORECASE)
 
 
-def secrets_in(fields: Mapping[str, str]) -> Iterator[str]:
+def secrets_in(fields: Mapping[str, str]) -> list[str]:
     """The secrets in headers or parameters whose names sound like one.
 
     Of an authorization that is what follows its scheme, and the password in that; of cookies each value, too.
     """
+    found: list[str] = []
     for name, value in fields.items():
         if _SECRET_NAME.search(name):
             secret = _SCHEME.sub("", value)
-            yield secret
+            found.append(secret)
             if value[:6].lower() == "basic ":
-                yield _basic_password(secret)
+                found.append(_basic_password(secret))
             if name.lower() == "cookie":
-                yield from (cookie.partition("=")[2].strip() for cookie in value.split(";"))
+                found += [cookie.partition("=")[2].strip() for cookie in value.split(";")]
+    return found
 
 
 def _basic_password(encoded: str) -> str:

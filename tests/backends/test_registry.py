@@ -260,6 +260,49 @@ def test_what_is_no_backend_is_refused():
         resolve("odd:x")
 
 
+class Half:
+    """A backend that lacks most of the protocol."""
+
+    name = "half"
+
+    def encode(self, request: Any) -> dict[str, Any]:
+        return {"model": request.model}
+
+    def send(self, body: Any, endpoint: Any, cancel: Any) -> Any:
+        return {}
+
+
+LACKS = (
+    "it lacks accumulator, capabilities, decode, dialect, explain, open, open_async, send_async; "
+    r"see https://\S*/docs/backends\.md"
+)
+
+
+def test_an_instance_without_a_method_is_refused_at_once():
+    """The error names everything that it lacks, and the page that shows a whole backend."""
+    with pytest.raises(ConfigurationError, match=f"a function that makes .*Half.*: {LACKS}") as caught:
+        register_backend("half", Half())  # type: ignore[arg-type]
+
+    page = str(caught.value).rpartition("/docs/")[2]
+    assert (Path(__file__).parents[2] / "docs" / page).exists()
+    assert "half" not in backend_names()
+
+
+@pytest.mark.parametrize("source", [Half, lambda: Half()], ids=["class", "function"])
+def test_what_a_function_makes_without_a_method_is_refused(source: Any):
+    """When it is made."""
+    register_backend("half", source)
+    with pytest.raises(ConfigurationError, match=f"'half' is a Half, not a Backend: {LACKS}"):
+        ask("Hello", model="half:x")
+
+
+@pytest.mark.parametrize("source", [None, "openai", 3])
+def test_what_can_neither_be_used_nor_called_is_refused(source: Any):
+    """At once, too."""
+    with pytest.raises(ConfigurationError, match=f"a function that makes one, not {source!r}: it lacks "):
+        register_backend("odd", source)
+
+
 def test_many_threads_get_one_instance():
     """A backend is made once, however many ask for it at the same time."""
     start, made, found = threading.Barrier(8), [], []

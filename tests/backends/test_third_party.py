@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.wire import WireServer, dripping, json_answer, lines
 
 KEY = "very-secret-mistral-key"
 
@@ -166,6 +169,64 @@ heavy = ("alloy.backends.openai.responses", "alloy.backends.gemini.content", "al
 print(json.dumps([name for name in heavy if name in sys.modules]))
 """
     assert run(site, code) == []
+
+
+# --- the backend of the docs --------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "backends.md"
+WHOLE = {"text": "Hello, world", "calls": [], "ended": "done", "tokens": {"in": 5, "out": 2}}
+
+ASK = """
+import asyncio, json
+from alloy import ask
+result = ask.run("Hello", model="acme-large", timeout=60)
+found = [result.value, result.usage.total_tokens, "".join(ask.stream("Hello", model="acme-large"))]
+async def main():
+    found.append(await ask.async_("Hello", model="acme-small"))
+    async with ask.stream_async("Hello", model="acme-small") as stream:
+        found.append("".join([piece async for piece in stream]))
+asyncio.run(main())
+print(json.dumps(found))
+"""
+
+WAIT = """
+import json
+from alloy import ProviderTimeoutError, ask
+try:
+    ask("Hello", model="acme-large", timeout=0.3, retry=0)
+except ProviderTimeoutError as error:
+    print(json.dumps(type(error).__name__))
+"""
+
+
+@pytest.fixture
+def acme(tmp_path: Path) -> Path:
+    """A folder with the package that the page about custom backends shows, and its entry point."""
+    text = PAGE.read_text("utf-8")
+    module = re.search(r"^```python\n# alloy_acme.py\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    project = re.search(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert module is not None
+    assert project is not None
+    (tmp_path / "alloy_acme.py").write_text(module[1], "utf-8")
+    (entry_point,) = tomllib.loads(project[1])["project"]["entry-points"]["alloy.backends"].items()
+    _distribution(tmp_path, "alloy-acme", " = ".join(entry_point))
+    return tmp_path
+
+
+def test_the_package_of_the_docs_works(acme: Path, server: WireServer) -> None:
+    """Installed, with its models known by their names, in all four ways of calling."""
+    stream = lines([{"piece": "Hello, "}, {"piece": "world"}, {"answer": WHOLE}])
+    server.script(json_answer(WHOLE), stream, json_answer(WHOLE), stream)
+    found = run(acme, ASK, ACME_URL=server.url, ACME_API_KEY=KEY)
+
+    assert found == ["Hello, world", 7, *["Hello, world"] * 3]
+    assert {request.headers["x-acme-key"] for request in server.requests} == {KEY}
+
+
+def test_the_package_of_the_docs_obeys_the_time_limit(acme: Path, server: WireServer) -> None:
+    """Although the body never stops coming."""
+    server.script(dripping(json_answer(WHOLE)))
+    assert run(acme, WAIT, ACME_URL=server.url, ACME_API_KEY=KEY) == "ProviderTimeoutError"
 
 
 def test_the_public_names_are_importable_and_light() -> None:

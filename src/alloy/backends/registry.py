@@ -22,6 +22,7 @@ __all__ = ["register_backend"]
 log = logging.getLogger("alloy")
 
 GROUP = "alloy.backends"
+PAGE = "https://github.com/lydakis/alloy/blob/main/docs/backends.md"
 
 
 class _Registration(NamedTuple):
@@ -46,14 +47,15 @@ def register_backend(
     replaces an installed backend, such as a built-in one, keeps the prefixes of that backend unless it
     has some. Packages register without code, by an entry point `name = "package.module:backend"` in the
     group `alloy.backends`. Raises `ConfigurationError` for a name with a colon, for what is neither a
-    backend nor a function, and for prefixes that are not a tuple of str.
+    function nor a backend with all parts of `Backend`, and for prefixes that are not a tuple of str.
     """
     global _routes
     if not _is_text(name) or ":" in name:
         raise ConfigurationError(f"the name of a backend must be a word without a colon, not {name!r}")
     if not isinstance(backend, Backend) and not callable(backend):
         raise ConfigurationError(
-            f"register_backend({name!r}, …) takes a Backend or a function that makes one, not {backend!r:.80}"
+            f"register_backend({name!r}, …) takes a Backend or a function that makes one, "
+            f"not {backend!r:.80}: {_missing_parts(backend)}"
         )
     own = _texts(prefixes, f"register_backend({name!r}, …): prefixes") or _own_prefixes(backend)
     with _lock:
@@ -148,11 +150,23 @@ def _source(name: str, model: str | None) -> Any:
 def _made(name: str, source: Any) -> Backend:
     # A class that has its name and dialect in its body looks like an instance of the protocol.
     is_instance = isinstance(source, Backend) and not isinstance(source, type)
-    backend = source if is_instance else source()
+    backend: Any = source if is_instance else source()
     if not isinstance(backend, Backend):
-        raise ConfigurationError(f"the backend {name!r} is a {type(backend).__name__}, not a Backend")
+        kind = type(backend).__name__
+        raise ConfigurationError(
+            f"the backend {name!r} is a {kind}, not a Backend: {_missing_parts(backend)}"
+        )
     _texts(getattr(backend, "key_variables", ()), f"key_variables of the backend {name!r}")
     return backend
+
+
+def _missing_parts(backend: object) -> str:
+    """What of the protocol *backend* lacks, and where a whole backend is shown."""
+    from typing_extensions import get_protocol_members
+
+    parts = sorted(get_protocol_members(Backend))
+    lacks = ", ".join(part for part in parts if getattr(backend, part, None) is None)
+    return f"it lacks {lacks}; see {PAGE}"
 
 
 def _loaded(point: Any) -> Any:
