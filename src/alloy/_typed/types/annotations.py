@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import collections.abc
 import dataclasses
 import enum
 import sys
@@ -25,8 +26,10 @@ __all__ = [
     "is_qualifier",
     "parts",
     "path_name",
+    "resolved",
     "substituted",
     "type_name",
+    "variable_type",
 ]
 
 _UNIONS = (Union, types.UnionType)
@@ -116,9 +119,13 @@ def children(annotation: Any, namespace: Mapping[str, Any] | None) -> Iterator[t
         if hook.wire != annotation:
             yield "", hook.wire
         return
+    if isinstance(annotation, typing.TypeVar):
+        yield "", variable_type(annotation)
+    if isinstance(annotation, dataclasses.InitVar):
+        yield "", annotation.type
     origin = typing_extensions.get_origin(annotation)
     arguments = typing_extensions.get_args(annotation)
-    if origin in (typing.Literal, typing_extensions.Literal):
+    if origin in (typing.Literal, typing_extensions.Literal, collections.abc.Callable):
         return
     if origin is not None:
         transparent = origin in _UNIONS or _is_wrapper(origin)
@@ -159,18 +166,37 @@ def is_alias(annotation: Any) -> bool:
 
 def alias_value(alias: Any) -> Any:
     """The value of a `type X = …`; names in it are resolved if its module defines them."""
-    holder = types.SimpleNamespace(__annotations__={"value": alias.__value__})
-    names = vars(sys.modules.get(alias.__module__, builtins))
+    return resolved(alias.__value__, alias.__module__)
+
+
+def variable_type(variable: typing.TypeVar) -> Any:
+    """The type that pydantic reads for a type variable without an argument."""
+    # `typing.TypeVar` has defaults only since Python 3.13.
+    if getattr(variable, "has_default", bool)():
+        found = variable.__default__  # type: ignore[attr-defined, unused-ignore]
+    elif variable.__constraints__:
+        found = Union[variable.__constraints__]  # noqa: UP007
+    else:
+        found = Any if variable.__bound__ is None else variable.__bound__
+    return resolved(found, variable.__module__)
+
+
+def resolved(hint: Any, module: str, namespace: Mapping[str, Any] | None = None) -> Any:
+    """*hint* with the names in it resolved, if *module* or *namespace* defines them."""
+    holder = types.SimpleNamespace(__annotations__={"value": hint})
+    names = vars(sys.modules.get(module, builtins))
     try:
-        return typing_extensions.get_type_hints(holder, names, None, include_extras=True)["value"]
+        return typing_extensions.get_type_hints(holder, names, namespace, include_extras=True)["value"]
     except (NameError, TypeError, SyntaxError):
-        return alias.__value__  # pydantic may still be able to resolve them
+        return hint  # pydantic may still be able to resolve them
 
 
 def substituted(hint: Any, arguments: Mapping[Any, Any]) -> Any:
     """*hint* with *arguments* in place of the type variables that they belong to."""
     if isinstance(hint, typing.TypeVar):
         return arguments.get(hint, hint)
+    if isinstance(hint, dataclasses.InitVar):
+        return dataclasses.InitVar(substituted(hint.type, arguments))
     parameters = getattr(hint, "__parameters__", ())
     if (
         not arguments

@@ -57,7 +57,7 @@ def needs_keys(annotation: Any) -> bool:
 
 def json_value(value: Any) -> Json:
     """The JSON form of an enum member, or of a value of a `Literal`."""
-    plain = value.value if isinstance(value, enum.Enum) else value
+    plain = _value_of(value)
     if isinstance(plain, bytes) and plain.isascii():
         return plain.decode()
     for kind in (bool, int, str):  # without the class that may be derived from it
@@ -78,6 +78,24 @@ def _name(value: Any) -> str:
     return str(value.name) if isinstance(value, enum.Enum) else repr(value)
 
 
+class _Probe(enum.Enum):
+    MEMBER = 1
+
+
+def _as_configured(schema: Any, handler: Any) -> Any:
+    """*schema*, whose values are members; their values come out if the class has `use_enum_values`."""
+    from pydantic_core import core_schema
+
+    # A handler does not show the configuration, but what pydantic builds for an enum depends on it.
+    if handler.generate_schema(_Probe)["type"] != "function-after":
+        return schema
+    return core_schema.no_info_after_validator_function(_value_of, schema)
+
+
+def _value_of(member: Any) -> Any:
+    return member.value if isinstance(member, enum.Enum) else member
+
+
 class Choices:
     """One of *values*, given by its value or its name."""
 
@@ -96,7 +114,7 @@ class Choices:
         from pydantic_core import core_schema
 
         choice = core_schema.literal_schema(self._shown)
-        return core_schema.no_info_after_validator_function(self._read, choice)
+        return _as_configured(core_schema.no_info_after_validator_function(self._read, choice), handler)
 
     def __get_pydantic_json_schema__(self, schema: JsonObject, handler: Any) -> JsonObject:
         return {**self._title, **handler(schema), NAMES: self._names}
@@ -124,7 +142,7 @@ class Keys:
 
         # A class may be configured to change its texts (`str_to_upper`); the keys are not among them.
         text = core_schema.str_schema(strip_whitespace=False, to_lower=False, to_upper=False)
-        return core_schema.no_info_after_validator_function(self._read, text)
+        return _as_configured(core_schema.no_info_after_validator_function(self._read, text), handler)
 
     def __get_pydantic_json_schema__(self, schema: JsonObject, handler: Any) -> JsonObject:
         return {"type": "string", "enum": list(self._values)}
@@ -147,7 +165,7 @@ class Flags:
 
         name = core_schema.literal_schema(list(self._kind.__members__))
         forms = core_schema.union_schema([core_schema.list_schema(name), name, core_schema.int_schema(ge=0)])
-        return core_schema.no_info_after_validator_function(self._read, forms)
+        return _as_configured(core_schema.no_info_after_validator_function(self._read, forms), handler)
 
     def __get_pydantic_json_schema__(self, schema: JsonObject, handler: Any) -> JsonObject:
         name = {"type": "string", "enum": list(self._kind.__members__)}

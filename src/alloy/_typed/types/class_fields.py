@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ import typing_extensions
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from alloy._typed.types.annotations import field_hints, substituted, type_name
+from alloy._typed.types.annotations import field_hints, resolved, substituted, type_name
 from alloy._typed.types.constraints import check_constraints
 from alloy._typed.types.descriptions import field_descriptions
+from alloy._typed.types.own_init import check_parameters, check_type
 from alloy._typed.types.replacements import Replacements, described
 
 __all__ = ["Fields", "class_of", "fields_of"]
@@ -41,7 +42,8 @@ def fields_of(annotation: Any, namespace: Mapping[str, Any] | None) -> Fields:
         return _ModelFields.read(subject, namespace)
     variables = getattr(subject, "__parameters__", ())
     arguments = dict(zip(variables, typing_extensions.get_args(annotation), strict=False))
-    hints = {name: substituted(hint, arguments) for name, hint in field_hints(subject, namespace).items()}
+    hints = {**field_hints(subject, namespace), **_extra_items(subject, namespace)}
+    hints = {name: substituted(hint, arguments) for name, hint in hints.items()}
     return _kind_of(subject)(subject, hints, field_descriptions(subject))
 
 
@@ -73,7 +75,9 @@ class Fields:
 
     def shown(self, name: str, replace: Replacements) -> Any:
         """The type that pydantic is shown for a field."""
-        shown = replace(self.hints[name])
+        return self._described(name, replace(self.hints[name]))
+
+    def _described(self, name: str, shown: Any) -> Any:
         return described(shown, self.texts[name]) if name in self.texts else shown
 
     def empty_copy(self, annotation: Any) -> Any:
@@ -127,17 +131,30 @@ class _TypedDictFields(Fields):
         return made
 
     def _body(self) -> dict[str, Any]:
-        # https://peps.python.org/pep-0728/: the keys that the class does not name
-        kept = ("__closed__", "__extra_items__", "__pydantic_config__")
-        body = {name: value for base in reversed(_bases(self.subject)) for name, value in _stated(base, kept)}
+        # https://peps.python.org/pep-0728/: `__closed__` refuses the keys that the class does not name
+        kept = ("__closed__", "__pydantic_config__")
+        body = {name: found[-1] for name in kept if (found := _stated(self.subject, name))}
         return {**body, "__required_keys__": self.subject.__required_keys__, **_validators(self.subject)}
 
+    def fill(self, made: Any, replace: Replacements) -> None:
+        super().fill(made, replace)
+        if _EXTRA_ITEMS in self.hints:
+            setattr(made, _EXTRA_ITEMS, made.__annotations__.pop(_EXTRA_ITEMS))
 
-def _stated(base: type, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    for name in names:
-        value = vars(base).get(name)
-        if value is not None and value is not typing_extensions.NoExtraItems:
-            yield name, value
+
+_EXTRA_ITEMS = "__extra_items__"
+
+
+def _extra_items(subject: type, namespace: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The type of the keys that a TypedDict does not name, by the name of its attribute (PEP 728)."""
+    stated = _stated(subject, _EXTRA_ITEMS) if typing_extensions.is_typeddict(subject) else []
+    return {_EXTRA_ITEMS: resolved(stated[-1], subject.__module__, namespace)} if stated else {}
+
+
+def _stated(subject: type, name: str) -> list[Any]:
+    """The values of a TypedDict's attribute, the own one last."""
+    values = [vars(base).get(name) for base in reversed(_bases(subject))]
+    return [value for value in values if value is not None and value is not typing_extensions.NoExtraItems]
 
 
 class _DataclassFields(Fields):
@@ -158,9 +175,12 @@ class _DataclassFields(Fields):
 
     def shown(self, name: str, replace: Replacements) -> Any:
         hint = self.hints[name]
-        if isinstance(hint, dataclasses.InitVar) or _is_class_variable(hint):
+        if _is_class_variable(hint):
             return hint
-        return super().shown(name, replace)
+        if not isinstance(hint, dataclasses.InitVar):
+            return super().shown(name, replace)
+        shown = self._described(name, replace(hint.type))
+        return hint if shown is hint.type else dataclasses.InitVar(shown)
 
     def _body(self) -> dict[str, Any]:
         kept = ("__dataclass_params__", "__pydantic_config__", "__post_init__")
@@ -243,6 +263,7 @@ class _ModelFields(Fields):
         if not subject.__pydantic_fields_complete__:
             known = field_hints(subject, namespace)
             hints |= {name: known[name] for name, info in infos.items() if not info._complete}
+        hints |= _extra_values(subject, namespace)
         texts = field_descriptions(subject)
         silent = [name for name, info in infos.items() if info.description is None]
         return cls(subject, hints, {name: texts[name] for name in silent if name in texts})
@@ -250,12 +271,15 @@ class _ModelFields(Fields):
     def check(self) -> None:
         for name, info in self.subject.__pydantic_fields__.items():
             check_constraints(self.hints[name], info.metadata, f"{name}: ")
+        check_parameters(self.subject)
 
     def change(self, replace: Replacements) -> bool:
-        return super().change(replace) or bool(self.texts)
+        # The class that is referred back to may have a copy; a copy finds it, because it refers to it, too.
+        return super().change(replace) or bool(self.texts) or replace.refers_back
 
     def shown(self, name: str, replace: Replacements) -> Any:
-        return replace.with_metadata(self.hints[name], self.subject.__pydantic_fields__[name].metadata)
+        info = self.subject.__pydantic_fields__.get(name)  # none for the extra values
+        return replace.with_metadata(self.hints[name], info.metadata if info else ())
 
     def empty_copy(self, annotation: Any) -> Any:
         body = {**_names(self.subject, annotation), "model_config": {"defer_build": True}}
@@ -264,7 +288,6 @@ class _ModelFields(Fields):
         for name in _OF_A_MODEL:
             if hasattr(self.subject, name):
                 setattr(made, name, getattr(self.subject, name))
-        made.__annotations__ = _extra_items(self.subject)
         return made
 
     def fill(self, made: Any, replace: Replacements) -> None:
@@ -272,12 +295,20 @@ class _ModelFields(Fields):
         for name, info in self.subject.__pydantic_fields__.items():
             fields[name] = own = _copied(info)
             own.annotation = shown = self.shown(name, replace)
+            if shown is not self.hints[name]:
+                check_type(self.subject, name, self.hints[name])
             if not own._complete:
                 own._original_annotation = shown  # pydantic reads this again
             elif beside := getattr(shown, "__metadata__", ()):
                 own.annotation, own.metadata = shown.__origin__, [*beside, *own.metadata]
             if name in self.texts:
                 own.description = self.texts[name]
+        if _EXTRA_VALUES in self.hints:
+            shown = self.shown(_EXTRA_VALUES, replace)
+            made.__annotations__ = {_EXTRA_VALUES: shown}  # where pydantic before 2.13 looks for it
+            if hasattr(self.subject, "__pydantic_extra_info__"):
+                made.__pydantic_extra_info__ = copy.copy(self.subject.__pydantic_extra_info__)
+                made.__pydantic_extra_info__.annotation = shown
 
 
 _OF_A_MODEL = (
@@ -285,15 +316,32 @@ _OF_A_MODEL = (
     "__pydantic_custom_init__",
     "__pydantic_decorators__",
     "__pydantic_extra_info__",
+    "__pydantic_generic_metadata__",
     "__pydantic_post_init__",
     "__pydantic_root_model__",
 )
 
 
-def _extra_items(subject: type[BaseModel]) -> dict[str, Any]:
-    """The annotation of the fields that a model does not name, where pydantic before 2.13 looks for it."""
-    for base in subject.__mro__:
+_EXTRA_VALUES = "__pydantic_extra__"
+
+
+def _extra_values(subject: type[BaseModel], namespace: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The annotation of the fields that a model does not name, by the name of their attribute."""
+    arguments: dict[Any, Any] = {}
+    for base in subject.__mro__[: subject.__mro__.index(BaseModel)]:
         own = typing_extensions.get_annotations(base, format=typing_extensions.Format.FORWARDREF)
-        if "__pydantic_extra__" in own and base is not BaseModel:
-            return {"__pydantic_extra__": own["__pydantic_extra__"]}
+        if _EXTRA_VALUES in own:
+            hint = resolved(own[_EXTRA_VALUES], base.__module__, namespace)
+            return {_EXTRA_VALUES: substituted(hint, arguments)}
+        arguments |= _model_arguments(base)
     return {}
+
+
+def _model_arguments(subject: type) -> dict[Any, Any]:
+    """The arguments of a generic model, by the type variables of the model that it was made from."""
+    generic = getattr(subject, "__pydantic_generic_metadata__", {})
+    if not generic.get("origin"):
+        return {}
+    return dict(
+        zip(generic["origin"].__pydantic_generic_metadata__["parameters"], generic["args"], strict=False)
+    )

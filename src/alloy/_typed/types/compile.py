@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Generic, TypeVar, get_origin
 
 from alloy._typed.types.annotations import children, parts, path_name, type_name
 from alloy._typed.types.expressions import check_is_type
@@ -224,6 +225,11 @@ def _refusal(path: str, culprit: Any, error: Exception) -> str:
         return (
             f"{where} uses the name {error.name!r}, which is not defined in its module: "
             f"define or import it there"
+        )
+    if (get_origin(culprit) or culprit) is abc.Callable:
+        return (
+            f"{where} is a function, which a model cannot give: use the type of the data that is needed, "
+            f"or register a parser with register_parser({name}, wire=…, parse=…)"
         )
     code = getattr(error, "code", None)
     if code in ("schema-for-unknown-type", "invalid-for-json-schema"):

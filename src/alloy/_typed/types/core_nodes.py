@@ -1,13 +1,11 @@
-"""Core schemas, the trees that pydantic builds of a type: their nodes, and validators built from them."""
+"""Core schemas, the trees that pydantic builds of a type, and their nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from pydantic_core import SchemaValidator
-
-__all__ = ["Node", "children", "new_validator", "nodes"]
+__all__ = ["Node", "children", "input_names", "nodes", "rebuilt"]
 
 Node = dict[str, Any]
 
@@ -34,45 +32,20 @@ def children(part: Node) -> Node:
     return {key: child for key, child in part.items() if key not in _OPAQUE}
 
 
-def new_validator(schema: Any) -> SchemaValidator:
-    """A validator for *schema*, all of it.
-
-    By default pydantic-core takes the validator that a nested model or dataclass already has, and that
-    one was not built from *schema*.
-    """
-    if _ALWAYS_PREBUILT:
-        return SchemaValidator(_without_prebuilt(schema))
-    return SchemaValidator(schema, None, False)  # the third argument: use what is already built
-
-
-def _always_prebuilt() -> bool:
-    try:
-        SchemaValidator({"type": "any"}, None, False)
-    except TypeError:  # before pydantic 2.13
-        return True
-    return False
+def rebuilt(part: Any, change: Callable[[Node, Node], Any]) -> Any:
+    """A copy of *part* in which *change* made each node, from it and its copy, which has changed children."""
+    if isinstance(part, list | tuple):
+        return type(part)(rebuilt(item, change) for item in part)
+    if not isinstance(part, dict):
+        return part
+    made = {**part, **{key: rebuilt(child, change) for key, child in children(part).items()}}
+    return change(part, made) if isinstance(part.get("type"), str) else made
 
 
-_ALWAYS_PREBUILT = _always_prebuilt()
-
-
-def _without_prebuilt(node: Any) -> Any:
-    """*node* with a class of ours in place of each class that has a validator.
-
-    pydantic-core makes an instance by the class's `__new__`, so an instance of the user's class comes out.
-    """
-    if isinstance(node, list | tuple):
-        return type(node)(map(_without_prebuilt, node))
-    if not isinstance(node, dict):
-        return node
-    made = {**node, **{key: _without_prebuilt(child) for key, child in children(node).items()}}
-    if node.get("type") in ("model", "dataclass") and "__pydantic_validator__" in vars(node["cls"]):
-        made["cls"] = _factory_of(node["cls"])
-    return made
-
-
-def _factory_of(kind: Any) -> type:
-    def make(_: type, *args: Any, **values: Any) -> Any:
-        return kind(**values) if values else kind.__new__(kind)
-
-    return type(kind.__name__, (), {"__new__": make})
+def input_names(alias: Any) -> Iterator[str]:
+    """The keys that a field with the validation alias *alias* may have, without its own name."""
+    if isinstance(alias, str):
+        yield alias
+    elif isinstance(alias, list):  # a path, or several
+        for path in alias if alias and isinstance(alias[0], list) else [alias]:
+            yield path[0]

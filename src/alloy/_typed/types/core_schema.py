@@ -16,7 +16,8 @@ from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
 from alloy._typed.types.class_copies import Shown, as_shown
-from alloy._typed.types.core_nodes import new_validator, nodes
+from alloy._typed.types.core_nodes import nodes
+from alloy._typed.types.core_validators import new_validator
 from alloy._typed.types.unions import with_member_selection
 
 __all__ = ["Core", "core_of"]

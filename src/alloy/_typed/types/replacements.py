@@ -24,7 +24,13 @@ from pydantic.types import EncodedBytes
 from pydantic_core import core_schema
 from typing_extensions import TypeAliasType
 
-from alloy._typed.types.annotations import alias_value, has_fields, is_alias, is_qualifier
+from alloy._typed.types.annotations import (
+    alias_value,
+    has_fields,
+    is_alias,
+    is_qualifier,
+    variable_type,
+)
 from alloy._typed.types.async_parsers import call_parser
 from alloy._typed.types.binary import Base64
 from alloy._typed.types.choices import Keys, needs_keys, readable_enum, readable_literal
@@ -55,12 +61,15 @@ class Replacements:
     `bytes` count bytes and not characters. `_generic` replaces the arguments and builds the same generic
     type anew, if one has changed. A class with fields is replaced by what *class_for* returns for it. A
     recursive `type X = …` is replaced by a new alias under a new name, which *names* maps to it.
+    *refers_back* is whether a recursive generic model was met by its reference instead of its class.
     """
 
     def __init__(self, class_for: Callable[[Any], Any], namespace: Mapping[str, Any] | None = None) -> None:
         self.names: dict[str, Any] = {}
+        self.refers_back = False
         self._class_for, self._namespace = class_for, namespace or {}
-        self._aliases: dict[int, Any] = {}
+        self._aliases: dict[Any, Any] = {}
+        self._parameters: tuple[Any, ...] = ()  # those of the alias whose value is being replaced
 
     def __call__(self, annotation: Any, without: Any = None) -> Any:
         """The replacement for *annotation*, which ignores the parser of the type *without*.
@@ -69,7 +78,7 @@ class Replacements:
         """
         if isinstance(annotation, str | ForwardRef):
             return self._named(annotation)
-        if annotation is None or isinstance(annotation, TypeVar):
+        if annotation is None:
             return annotation
         if (without is None or annotation != without) and (hook := hook_for(annotation)) is not None:
             return Annotated[annotation, self._hooked(hook)]
@@ -100,11 +109,14 @@ class Replacements:
 
     def _simple(self, annotation: Any) -> Any:
         if is_alias(annotation):
-            return self._alias(annotation)
+            return self._alias(annotation, ())
         if isinstance(annotation, NewType):
             shown = self(annotation.__supertype__)
             return annotation if shown is annotation.__supertype__ else shown
+        if isinstance(annotation, TypeVar):
+            return self._variable(annotation)
         if not isinstance(annotation, type):
+            self.refers_back |= hasattr(annotation, "type_ref")
             return annotation
         if annotation is type or annotation in _MADE_OF_LISTS:
             return self._generic(annotation, annotation)
@@ -113,6 +125,13 @@ class Replacements:
         if issubclass(annotation, enum.Enum):
             return readable_enum(annotation)
         return self._class(annotation, annotation)
+
+    def _variable(self, variable: TypeVar) -> Any:
+        if variable in self._parameters:
+            return variable
+        read = variable_type(variable)
+        shown = self(read)
+        return variable if shown is read else shown
 
     def _class(self, annotation: Any, subject: type) -> Any:
         if (record := record_of(subject)) is not None:
@@ -149,7 +168,9 @@ class Replacements:
         if origin is typing_extensions.ReadOnly:  # pydantic only warns that it does not enforce it
             return self(arguments[0])
         if origin is type:
-            raise Unsuited("JSON has no form of a class")
+            raise Unsuited(
+                "JSON has no form of a class: use a Literal of names, or register a parser (register_parser)"
+            )
         if origin in _MADE_OF_LISTS:
             kind: Any = list
             items = self(kind[arguments[0] if arguments else Any])
@@ -159,7 +180,7 @@ class Replacements:
             return self._class(annotation, origin)
         shown = [self._argument(origin, index, part) for index, part in enumerate(arguments)]
         if is_alias(origin):
-            alias = self._alias(origin)
+            alias = self._alias(origin, origin.__type_params__)
             return annotation if alias is origin and _same(shown, arguments) else alias[tuple(shown)]
         if _same(shown, arguments):
             return annotation
@@ -179,20 +200,25 @@ class Replacements:
                 raise Unsuited("the keys of a JSON object are text, and values of this key type are not")
         return self(part)
 
-    def _alias(self, alias: Any) -> Any:
-        """A `type X = …`, as a new alias if something in it changes; it may refer to itself."""
-        if id(alias) in self._aliases:
-            return self._aliases[id(alias)]
-        self._aliases[id(alias)] = alias
+    def _alias(self, alias: Any, parameters: tuple[Any, ...]) -> Any:
+        """A `type X = …`, as a new alias if something in it changes; it may refer to itself.
+
+        *parameters* are its type variables that get arguments.
+        """
+        key = id(alias), parameters
+        if key in self._aliases:
+            return self._aliases[key]
+        self._aliases[key] = alias
+        outer, self._parameters = self._parameters, parameters
         value = alias_value(alias)
-        if self(value) is value:
-            return alias
-        name = f"_{alias.__name__}_{id(alias):x}"
-        self._aliases[id(alias)] = ForwardRef(name)
-        make: Any = TypeAliasType
-        made = make(alias.__name__, self(value), type_params=alias.__type_params__)
-        self._aliases[id(alias)] = self.names[name] = made
-        return made
+        if self(value) is not value:
+            name = f"_{alias.__name__}_{id(alias):x}_{len(parameters)}"
+            self._aliases[key] = ForwardRef(name)
+            make: Any = TypeAliasType
+            made = make(alias.__name__, self(value), type_params=alias.__type_params__)
+            self._aliases[key] = self.names[name] = made
+        self._parameters = outer
+        return self._aliases[key]
 
 
 class HookSchema:

@@ -16,7 +16,7 @@ objects, the following rules keep some each, until one is left:
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,7 +27,8 @@ from pydantic_core import SchemaValidator, core_schema
 
 from alloy._typed.json.text import encode
 from alloy._typed.json.values import json_type, same
-from alloy._typed.types.core_nodes import Node, children, new_validator, nodes
+from alloy._typed.types.core_nodes import Node, input_names, nodes, rebuilt
+from alloy._typed.types.core_validators import new_validator
 from alloy.jsontypes import Json, JsonObject
 
 __all__ = ["with_member_selection"]
@@ -41,7 +42,7 @@ _MOST_TRIALS = 4  # inside one another; each of them may double the work
 def with_member_selection(schema: Any) -> Any:
     """The core schema *schema* with these rules for its unions; the same object if no union needs them."""
     rewriter = _Rewriter({node["ref"]: node for node in nodes(schema) if "ref" in node})
-    return rewriter.rewritten(schema) if any(map(rewriter.concerns, nodes(schema))) else schema
+    return rebuilt(schema, rewriter.rewritten) if any(map(rewriter.concerns, nodes(schema))) else schema
 
 
 # --- shapes ---------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ class _Rewriter:
     def _field(self, name: str, part: Any, config: Mapping[str, Any], node: Any) -> _Field:
         alias = part.get("validation_alias")
         by_name = config.get("populate_by_name") or config.get("validate_by_name")
-        names = set(_alias_names(alias))
+        names = set(input_names(alias))
         if not names or by_name:
             names.add(name)
         schema = part["schema"]
@@ -231,17 +232,8 @@ class _Rewriter:
                 found[f"{_OTHER}{index}"] = shape
         return found if len(found) > 1 and any(shape.fields for shape in found.values()) else None
 
-    def rewritten(self, node: Any) -> Any:
-        """A copy of *node*, rewritten."""
-        if isinstance(node, list):
-            return [self.rewritten(item) for item in node]
-        if isinstance(node, tuple):
-            return tuple(self.rewritten(item) for item in node)
-        if not isinstance(node, dict):
-            return node
-        made = {**node, **{key: self.rewritten(item) for key, item in children(node).items()}}
-        if not isinstance(node.get("type"), str):
-            return made
+    def rewritten(self, node: Node, made: Node) -> Any:
+        """*node* rewritten; *made* is a copy of it in which all other nodes are."""
         if (members := self.members(node)) is not None:
             return self._choice(made, members)
         if (shape := self.has_only_defaults(node)) is not None:
@@ -286,14 +278,6 @@ def _member(choice: Any) -> Any:
 def _tags(node: Any) -> list[Any]:
     values = node["expected"] if node["type"] == "literal" else node["members"]
     return [value.value if isinstance(value, enum.Enum) else value for value in values]
-
-
-def _alias_names(alias: Any) -> Iterator[str]:
-    if isinstance(alias, str):
-        yield alias
-    elif isinstance(alias, list):  # a path, or several
-        for part in alias if alias and isinstance(alias[0], list) else [alias]:
-            yield part[0]
 
 
 def _guard(node: Node, shape: _Shape) -> Any:
@@ -378,7 +362,7 @@ class _Chooser:
 
     @cached_property
     def _validators(self) -> dict[str, SchemaValidator]:
-        definitions = [self._rewriter.rewritten(node) for node in self._rewriter.definitions.values()]
+        definitions = rebuilt(list(self._rewriter.definitions.values()), self._rewriter.rewritten)
         return {
             tag: new_validator(core_schema.definitions_schema(_bare(choice), definitions))
             for tag, choice in self._choices.items()
