@@ -12,21 +12,22 @@ from fractions import Fraction
 from math import isfinite
 from typing import Any
 
-from alloy._typed.json.values import same
+from alloy._typed.json.values import json_type, same
 from alloy._typed.schemas.refs import Schema, pointed_at
 from alloy._typed.schemas.samples.formats import has_format
 from alloy._typed.schemas.samples.patterns import finder
 from alloy.errors import ConfigurationError
 
-__all__ = ["fits", "resolve_ref"]
+__all__ = ["exact", "fits", "resolve_ref"]
 
 
 def fits(value: Any, schema: Schema | bool, root: Schema) -> bool:
     """Whether *value* is valid for *schema*; *root* is the document that its references lead into."""
     if isinstance(schema, bool):
         return schema
+    checks = {**CHECKS, **CHECKS_OF.get(_kind(value), {})}
     return all(
-        CHECKS[keyword](value, rule, schema, root) for keyword, rule in schema.items() if keyword in CHECKS
+        checks[keyword](value, rule, schema, root) for keyword, rule in schema.items() if keyword in checks
     )
 
 
@@ -43,97 +44,39 @@ def exact(number: float) -> Fraction:
     return Fraction(repr(number))
 
 
-# --- one row for each keyword: (value, the keyword's value, its schema, the root) -> is it valid? ------
-
-TYPES: dict[str, Callable[[Any], bool]] = {
-    "string": lambda value: isinstance(value, str),
-    "integer": lambda value: _is_number(value) and value == int(value),
-    "number": lambda value: _is_number(value),
-    "boolean": lambda value: isinstance(value, bool),
-    "null": lambda value: value is None,
-    "array": lambda value: isinstance(value, list),
-    "object": lambda value: isinstance(value, dict),
-}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+def _kind(value: Any) -> str:
+    infinite = isinstance(value, float) and not isfinite(value)
+    return "" if infinite else json_type(value)
 
 
 def _is_type(value: Any, rule: Any, _schema: Any, _root: Any) -> bool:
-    return any(TYPES[name](value) for name in ([rule] if isinstance(rule, str) else rule))
+    kind, kinds = _kind(value), [rule] if isinstance(rule, str) else rule
+    return (
+        kind in kinds
+        or (kind == "integer" and "number" in kinds)
+        or (kind == "number" and "integer" in kinds and value.is_integer())
+    )
 
 
-def _matches(value: Any, pattern: Any, _schema: Any, _root: Any) -> bool:
-    if not isinstance(value, str):
-        return True
+def _matches(value: str, pattern: str, *_: Any) -> bool:
     try:
         return finder(pattern).search(value) is not None
     except re.error:
         return False  # a pattern that cannot be compiled cannot be checked
 
 
-def _items(value: Any, rule: Any, schema: Any, root: Any) -> bool:
-    rest = value[len(schema.get("prefixItems", ())) :] if isinstance(value, list) else ()
-    return all(fits(item, rule, root) for item in rest)
-
-
-def _prefix_items(value: Any, rules: Any, _schema: Any, root: Any) -> bool:
-    return not isinstance(value, list) or all(
-        fits(item, rule, root) for item, rule in zip(value, rules, strict=False)
-    )
-
-
-def _unique(value: Any, rule: Any, _schema: Any, _root: Any) -> bool:
-    if not rule or not isinstance(value, list):
-        return True
-    return not any(same(item, other) for at, item in enumerate(value) for other in value[:at])
-
-
-def _properties(value: Any, rules: Any, _schema: Any, root: Any) -> bool:
-    return not isinstance(value, dict) or all(
-        fits(value[name], rule, root) for name, rule in rules.items() if name in value
-    )
-
-
-def _pattern_properties(value: Any, rules: Any, _schema: Any, root: Any) -> bool:
-    return not isinstance(value, dict) or all(
-        fits(item, rule, root)
-        for pattern, rule in rules.items()
-        for name, item in value.items()
-        if _matches(name, pattern, None, None)
-    )
-
-
-def _additional(value: Any, rule: Any, schema: Any, root: Any) -> bool:
-    if not isinstance(value, dict):
-        return True
+def _additional(value: dict[str, Any], rule: Any, schema: Schema, root: Schema) -> bool:
     patterns = schema.get("patternProperties", ())
     others = [
         item
         for name, item in value.items()
         if name not in schema.get("properties", ())
-        and not any(_matches(name, pattern, None, None) for pattern in patterns)
+        and not any(_matches(name, pattern) for pattern in patterns)
     ]
     return all(fits(item, rule, root) for item in others)
 
 
-def _length(kind: type[Any], *, low: bool) -> Callable[..., bool]:
-    def check(value: Any, limit: Any, _schema: Any, _root: Any) -> bool:
-        if not isinstance(value, kind):
-            return True
-        size = len(value)
-        return bool(size >= limit if low else size <= limit)
-
-    return check
-
-
-def _number(holds: Callable[[Fraction, Fraction], bool]) -> Callable[..., bool]:
-    def check(value: Any, limit: Any, _schema: Any, _root: Any) -> bool:
-        return not _is_number(value) or holds(exact(value), exact(limit))
-
-    return check
-
+# --- one row for each keyword: (value, the keyword's value, its schema, the root) -> is it valid? ------
 
 CHECKS: dict[str, Callable[[Any, Any, Any, Any], bool]] = {
     "$ref": lambda value, ref, _, root: fits(value, resolve_ref(ref, root), root),
@@ -144,27 +87,51 @@ CHECKS: dict[str, Callable[[Any, Any, Any, Any], bool]] = {
     "oneOf": lambda value, rules, _, root: sum(fits(value, rule, root) for rule in rules) == 1,
     "allOf": lambda value, rules, _, root: all(fits(value, rule, root) for rule in rules),
     "not": lambda value, rule, _, root: not fits(value, rule, root),
-    "minimum": _number(lambda value, limit: value >= limit),
-    "maximum": _number(lambda value, limit: value <= limit),
-    "exclusiveMinimum": _number(lambda value, limit: value > limit),
-    "exclusiveMaximum": _number(lambda value, limit: value < limit),
-    "multipleOf": _number(lambda value, step: value % step == 0),
-    "minLength": _length(str, low=True),
-    "maxLength": _length(str, low=False),
-    "pattern": _matches,
-    "format": lambda value, name, *_: not isinstance(value, str) or has_format(value, name),
-    "minItems": _length(list, low=True),
-    "maxItems": _length(list, low=False),
-    "uniqueItems": _unique,
-    "prefixItems": _prefix_items,
-    "items": _items,
-    "minProperties": _length(dict, low=True),
-    "maxProperties": _length(dict, low=False),
-    "required": lambda value, names, *_: not isinstance(value, dict) or all(name in value for name in names),
-    "properties": _properties,
-    "patternProperties": _pattern_properties,
-    "additionalProperties": _additional,
-    "propertyNames": lambda value, rule, _, root: all(
-        fits(name, rule, root) for name in (value if isinstance(value, dict) else ())
-    ),
+}
+_NUMBER: dict[str, Callable[[Any, Any, Any, Any], bool]] = {
+    "minimum": lambda value, limit, *_: exact(value) >= exact(limit),
+    "maximum": lambda value, limit, *_: exact(value) <= exact(limit),
+    "exclusiveMinimum": lambda value, limit, *_: exact(value) > exact(limit),
+    "exclusiveMaximum": lambda value, limit, *_: exact(value) < exact(limit),
+    "multipleOf": lambda value, step, *_: exact(value) % exact(step) == 0,
+}
+# The keywords that are only for values of one type.
+CHECKS_OF: dict[str, dict[str, Callable[[Any, Any, Any, Any], bool]]] = {
+    "integer": _NUMBER,
+    "number": _NUMBER,
+    "string": {
+        "minLength": lambda value, limit, *_: len(value) >= limit,
+        "maxLength": lambda value, limit, *_: len(value) <= limit,
+        "pattern": _matches,
+        "format": lambda value, name, *_: has_format(value, name),
+    },
+    "array": {
+        "minItems": lambda value, limit, *_: len(value) >= limit,
+        "maxItems": lambda value, limit, *_: len(value) <= limit,
+        "uniqueItems": lambda value, rule, *_: (
+            not (rule and any(same(item, other) for at, item in enumerate(value) for other in value[:at]))
+        ),
+        "prefixItems": lambda value, rules, _, root: all(
+            fits(item, rule, root) for item, rule in zip(value, rules, strict=False)
+        ),
+        "items": lambda value, rule, schema, root: all(
+            fits(item, rule, root) for item in value[len(schema.get("prefixItems", ())) :]
+        ),
+    },
+    "object": {
+        "minProperties": lambda value, limit, *_: len(value) >= limit,
+        "maxProperties": lambda value, limit, *_: len(value) <= limit,
+        "required": lambda value, names, *_: value.keys() >= set(names),
+        "properties": lambda value, rules, _, root: all(
+            fits(value[name], rule, root) for name, rule in rules.items() if name in value
+        ),
+        "patternProperties": lambda value, rules, _, root: all(
+            fits(item, rule, root)
+            for pattern, rule in rules.items()
+            for name, item in value.items()
+            if _matches(name, pattern)
+        ),
+        "additionalProperties": _additional,
+        "propertyNames": lambda value, rule, _, root: all(fits(name, rule, root) for name in value),
+    },
 }
