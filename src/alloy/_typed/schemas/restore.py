@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from alloy._typed.json.text import Unreadable
 from alloy._typed.json.values import same
 from alloy._typed.schemas.refs import Schema, alternatives
-from alloy.jsontypes import Json
+from alloy.jsontypes import Json, JsonObject
 
 __all__ = [
-    "Branch",
+    "Form",
     "Restore",
     "choice_restorer",
     "entries_restorer",
@@ -31,11 +31,11 @@ Restore = Callable[[Json], Json]
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
-    """A member of a union in strict form."""
+class Form:
+    """A schema in strict form, and what restores its values, if they differ."""
 
-    schema: Schema
-    restore: Restore | None
+    schema: JsonObject
+    restore: Restore | None = None
 
 
 def _inside(step: str, restore: Restore, value: Json) -> Json:
@@ -140,7 +140,7 @@ def positions_restorer(
 # --- unions ---------------------------------------------------------------------------------------
 
 
-def choice_restorer(branches: list[Branch], definitions: Mapping[str, Json]) -> Restore:
+def choice_restorer(branches: list[Form], definitions: Mapping[str, Json]) -> Restore:
     """For a union: restores the value by the only member that it fits, if there is one."""
 
     def restore(value: Json) -> Json:
@@ -178,7 +178,7 @@ def _may_be(value: Json, schema: Schema) -> bool:
     return choices is None or any(same(value, choice) for choice in choices)
 
 
-def overlapping(branches: list[Branch], definitions: Mapping[str, Schema]) -> bool:
+def overlapping(branches: list[Form], definitions: Mapping[str, Schema]) -> bool:
     """Whether the outermost level of a value may fit two of *branches*: restoring it would be a guess."""
     for index, one in enumerate(branches):
         for other in branches[index + 1 :]:

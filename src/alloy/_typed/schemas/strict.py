@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from alloy._typed.json.values import json_type
 from alloy._typed.schemas.refs import Schema, definition_name, reachable
 from alloy._typed.schemas.restore import (
-    Branch,
+    Form,
     Restore,
     choice_restorer,
     entries_restorer,
@@ -38,14 +37,6 @@ from alloy.jsontypes import Json, JsonObject
 __all__ = ["strict_form"]
 
 ENTRIES = "entries"
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """A schema in strict form, and what restores its values, if they differ."""
-
-    schema: JsonObject
-    restore: Restore | None = None
 
 
 def strict_form(schema: Schema, rules: StrictRules) -> tuple[JsonObject, Restore | None]:
@@ -71,12 +62,12 @@ class _Compiler:
         self._schema, self._rules = schema, rules
         self._definitions: Mapping[str, Json] = schema.get("$defs", {})
         self._recursive: dict[str, bool] = {}
-        self._forms: dict[str, _Form] = {}
+        self._forms: dict[str, Form] = {}
         self._changed: set[str] = set()  # definitions whose values differ in strict form
-        self._unions: list[list[Branch]] = []
+        self._unions: list[list[Form]] = []
         self._sent: JsonObject = {}  # the schemas of all forms, once they are final
 
-    def root(self) -> _Form:
+    def root(self) -> Form:
         """The form of the whole schema."""
         while True:
             self._unions.clear()
@@ -90,20 +81,20 @@ class _Compiler:
                 break
             self._changed |= changed
         self._sent |= {name: form.schema for name, form in self._forms.items()}
-        if any(overlapping(branches, self._sent) for branches in self._unions):
+        if any(overlapping(members, self._sent) for members in self._unions):
             raise NoStrictForm("a union whose members look the same in strict form")
         return self._with_definitions(_object_root(root))
 
-    def _with_definitions(self, root: _Form) -> _Form:
+    def _with_definitions(self, root: Form) -> Form:
         # A definition that was inlined everywhere is not sent.
         used = {name: self._sent[name] for name in reachable(root.schema, self._sent)}
         if not self._rules.recursion and any(name in reachable(part, used) for name, part in used.items()):
             raise NoStrictForm("a definition that refers to itself")
-        return _Form({**root.schema, "$defs": used}, root.restore) if used else root
+        return Form({**root.schema, "$defs": used}, root.restore) if used else root
 
     # --- one node ---------------------------------------------------------------------------------
 
-    def _form(self, node: Json) -> _Form:
+    def _form(self, node: Json) -> Form:
         if not isinstance(node, Mapping):
             raise NoStrictForm("a schema that accepts everything or nothing")
         if "$ref" in node:
@@ -114,10 +105,10 @@ class _Compiler:
         if branches:
             return self._union(node, branches)
         if "enum" in node or "const" in node:
-            return _Form(self._choice(node))
+            return Form(self._choice(node))
         return self._typed(node)
 
-    def _typed(self, node: Schema) -> _Form:
+    def _typed(self, node: Schema) -> Form:
         match node.get("type"):
             case list(kinds):
                 return self._union({}, [{**node, "type": kind} for kind in kinds])
@@ -126,12 +117,12 @@ class _Compiler:
             case "array":
                 return self._array(node)
             case "null":
-                return _Form({**_description(node), "type": "null"})
+                return Form({**_description(node), "type": "null"})
             case "string" | "integer" | "number" | "boolean":
-                return _Form(self._kept(node))
+                return Form(self._kept(node))
         raise NoStrictForm("a schema without a type")
 
-    def _reference(self, node: Schema) -> _Form:
+    def _reference(self, node: Schema) -> Form:
         name = definition_name(node["$ref"])
         definition = self._definition(name)
         more = {key: value for key, value in node.items() if key in ("description", "default")}
@@ -139,7 +130,7 @@ class _Compiler:
             # A reference may have no other keywords, so the definition replaces it.
             return self._form({**definition, **more})
         restore = (lambda value: self._restored(name, value)) if name in self._changed else None
-        return _Form({"$ref": node["$ref"]}, restore)
+        return Form({"$ref": node["$ref"]}, restore)
 
     def _is_recursive(self, name: str) -> bool:
         if name not in self._recursive:
@@ -155,14 +146,13 @@ class _Compiler:
         restore = self._forms[name].restore
         return value if restore is None else restore(value)
 
-    def _union(self, node: Schema, members: list[Json]) -> _Form:
+    def _union(self, node: Schema, members: list[Json]) -> Form:
         forms = [self._form(member) for member in members]
-        branches = [Branch(form.schema, form.restore) for form in forms]
         schema = {**_description(node), "anyOf": [form.schema for form in forms]}
         if all(form.restore is None for form in forms):
-            return _Form(schema)
-        self._unions.append(branches)
-        return _Form(schema, choice_restorer(branches, self._sent))
+            return Form(schema)
+        self._unions.append(forms)
+        return Form(schema, choice_restorer(forms, self._sent))
 
     def _choice(self, node: Schema) -> JsonObject:
         by_type: dict[str, list[Json]] = {}
@@ -176,7 +166,7 @@ class _Compiler:
 
     # --- objects ----------------------------------------------------------------------------------
 
-    def _object(self, node: Schema) -> _Form:
+    def _object(self, node: Schema) -> Form:
         """An object with named properties, or one with free keys as a list of entries."""
         more = node.get("additionalProperties")
         if "patternProperties" in node or ("properties" not in node and more is not False):
@@ -202,9 +192,9 @@ class _Compiler:
             if form.restore is not None:
                 restorers[name] = form.restore
         schema = {**self._kept(node), **_closed(properties), "required": required}
-        return _Form(schema, record_restorer(frozenset(droppable), restorers))
+        return Form(schema, record_restorer(frozenset(droppable), restorers))
 
-    def _optional(self, part: Schema) -> _Form:
+    def _optional(self, part: Schema) -> Form:
         """The form of a property that may be absent, where null says so."""
         nullable = self._nullable(part)
         bare = {key: value for key, value in part.items() if key not in ("default", "description")}
@@ -218,9 +208,9 @@ class _Compiler:
             text = f"{sentence(text)} {note}".lstrip()
         if text and "$ref" in schema:  # a nullable definition
             schema = {"anyOf": [schema]}
-        return _Form({**schema, "description": text} if text else schema, form.restore)
+        return Form({**schema, "description": text} if text else schema, form.restore)
 
-    def _left_out(self, part: Schema) -> _Form:
+    def _left_out(self, part: Schema) -> Form:
         """The form of a property that may be absent, where it may be left out."""
         bare = {key: value for key, value in part.items() if key != "default"}
         default = part.get("default")
@@ -245,7 +235,7 @@ class _Compiler:
             or any(self._nullable(branch, seen) for branch in branches)
         )
 
-    def _entries(self, node: Schema) -> _Form:
+    def _entries(self, node: Schema) -> Form:
         """An object with free keys: a list of objects with a key and a value."""
         patterns = node.get("patternProperties", {})
         if node.get("properties") or len(patterns) > 1 or (patterns and node.get("additionalProperties")):
@@ -265,18 +255,18 @@ class _Compiler:
         for bound, array_bound in (("minProperties", "minItems"), ("maxProperties", "maxItems")):
             if bound in node:
                 schema[array_bound] = node[bound]
-        return _Form(self._kept(schema), entries_restorer(value.restore))
+        return Form(self._kept(schema), entries_restorer(value.restore))
 
     # --- arrays -----------------------------------------------------------------------------------
 
-    def _array(self, node: Schema) -> _Form:
+    def _array(self, node: Schema) -> Form:
         if "prefixItems" in node or node.get("maxItems") == 0:
             return self._positions(node)
         items = self._form(node.get("items", True))
         schema = {**self._kept(node), "items": items.schema}
-        return _Form(schema, None if items.restore is None else items_restorer(items.restore))
+        return Form(schema, None if items.restore is None else items_restorer(items.restore))
 
-    def _positions(self, node: Schema) -> _Form:
+    def _positions(self, node: Schema) -> Form:
         """A tuple: an object with a property for each position."""
         parts = node.get("prefixItems", [])
         if node.get("items") or node.get("maxItems", len(parts)) != len(parts):
@@ -293,7 +283,7 @@ class _Compiler:
         }
         properties = dict(zip(names, (form.schema for form in forms), strict=True))
         schema = {**_description(node), **_closed(properties)}
-        return _Form(schema, positions_restorer(names, [form.restore for form in forms], droppable))
+        return Form(schema, positions_restorer(names, [form.restore for form in forms], droppable))
 
     # --- keywords ---------------------------------------------------------------------------------
 
@@ -329,13 +319,13 @@ def _closed(properties: JsonObject) -> JsonObject:
     }
 
 
-def _object_root(root: _Form) -> _Form:
+def _object_root(root: Form) -> Form:
     if root.schema.get("type") == "object":
         return root
     if root.schema.get("type") != "array" or root.restore is None:
         raise NoStrictForm("a root that is not an object")
     schema = _closed({ENTRIES: root.schema})
-    return _Form(schema, root_entries_restorer(ENTRIES, root.restore))
+    return Form(schema, root_entries_restorer(ENTRIES, root.restore))
 
 
 def _without_null(node: JsonObject) -> JsonObject:
