@@ -246,6 +246,20 @@ class Tuple(NamedTuple, Generic[B, C, D]):
     choice: dict[str, C]
 
 
+Named = typing.TypeVar("Named", bound="list[Span]")
+Lost = typing.TypeVar("Lost", bound="Nowhere.there")  # type: ignore[name-defined]  # noqa: F821
+
+
+@dataclasses.dataclass
+class Bound(Generic[Named]):
+    bound: Named
+
+
+@dataclasses.dataclass
+class Unbound(Generic[Lost]):
+    bound: Lost
+
+
 class Holder(BaseModel):
     model: Model  # type: ignore[type-arg]
 
@@ -264,8 +278,15 @@ def test_type_variables_without_an_argument_are_read(kind: Any) -> None:
 
     assert parts_of(parse(kind, text)) == expected
     assert parts_of(parse(list[kind], f"[{text}]")[0]) == expected
+    assert parse(Bound, '{"bound": ["LONG"]}').bound == [Span.LONG]
     if kind is Model:
         assert parts_of(parse(Holder, f'{{"model": {text}}}').model) == expected
+
+
+def test_a_bound_that_is_not_defined_is_named() -> None:
+    """As any other name."""
+    with pytest.raises(ConfigurationError, match="'Nowhere'"):
+        compile_type(Unbound)
 
 
 Alias = typing_extensions.TypeAliasType("Alias", list[D], type_params=(D,))

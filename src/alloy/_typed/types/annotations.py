@@ -16,6 +16,7 @@ import typing_extensions
 
 from alloy._typed.types.parsers import Hook, hook_for
 from alloy._typed.types.records import record_of
+from alloy.functions import UNRESOLVED
 
 __all__ = [
     "alias_value",
@@ -187,7 +188,7 @@ def resolved(hint: Any, module: str, namespace: Mapping[str, Any] | None = None)
     names = vars(sys.modules.get(module, builtins))
     try:
         return typing_extensions.get_type_hints(holder, names, namespace, include_extras=True)["value"]
-    except (NameError, TypeError, SyntaxError):
+    except UNRESOLVED:
         return hint  # pydantic may still be able to resolve them
 
 
