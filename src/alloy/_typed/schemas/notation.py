@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from alloy._typed.schemas.refs import Schema, definition_name, reachable, reference_to
+from alloy._typed.schemas.rules import NOTES
 from alloy.jsontypes import Json
 
 __all__ = ["notation"]
@@ -30,17 +31,12 @@ WIDTH = 80  # a longer object has a line for each property
 
 # The comments for keywords.
 _COMMENTS: Mapping[str, str] = {
+    **NOTES,
     "minimum": ">= {}",
     "exclusiveMinimum": "> {}",
     "maximum": "<= {}",
     "exclusiveMaximum": "< {}",
-    "multipleOf": "a multiple of {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "pattern": "matches {}",
     "format": "format {}",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
     "minProperties": "at least {} keys",
     "maxProperties": "at most {} keys",
     "contentEncoding": "encoded in {}",
@@ -228,9 +224,7 @@ def _notes(node: Schema) -> Iterator[str]:
             )  # null is the usual meaning of an absent property
         elif key == "examples":
             yield f"for example {', '.join(map(_json, value))}"
-        elif key == "uniqueItems":
-            yield from ["no item twice"] * bool(value)
-        else:
+        elif key != "uniqueItems" or value:
             yield _note(key, value)
 
 

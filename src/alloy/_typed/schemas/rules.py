@@ -9,6 +9,7 @@ from alloy._typed.schemas.refs import Schema, children, definition_name, nodes
 from alloy.jsontypes import Json
 
 __all__ = [
+    "NOTES",
     "STRUCTURE",
     "NoStrictForm",
     "StrictRules",
@@ -26,7 +27,7 @@ STRUCTURE = frozenset((
 # fmt: on
 
 # A constraint that a provider does not support, as its description has it.
-_NOTES = {
+NOTES = {
     "minLength": "at least {} characters",
     "maxLength": "at most {} characters",
     "pattern": "matches {}",
@@ -130,7 +131,7 @@ def described(keyword: str, value: Json) -> str:
     """A constraint in words; "" for a keyword that is not a constraint."""
     if keyword == "uniqueItems" and not value:
         return ""
-    return _NOTES.get(keyword, "").format(value)
+    return NOTES.get(keyword, "").format(value)
 
 
 def sentence(text: str) -> str:

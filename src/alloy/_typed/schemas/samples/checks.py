@@ -18,7 +18,7 @@ from alloy._typed.schemas.samples.formats import has_format
 from alloy._typed.schemas.samples.patterns import finder
 from alloy.errors import ConfigurationError
 
-__all__ = ["exact", "fits", "resolve_ref"]
+__all__ = ["CHECKS_OF", "exact", "fits", "resolve_ref"]
 
 
 def fits(value: Any, schema: Schema | bool, root: Schema) -> bool:
@@ -95,29 +95,8 @@ _NUMBER: dict[str, Callable[[Any, Any, Any, Any], bool]] = {
     "exclusiveMaximum": lambda value, limit, *_: exact(value) < exact(limit),
     "multipleOf": lambda value, step, *_: exact(value) % exact(step) == 0,
 }
-# The keywords that are only for values of one type.
+# The keywords that are only for values of one type; a schema without a type is for the first that fits.
 CHECKS_OF: dict[str, dict[str, Callable[[Any, Any, Any, Any], bool]]] = {
-    "integer": _NUMBER,
-    "number": _NUMBER,
-    "string": {
-        "minLength": lambda value, limit, *_: len(value) >= limit,
-        "maxLength": lambda value, limit, *_: len(value) <= limit,
-        "pattern": _matches,
-        "format": lambda value, name, *_: has_format(value, name),
-    },
-    "array": {
-        "minItems": lambda value, limit, *_: len(value) >= limit,
-        "maxItems": lambda value, limit, *_: len(value) <= limit,
-        "uniqueItems": lambda value, rule, *_: (
-            not (rule and any(same(item, other) for at, item in enumerate(value) for other in value[:at]))
-        ),
-        "prefixItems": lambda value, rules, _, root: all(
-            fits(item, rule, root) for item, rule in zip(value, rules, strict=False)
-        ),
-        "items": lambda value, rule, schema, root: all(
-            fits(item, rule, root) for item in value[len(schema.get("prefixItems", ())) :]
-        ),
-    },
     "object": {
         "minProperties": lambda value, limit, *_: len(value) >= limit,
         "maxProperties": lambda value, limit, *_: len(value) <= limit,
@@ -133,5 +112,26 @@ CHECKS_OF: dict[str, dict[str, Callable[[Any, Any, Any, Any], bool]]] = {
         ),
         "additionalProperties": _additional,
         "propertyNames": lambda value, rule, _, root: all(fits(name, rule, root) for name in value),
+    },
+    "array": {
+        "minItems": lambda value, limit, *_: len(value) >= limit,
+        "maxItems": lambda value, limit, *_: len(value) <= limit,
+        "uniqueItems": lambda value, rule, *_: (
+            not (rule and any(same(item, other) for at, item in enumerate(value) for other in value[:at]))
+        ),
+        "prefixItems": lambda value, rules, _, root: all(
+            fits(item, rule, root) for item, rule in zip(value, rules, strict=False)
+        ),
+        "items": lambda value, rule, schema, root: all(
+            fits(item, rule, root) for item in value[len(schema.get("prefixItems", ())) :]
+        ),
+    },
+    "number": _NUMBER,
+    "integer": _NUMBER,
+    "string": {
+        "minLength": lambda value, limit, *_: len(value) >= limit,
+        "maxLength": lambda value, limit, *_: len(value) <= limit,
+        "pattern": _matches,
+        "format": lambda value, name, *_: has_format(value, name),
     },
 }

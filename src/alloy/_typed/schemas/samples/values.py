@@ -23,7 +23,7 @@ from math import ceil, floor
 from typing import Any
 
 from alloy._typed.schemas.refs import Schema
-from alloy._typed.schemas.samples.checks import exact, fits
+from alloy._typed.schemas.samples.checks import CHECKS_OF, exact, fits
 from alloy._typed.schemas.samples.formats import FORMATS
 from alloy._typed.schemas.samples.patterns import matching
 from alloy._typed.schemas.samples.references import References
@@ -192,23 +192,7 @@ def _branches(rules: Schema, keyword: str, spot: _Spot) -> Iterator[Any]:
 
 def _kind(rules: Schema) -> str:
     """The type that the keywords of a schema without `type` are for."""
-    return next((kind for keyword, kind in TYPE_OF_KEYWORD.items() if keyword in rules), "string")
-
-
-TYPE_OF_KEYWORD = {
-    "properties": "object",
-    "required": "object",
-    "additionalProperties": "object",
-    "patternProperties": "object",
-    "prefixItems": "array",
-    "items": "array",
-    "minItems": "array",
-    "minimum": "number",
-    "exclusiveMinimum": "number",
-    "maximum": "number",
-    "exclusiveMaximum": "number",
-    "multipleOf": "number",
-}
+    return next((kind for kind, checks in CHECKS_OF.items() if checks.keys() & rules.keys()), "string")
 
 
 # --- strings --------------------------------------------------------------------------------------
