@@ -383,6 +383,6 @@ class Calling:
 )
 def test_a_function_is_refused_in_plain_words(annotation: Any, where: str) -> None:
     """With its place, and what to do instead."""
-    advice = r"is a function, which a model cannot give: .* or register a parser .*register_parser\(Callable"
+    advice = r"because a model cannot give a function: .* or register a parser .*register_parser\(Callable"
     with pytest.raises(ConfigurationError, match=where + ".*" + advice):
         compile_type(annotation)

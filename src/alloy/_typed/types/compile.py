@@ -228,8 +228,8 @@ def _refusal(path: str, culprit: Any, error: Exception) -> str:
         )
     if (get_origin(culprit) or culprit) is abc.Callable:
         return (
-            f"{where} is a function, which a model cannot give: use the type of the data that is needed, "
-            f"or register a parser with register_parser({name}, wire=…, parse=…)"
+            f"{where} has no JSON schema, because a model cannot give a function: use the type of the data "
+            f"that is needed, or register a parser with register_parser({name}, wire=…, parse=…)"
         )
     code = getattr(error, "code", None)
     if code in ("schema-for-unknown-type", "invalid-for-json-schema"):
