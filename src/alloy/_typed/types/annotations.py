@@ -89,21 +89,21 @@ def path_name(annotation: Any) -> str:
     return f"({name})" if " | " in name else name
 
 
-def parts(annotation: Any, namespace: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
-    """*annotation* and all of its parts, each with its path (`Order.lines[].sku`), outermost first.
+def parts(annotation: Any, namespace: Mapping[str, Any] | None = None) -> Iterator[Any]:
+    """*annotation* and all of its parts, outermost first.
 
     Classes and aliases are entered once. Type hints that do not resolve are left out: pydantic reports them.
     """
     seen: set[Any] = set()
-    todo = [(path_name(annotation), annotation)]
+    todo = [annotation]
     while todo:
-        path, part = todo.pop()
-        yield path, part
+        part = todo.pop()
+        yield part
         if (key := _entered_by(part)) is not None:
             if key in seen:
                 continue
             seen.add(key)
-        todo += [(path + step, child) for step, child in reversed(list(children(part, namespace)))]
+        todo += reversed([child for _, child in children(part, namespace)])
 
 
 def _entered_by(part: Any) -> Any:

@@ -7,7 +7,7 @@ outcomes. Nothing is awaited in this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class _Rounds:
     """The outcomes of async parsers for one text, by parser, value and occurrence of the value."""
 
     def __init__(self) -> None:
-        self._known: dict[Any, Outcome] = {}
+        self.known: dict[Any, Outcome] = {}
         self._seen: dict[Any, int] = {}
         self._wanted: dict[Any, Call] = {}
 
@@ -96,17 +96,13 @@ class _Rounds:
         """The result for *value*, if it is known. Otherwise the call is noted and the value refused."""
         same = id(hook), _key(value)
         nth = self._seen[same] = self._seen.get(same, 0) + 1
-        outcome = self._known.get((same, nth))
+        outcome = self.known.get((same, nth))
         if outcome is None:
             self._wanted[same, nth] = partial(hook.parse, value)
             raise ValueError("not parsed yet")
         if outcome.error is not None:
             raise outcome.error
         return outcome.value
-
-    def learn(self, wanted: Iterable[Any], outcomes: Sequence[Outcome]) -> None:
-        """Keep the outcomes of the calls that were *wanted*, in the same order."""
-        self._known.update(zip(wanted, outcomes, strict=True))
 
 
 _rounds: ContextVar[_Rounds | None] = ContextVar("alloy_parser_rounds", default=None)
@@ -154,4 +150,5 @@ def resolving(
             else:
                 if not wanted:
                     return value
-        rounds.learn(wanted, (yield from ask(tuple(wanted.values()))))
+        outcomes = yield from ask(tuple(wanted.values()))
+        rounds.known.update(zip(wanted, outcomes, strict=True))

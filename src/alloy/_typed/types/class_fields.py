@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,14 +164,9 @@ class _DataclassFields(Fields):
         return _inherited_validators(self.subject)
 
     def check(self) -> None:
-        for name, default in self._defaults():
-            if name in self.hints:
-                check_constraints(self.hints[name], [default], f"{name}: ")
-
-    def _defaults(self) -> Iterator[tuple[str, FieldInfo]]:
         for name, each in self.subject.__dataclass_fields__.items():
-            if isinstance(each.default, FieldInfo):
-                yield name, each.default
+            if isinstance(each.default, FieldInfo) and name in self.hints:
+                check_constraints(self.hints[name], [each.default], f"{name}: ")
 
     def shown(self, name: str, replace: Replacements) -> Any:
         hint = self.hints[name]

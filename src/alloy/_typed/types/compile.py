@@ -75,7 +75,7 @@ def compile_type(
         return _compile(annotation, namespace)
     if found is None:
         # Only text and classes that are local to a function can use *namespace*; they are not cached.
-        local = bool(namespace) and any(_is_local(part) for _, part in parts(annotation, namespace))
+        local = bool(namespace) and any(map(_is_local, parts(annotation, namespace)))
         found = _compile(annotation, namespace if local else None)
         if not local:
             _forget_before(key[-1])
@@ -145,12 +145,7 @@ def build_closed(name: str, fields: Mapping[str, Any], namespace: Mapping[str, A
 
     made: Any = TypedDict(name, dict(fields))  # type: ignore[misc]
     setattr(made, "__get_pydantic_core_schema__", classmethod(close))  # noqa: B010 (pydantic's protocol)
-    return build_validator(made, namespace)
-
-
-def build_validator(annotation: Any, namespace: Mapping[str, Any] | None = None) -> Validator:
-    """The validator of *annotation*, whose root may be any JSON value. Raises `ConfigurationError`."""
-    return _building(annotation, namespace, _build)
+    return _building(made, namespace, _build)
 
 
 def _building(

@@ -244,7 +244,7 @@ class _Rewriter:
         choices = {tag: _member(node["choices"][int(tag[len(_OTHER) :])]) for tag in members}
         names = ", ".join(shape.name for shape in members.values())
         return _tagged(
-            {**choices, _OTHER: {key: item for key, item in node.items() if key != "ref"}},
+            {**choices, _OTHER: _bare(node)},
             _Chooser(members, choices, self).choose,
             f"Input should match one of {names} better than the others, but it matches several equally well",
             node.get("ref"),
@@ -285,9 +285,8 @@ def _guard(node: Node, shape: _Shape) -> Any:
         return None if isinstance(value, dict) and shape.unrelated(value) else _OTHER
 
     keys = ", ".join(sorted(shape.known))
-    inner = {key: item for key, item in node.items() if key != "ref"}
     message = f"Input should be an object with some of the keys {keys}"
-    return _tagged({_OTHER: inner}, known, message, node.get("ref"))
+    return _tagged({_OTHER: _bare(node)}, known, message, node.get("ref"))
 
 
 def _tagged(
