@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import pytest
 import typing_extensions
@@ -27,6 +27,8 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from alloy import ParseError, parse, register_parser
 from alloy._typed.types.compile import compile_type
 from alloy.errors import ConfigurationError
+
+T = TypeVar("T")
 
 
 class Span(enum.Enum):
@@ -157,11 +159,52 @@ class OtherType(BaseModel):
         super().__init__(blob=base64.b64decode(blob))
 
 
+class Undefined(BaseModel):
+    blob: bytes
+    money: Money | None = None
+
+    def __init__(self, blob: str, other: Nowhere | None = None, **values: Any) -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(blob=base64.b64decode(blob), **values)
+
+
 class OtherItems(BaseModel):
     blobs: list[bytes]
 
     def __init__(self, blobs: list[str]) -> None:
         super().__init__(blobs=[base64.b64decode(blob) for blob in blobs])
+
+
+class Wider(BaseModel, Generic[T]):
+    """Its arguments may be other values, too."""
+
+    blobs: list[bytes]
+    counts: dict[Span, list[bytes]] = {}
+    value: T
+    left: bytes | None = None
+    either: bytes | Span = b""
+    first: tuple[bytes, Span] | None = None
+
+    def __init__(
+        self,
+        blobs: Annotated[Iterable[Annotated[bytes, "raw"]], "all"],
+        counts: Mapping[Any, Sequence[bytes | str]],
+        value: T,
+        left: bytes = b"",
+        either: Span | str | bytes = b"",
+        first: tuple[Any, ...] | list[Any] = (),
+    ) -> None:
+        super().__init__(blobs=list(blobs), counts=counts, value=value, left=left, either=either, first=first)
+
+
+def test_parameters_may_take_other_types_too() -> None:
+    """A wider type than that of the field is no reason to refuse the class."""
+    text = (
+        '{"blobs": ["aGk="], "counts": {"LONG": ["aGk="]}, "value": "aGk=", "left": "YQ==", "either": "LONG"'
+    )
+    value = parse(Wider[bytes], text + ', "first": ["aGk=", "SHORT"]}')
+
+    assert (value.blobs, value.counts, value.value) == ([b"hi"], {Span.LONG: [b"hi"]}, b"hi")
+    assert (value.left, value.either, value.first) == (b"a", Span.LONG, (b"hi", Span.SHORT))
 
 
 class Needing(BaseModel):
@@ -183,6 +226,7 @@ class Deep(BaseModel):
     [
         (Renaming, r"Renaming\.__init__ has no parameter for the field 'blob'.*register_parser\(Renaming"),
         (OtherType, r"OtherType\.__init__ takes 'blob' as str, and the field is bytes"),
+        (Undefined, r"Undefined\.__init__ takes 'blob' as str"),
         (OtherItems, r"OtherItems\.__init__ takes 'blobs' as list\[str\], and the field is list\[bytes\]"),
         (Needing, r"Needing\.__init__ requires 'key', which is not a field"),
         (Deep, r"Deep\.__init__ .* 'blob'.*AliasPath"),

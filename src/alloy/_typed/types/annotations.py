@@ -19,8 +19,10 @@ from alloy._typed.types.records import record_of
 from alloy.functions import UNRESOLVED
 
 __all__ = [
+    "UNIONS",
     "alias_value",
     "children",
+    "class_of",
     "field_hints",
     "has_fields",
     "is_alias",
@@ -33,7 +35,7 @@ __all__ = [
     "variable_type",
 ]
 
-_UNIONS = (Union, types.UnionType)
+UNIONS = (Union, types.UnionType)
 _QUALIFIERS = {"Required", "NotRequired", "ReadOnly", "Final", "ClassVar"}
 
 
@@ -57,7 +59,7 @@ def type_name(annotation: Any) -> str:
 
 def _generic_name(annotation: Any, origin: Any) -> str:
     arguments = typing_extensions.get_args(annotation)
-    if origin in _UNIONS:
+    if origin in UNIONS:
         return " | ".join(map(type_name, arguments))
     if origin in (typing.Literal, typing_extensions.Literal):
         return f"Literal[{', '.join(map(_literal_name, arguments))}]"
@@ -71,6 +73,11 @@ def _generic_name(annotation: Any, origin: Any) -> str:
 
 def _literal_name(value: Any) -> str:
     return f"{type(value).__name__}.{value.name}" if isinstance(value, enum.Enum) else repr(value)
+
+
+def class_of(annotation: Any) -> Any:
+    """The class or form that *annotation* is, or that it gives arguments to."""
+    return typing_extensions.get_origin(annotation) or annotation
 
 
 def is_qualifier(origin: Any) -> bool:
@@ -129,7 +136,7 @@ def children(annotation: Any, namespace: Mapping[str, Any] | None) -> Iterator[t
     if origin in (typing.Literal, typing_extensions.Literal, collections.abc.Callable):
         return
     if origin is not None:
-        transparent = origin in _UNIONS or _is_wrapper(origin)
+        transparent = origin in UNIONS or _is_wrapper(origin)
         inner = arguments[:1] if _is_wrapper(origin) else arguments
         step = "" if transparent else "[]"
         yield from ((step, argument) for argument in inner if argument is not ...)

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from alloy._typed.types.annotations import type_name
-from alloy._typed.types.class_fields import Fields, class_of, fields_of
+from alloy._typed.types.annotations import class_of, type_name
+from alloy._typed.types.class_fields import Fields, fields_of
 from alloy._typed.types.replacements import Replacements
 
 __all__ = ["Shown", "as_shown"]

@@ -18,18 +18,13 @@ import typing_extensions
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from alloy._typed.types.annotations import field_hints, resolved, substituted, type_name
+from alloy._typed.types.annotations import class_of, field_hints, resolved, substituted, type_name
 from alloy._typed.types.constraints import check_constraints
 from alloy._typed.types.descriptions import field_descriptions
 from alloy._typed.types.own_init import check_parameters, check_type
 from alloy._typed.types.replacements import Replacements, described
 
-__all__ = ["Fields", "class_of", "fields_of"]
-
-
-def class_of(annotation: Any) -> Any:
-    """The class that *annotation* is, or that it gives arguments to."""
-    return typing_extensions.get_origin(annotation) or annotation
+__all__ = ["Fields", "fields_of"]
 
 
 def fields_of(annotation: Any, namespace: Mapping[str, Any] | None) -> Fields:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
-import typing_extensions
 from pydantic import AliasPath, BaseModel
 from pydantic_core import core_schema
 
-from alloy._typed.types.annotations import type_name
+from alloy._typed.types.annotations import UNIONS, class_of, resolved, type_name
 from alloy._typed.types.constraints import Unsuited
 from alloy._typed.types.core_nodes import Node, children, input_names, nodes, rebuilt
 
@@ -72,22 +72,33 @@ def check_type(subject: type[BaseModel], field: str, hint: Any) -> None:
     alias = subject.__pydantic_fields__[field].validation_alias
     if parameters is not None and AliasPath in map(type, getattr(alias, "choices", [alias])):
         raise _unsuited(subject, f"cannot get {field!r}, whose alias is an AliasPath: give it a plain alias")
-    if name not in (parameters or ()):
+    if parameters is None or name not in parameters:
         return
-    try:
-        found = typing_extensions.get_type_hints(subject.__init__).get(name, Any)
-    except (NameError, TypeError, AttributeError):
-        return
-    generic = isinstance(found, TypeVar) or bool(getattr(found, "__parameters__", None))
-    if not generic and found not in (Any, object) and not _members(hint) <= _members(found):
+    found = resolved(parameters[name].annotation, subject.__init__.__module__)
+    if found is not inspect.Parameter.empty and not _accepts(found, hint):
         raise _unsuited(
             subject,
             f"takes {name!r} as {type_name(found)}, and the field is {type_name(hint)}: give both one type",
         )
 
 
-def _members(hint: Any) -> set[str]:
-    return set(type_name(hint).split(" | "))
+def _accepts(taken: Any, given: Any) -> bool:
+    """Whether a parameter of the type *taken* takes values of the type *given*, as far as classes show."""
+    if isinstance(taken, TypeVar) or taken in (Any, object, ...) or type_name(taken) == type_name(given):
+        return True
+    if hasattr(given, "__metadata__"):
+        return _accepts(taken, given.__origin__)
+    if hasattr(taken, "__metadata__"):
+        return _accepts(taken.__origin__, given)
+    kind, other = class_of(taken), class_of(given)
+    if other in UNIONS:
+        members = (member for member in get_args(given) if member is not NoneType)
+        return all(_accepts(taken, member) for member in members)
+    if kind in UNIONS:
+        return any(_accepts(member, given) for member in get_args(taken))
+    if not isinstance(kind, type) or not isinstance(other, type) or not issubclass(other, kind):
+        return False
+    return all(map(_accepts, get_args(taken), get_args(given)))
 
 
 def _unsuited(subject: type, problem: str) -> Unsuited:
