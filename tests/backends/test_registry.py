@@ -30,7 +30,7 @@ from alloy._typed.schemas.dialects import Dialect
 from alloy.backends.base import Backend, CancelToken, import_sdk, load_backend
 from alloy.backends.fake.backend import FakeBackend
 from alloy.backends.http.errors import retry_after, status_error
-from alloy.backends.openai.errors import generation_error
+from alloy.backends.openai.errors import OpenAIErrors
 from alloy.backends.registry import backend_names, registrations_undone, resolve
 
 
@@ -428,7 +428,7 @@ def test_no_status_is_unmapped(status: int):
 def test_a_spent_quota_is_not_waited_for():
     """It has the status of haste, but time does not heal it."""
     error = {"code": "insufficient_quota", "message": "no"}
-    assert generation_error("openai", error).transient is False
+    assert OpenAIErrors("openai").in_answer(error).transient is False
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 
 from alloy.backends.http.errors import ErrorReader, Failure
 from alloy.errors import ProviderError
-from alloy.jsontypes import Json
 
-__all__ = ["ERRORS", "NAME", "generation_error"]
+__all__ = ["ERRORS", "NAME"]
 
 NAME = "anthropic"
 
@@ -81,8 +80,3 @@ class AnthropicErrors(ErrorReader):
 
 
 ERRORS = AnthropicErrors(NAME)
-
-
-def generation_error(error: Json, request_id: str | None = None) -> ProviderError:
-    """The error for an *error* object inside an answer or a stream whose status was good."""
-    return ERRORS.in_answer(error, request_id)

@@ -21,7 +21,7 @@ from alloy.backends.anthropic.replies import MessagesAccumulator, read_message
 from alloy.backends.anthropic.turns import called_tools, turns
 from alloy.backends.base import Capabilities
 from alloy.backends.http.backend import HttpBackend
-from alloy.backends.http.bodies import merge
+from alloy.backends.http.bodies import allowed_tools, given, merge
 from alloy.backends.http.settings import checked_key, checked_url
 from alloy.backends.http.stainless import StainlessSdk, timeout_headers
 from alloy.backends.schemas import in_dialect
@@ -151,9 +151,7 @@ class AnthropicBackend(HttpBackend):
             if not can.can_disable_thinking:
                 raise ConfigurationError(f'{request.model} always thinks: use reasoning_effort="low"')
             body["thinking"] = {"type": "disabled"}
-        for key, value in (("temperature", request.temperature), ("top_p", request.top_p)):
-            if value is not None:
-                body[key] = value
+        body |= given({"temperature": request.temperature, "top_p": request.top_p})
         if request.stop:
             body["stop_sequences"] = list(request.stop)
         if request.prompt_caching:
@@ -226,9 +224,7 @@ def _output(request: Request) -> JsonObject:
 
 
 def _tools(request: Request, can: ClaudeCapabilities) -> JsonObject:
-    tools = request.tools
-    if request.allowed_tools is not None:
-        tools = tuple(tool for tool in tools if tool.name in request.allowed_tools)
+    tools = allowed_tools(request)
     if not tools:
         # The API refuses calls in the history of a request without tools.
         past = [{"name": name, "input_schema": {"type": "object"}} for name in called_tools(request.messages)]

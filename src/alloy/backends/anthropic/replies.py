@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from operator import index
 from typing import Any
 
-from alloy.backends.anthropic.errors import generation_error
+from alloy.backends.anthropic.errors import ERRORS
 from alloy.backends.anthropic.turns import INVALID, echo
-from alloy.backends.http.bodies import FORMAT_ERRORS, as_count, as_text, unexpected_format
+from alloy.backends.http.bodies import as_count, as_text, read_object
 from alloy.backends.http.payload import parse_json
 from alloy.errors import BadReplyError
 from alloy.jsontypes import JsonObject
@@ -37,12 +37,7 @@ _GROWS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta"
 
 def read_message(raw: Any) -> Reply:
     """The reply in a message object. Raises `BadReplyError`."""
-    if not isinstance(raw, dict):
-        raise _bad(f"the answer is not an object but {raw!r:.80}")
-    try:
-        return _reply(raw)
-    except FORMAT_ERRORS as error:
-        raise unexpected_format(NAME, raw, error) from error
+    return read_object(NAME, raw, _reply)
 
 
 def _reply(message: Mapping[str, Any]) -> Reply:
@@ -124,12 +119,7 @@ class MessagesAccumulator:
 
     def feed(self, event: Any) -> Delta | None:
         """Take in one event. Raises `ProviderError` when the provider reports a failure."""
-        if not isinstance(event, dict):
-            raise _bad(f"an event of the stream is not an object but {event!r:.80}")
-        try:
-            return self._take(event)
-        except FORMAT_ERRORS as error:
-            raise unexpected_format(NAME, event, error) from error
+        return read_object(NAME, event, self._take)
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without the terminal event."""
@@ -153,9 +143,9 @@ class MessagesAccumulator:
             case "message_stop":
                 self._stopped = True
             case "error":
-                raise generation_error(event.get("error") or event, as_text(event.get("request_id")) or None)
+                raise ERRORS.in_answer(event.get("error") or event, as_text(event.get("request_id")) or None)
             case _ if event.get("error"):
-                raise generation_error(event["error"])
+                raise ERRORS.in_answer(event["error"])
         return None
 
     def _count(self, usage: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from alloy._typed.schemas.notation import notation
 from alloy.backends.fallback.prompted import description
+from alloy.backends.http.bodies import allowed_tools
 from alloy.messages import Reply, Request, ToolCall, ToolResults, ToolSchema, Turn, User
 
 __all__ = ["NAME", "instructions", "rewritten", "written"]
@@ -44,10 +45,8 @@ def _sections(request: Request, *, may_call: bool) -> Iterator[str]:
     if request.output is not None:
         yield f"The text behind Final Answer is {description(request.output)}"
     if request.tools:
-        allowed = request.allowed_tools
-        tools = [tool for tool in request.tools if allowed is None or tool.name in allowed]
         yield "The tools, with the types of their arguments in TypeScript notation:"
-        yield from map(_tool, tools)
+        yield from map(_tool, allowed_tools(request))
     if may_call and request.tool_choice == "required":
         yield "Call at least one tool before you answer."
     elif may_call and request.tool_choice not in (None, "auto"):

@@ -18,7 +18,7 @@ from alloy.backends.gemini.address import GeminiHttpBackend
 from alloy.backends.gemini.dialect import DIALECT
 from alloy.backends.gemini.errors import NAME
 from alloy.backends.gemini.replies import ContentAccumulator, read_content
-from alloy.backends.http.bodies import merge
+from alloy.backends.http.bodies import given, merge
 from alloy.backends.http.payload import parse_json
 from alloy.backends.schemas import in_dialect
 from alloy.errors import ConfigurationError
@@ -140,17 +140,15 @@ class GeminiBackend(GeminiHttpBackend):
 
 
 def _generation(request: Request, can: GeminiCapabilities) -> JsonObject:
-    config: JsonObject = {}
-    if request.temperature is not None:
-        config["temperature"] = request.temperature
-    if request.top_p is not None:
-        config["topP"] = request.top_p
-    if request.seed is not None:
-        config["seed"] = request.seed
-    if request.stop is not None:
-        config["stopSequences"] = list(request.stop)
-    if request.max_tokens is not None:
-        config["maxOutputTokens"] = request.max_tokens
+    config = given(
+        {
+            "temperature": request.temperature,
+            "topP": request.top_p,
+            "seed": request.seed,
+            "stopSequences": None if request.stop is None else list(request.stop),
+            "maxOutputTokens": request.max_tokens,
+        }
+    )
     if request.reasoning_effort is not None:
         config["thinkingConfig"] = _thinking(request.reasoning_effort, request.model, can)
     if request.output is not None:

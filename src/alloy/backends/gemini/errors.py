@@ -26,7 +26,7 @@ from alloy.errors import (
 )
 from alloy.jsontypes import Json
 
-__all__ = ["ERRORS", "KEYS", "NAME", "finish_error", "generation_error", "sign_in_error"]
+__all__ = ["ERRORS", "KEYS", "NAME", "finish_error", "sign_in_error"]
 
 NAME = "gemini"
 KEYS = "GOOGLE_API_KEY or GEMINI_API_KEY"
@@ -72,15 +72,12 @@ class GeminiErrors(ErrorReader):
         request_id = body.detail("RequestInfo").get("requestId")
         if request_id:
             failure = failure._replace(request_id=str(request_id))
-        if _is_about_the_key(body) and 400 in (failure.status, body.status):
-            return AuthenticationError(
-                f"{body.message}; {self.advice[401]}",
-                provider=self.provider,
-                status=failure.status or body.status,
-                code=body.word,
-                request_id=failure.request_id,
-            )
         return super().explain(failure)
+
+    def status_of(self, failure: Failure) -> int:
+        """A wrong key has the status of a bad request."""
+        is_bad_request = 400 in (failure.status, failure.body.status)
+        return 401 if is_bad_request and _is_about_the_key(failure.body) else super().status_of(failure)
 
     def hint(self, status: int, failure: Failure) -> str:
         """What to do."""
@@ -102,11 +99,6 @@ class GeminiErrors(ErrorReader):
 
 
 ERRORS = GeminiErrors(NAME)
-
-
-def generation_error(error: Json) -> ProviderError:
-    """The error for an *error* object inside an answer or a stream whose status was good."""
-    return ERRORS.in_answer(error)
 
 
 def _is_about_the_key(body: ErrorBody) -> bool:

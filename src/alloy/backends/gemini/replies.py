@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
-from alloy.backends.gemini.errors import NAME, finish_error, generation_error
-from alloy.backends.http.bodies import FORMAT_ERRORS, as_count, as_text, unexpected_format
+from alloy.backends.gemini.errors import ERRORS, NAME, finish_error
+from alloy.backends.http.bodies import FORMAT_ERRORS, as_count, as_text, read_object
 from alloy.errors import BadReplyError
 from alloy.jsontypes import JsonObject
 from alloy.messages import (
@@ -86,14 +86,7 @@ class ContentAccumulator:
         Of several parts the text is shown, or else the first call, or else the reasoning; `parted`
         makes a chunk of each part.
         """
-        if not isinstance(event, dict):
-            raise _bad(f"the answer is not an object but {event!r:.80}")
-        if event.get("error"):
-            raise generation_error(event["error"])
-        try:
-            return self._take(event)
-        except FORMAT_ERRORS as error:
-            raise unexpected_format(NAME, event, error) from error
+        return read_object(NAME, event, self._take)
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without a finish reason or a blocked prompt."""
@@ -133,6 +126,8 @@ class ContentAccumulator:
     # --- one chunk --------------------------------------------------------------------------------------
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
+        if event.get("error"):
+            raise ERRORS.in_answer(event["error"])
         self._model = self._model or as_text(event.get("modelVersion"))
         self._id = self._id or as_text(event.get("responseId"))
         if isinstance(event.get("usageMetadata"), dict):

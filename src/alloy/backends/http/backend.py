@@ -120,13 +120,7 @@ class HttpBackend(BaseBackend, ABC):
                 raise _not_a_stream(received, response.read(), self.errors)
             chunks = response.iter_bytes()
             for chunk in chunks:
-                for event in reader.feed(chunk):
-                    if self.split is None:
-                        yield event
-                    else:
-                        yield from self.split(event)
-                    if self.is_last(event):
-                        return drain(response, chunks)
+                yield from self._events(reader, chunk)
                 if reader.done:
                     return drain(response, chunks)
             yield from _end(reader, self.errors)
@@ -141,17 +135,21 @@ class HttpBackend(BaseBackend, ABC):
                 raise _not_a_stream(received, await response.aread(), self.errors)
             async with aclosing(response.aiter_bytes()) as chunks:
                 async for chunk in chunks:
-                    ended = False
-                    for event in reader.feed(chunk):
-                        for part in (event,) if self.split is None else self.split(event):
-                            yield part
-                        if ended := self.is_last(event):
-                            break
-                    if ended or reader.done:
+                    for event in self._events(reader, chunk):
+                        yield event
+                    if reader.done:
                         await drain_async(chunks)
                         return
             for event in _end(reader, self.errors):
                 yield event
+
+    def _events(self, reader: StreamReader, chunk: bytes) -> Iterator[Json]:
+        """What the accumulator gets of *chunk*; after the last event of a stream *reader* is done."""
+        for event in reader.feed(chunk):
+            yield from (event,) if self.split is None else self.split(event)
+            if self.is_last(event):
+                reader.done = True
+                return
 
     def explain(self, error: Exception) -> AlloyError | None:
         """*error* as an Alloy error, or `None` when the transport did not raise it."""

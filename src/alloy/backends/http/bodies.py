@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from alloy.errors import BadReplyError
-from alloy.jsontypes import JsonObject
-from alloy.messages import ToolCall
+from alloy.jsontypes import Json, JsonObject
+from alloy.messages import Request, ToolCall, ToolSchema
 
-__all__ = ["FORMAT_ERRORS", "as_count", "as_text", "given", "merge", "unexpected_format", "with_ids"]
+__all__ = [
+    "FORMAT_ERRORS",
+    "allowed_tools",
+    "as_count",
+    "as_text",
+    "given",
+    "merge",
+    "read_object",
+    "with_ids",
+]
+
+T = TypeVar("T")
 
 # --- writing a request ------------------------------------------------------------------------------
 
@@ -27,6 +38,12 @@ def merge(body: JsonObject, extra: Mapping[str, Any]) -> JsonObject:
             value = merge(dict(old), value)
         body[key] = value
     return body
+
+
+def allowed_tools(request: Request) -> list[ToolSchema]:
+    """The tools of *request* that may be called: most APIs can only be told by leaving the others out."""
+    names = request.allowed_tools
+    return [tool for tool in request.tools if names is None or tool.name in names]
 
 
 def with_ids(
@@ -51,12 +68,20 @@ def with_ids(
 FORMAT_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
-def unexpected_format(provider: str, raw: Any, error: Exception) -> BadReplyError:
-    """The error for JSON that does not have the format of the API."""
-    return BadReplyError(
-        f"the answer has an unexpected format ({type(error).__name__}: {error}): {raw!r:.200}",
-        provider=provider,
-    )
+def read_object(provider: str, raw: Json, read: Callable[[JsonObject], T]) -> T:
+    """What *read* returns for *raw*, an answer or an event of a stream.
+
+    Raises `BadReplyError` when *raw* is not an object, or does not have the format that *read* expects.
+    """
+    if not isinstance(raw, dict):
+        raise BadReplyError(f"the answer is not an object but {raw!r:.80}", provider=provider)
+    try:
+        return read(raw)
+    except FORMAT_ERRORS as error:
+        raise BadReplyError(
+            f"the answer has an unexpected format ({type(error).__name__}: {error}): {raw!r:.200}",
+            provider=provider,
+        ) from error
 
 
 def as_text(value: Any) -> str:

@@ -20,7 +20,7 @@ class StreamReader(Protocol):
     """Whether a body that is one JSON value is a valid stream."""
 
     done: bool
-    """Whether the body has its own end mark, and it has come."""
+    """Whether the end of the stream has come: its end mark, or its last event."""
 
     def feed(self, chunk: bytes) -> Iterator[Json]:
         """Take in the next bytes of the body and yield the events that end in them, parsed."""
@@ -115,12 +115,12 @@ class JsonLines:
     """One JSON object on each line. Only a line feed ends a line."""
 
     whole_json = True
-    done = False
 
     def __init__(self, received: Received) -> None:
         self._received = received
         self._pieces: list[bytes] = []  # of an unfinished line
         self._empty = True
+        self.done = False
 
     def feed(self, chunk: bytes) -> Iterator[Json]:
         """Take in the next bytes of the body and yield the lines that end in them, parsed."""

@@ -17,18 +17,18 @@ from typing import Any
 from alloy.backends.base import Capabilities
 from alloy.backends.fallback.prompted import description
 from alloy.backends.http.bodies import (
-    FORMAT_ERRORS,
+    allowed_tools,
     as_count,
     as_text,
     given,
     merge,
-    unexpected_format,
+    read_object,
     with_ids,
 )
 from alloy.backends.http.payload import parse_json
 from alloy.backends.ollama.address import OllamaHttpBackend, find_host, read_settings, server_url
 from alloy.backends.ollama.dialect import DIALECT
-from alloy.backends.ollama.errors import OllamaChatErrors, generation_error, not_running
+from alloy.backends.ollama.errors import ERRORS, OllamaChatErrors, not_running
 from alloy.backends.openai.address import NO_KEY
 from alloy.backends.openai.address import Settings as OpenAISettings
 from alloy.backends.openai.chat import OpenAIChatBackend
@@ -109,7 +109,8 @@ class OllamaBackend(OllamaHttpBackend):
             "messages": _messages(request),
             "stream": False,  # the server's default is true
         }
-        if tools := _offered(request):
+        tools = allowed_tools(request)
+        if tools and request.tool_choice != "none":  # leaving tools out is the only way to forbid them
             body["tools"] = [_tool(tool) for tool in tools]
         if request.output is not None:
             body["format"] = request.output.schema
@@ -208,14 +209,6 @@ def _describe(output: OutputSchema, messages: list[JsonObject]) -> None:
     messages[at] = {**messages[at], "content": text.lstrip()}
 
 
-def _offered(request: Request) -> list[ToolSchema]:
-    """The tools that the model may call. Leaving a tool out is the only way to forbid it."""
-    if request.tool_choice == "none":
-        return []
-    allowed = request.allowed_tools
-    return [tool for tool in request.tools if allowed is None or tool.name in allowed]
-
-
 def _tool(tool: ToolSchema) -> JsonObject:
     function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": function}
@@ -249,10 +242,7 @@ class ChatAccumulator:
 
         A line with text shows the text; a call in the same line is shown with the next line.
         """
-        try:
-            return self._take(event)
-        except FORMAT_ERRORS as error:
-            raise unexpected_format(NAME, event, error) from error
+        return read_object(NAME, event, self._take)
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without the line that says `done`."""
@@ -277,11 +267,9 @@ class ChatAccumulator:
             echo=Echo(NAME, message),
         )
 
-    def _take(self, event: Any) -> Delta | None:
-        if not isinstance(event, dict):
-            raise _bad(f"a line of the answer is not an object but {event!r:.80}")
+    def _take(self, event: Mapping[str, Any]) -> Delta | None:
         if event.get("error"):
-            raise generation_error(event["error"])
+            raise ERRORS.in_answer(event["error"])
         self._model = self._model or as_text(event.get("model"))
         message = event.get("message")
         if isinstance(message, dict):

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from alloy.backends.http.errors import ErrorReader, Failure
 from alloy.backends.openai.errors import OpenAIErrors
 from alloy.errors import ProviderConnectionError, ProviderError
-from alloy.jsontypes import Json
 
-__all__ = ["ERRORS", "OllamaChatErrors", "generation_error", "not_running"]
+__all__ = ["ERRORS", "OllamaChatErrors", "not_running"]
 
 NAME = "ollama"
 ADDRESS = "OLLAMA_HOST"
@@ -74,11 +73,6 @@ ERRORS = OllamaErrors(NAME)
 
 def _root(failure: Failure) -> str:
     return failure.url.removesuffix("/api/chat")
-
-
-def generation_error(error: Json) -> ProviderError:
-    """The error for an *error* inside an answer or a stream whose status was good."""
-    return ERRORS.in_answer(error)
 
 
 def not_running(

@@ -14,17 +14,17 @@ from typing import Any
 
 from alloy.backends.base import Capabilities
 from alloy.backends.http.bodies import (
-    FORMAT_ERRORS,
+    allowed_tools,
     as_count,
     as_text,
     given,
     merge,
-    unexpected_format,
+    read_object,
     with_ids,
 )
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
 from alloy.backends.openai.dialect import DIALECT
-from alloy.backends.openai.errors import OpenAIErrors, generation_error
+from alloy.backends.openai.errors import OpenAIErrors
 from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError, ConfigurationError
 from alloy.jsontypes import JsonObject
@@ -97,7 +97,7 @@ class OpenAIChatBackend(OpenAIHttpBackend):
         """The body of `POST /chat/completions`."""
         request = in_dialect(request, self.dialect)
         body: JsonObject = {"model": request.model, "messages": _messages(request)}
-        if tools := _allowed(request):
+        if tools := allowed_tools(request):
             body["tools"] = [_tool(tool) for tool in tools]
         if (output := request.output) is not None:
             answer = {"name": output.name, "schema": output.schema, "strict": output.strict}
@@ -120,10 +120,7 @@ class OpenAIChatBackend(OpenAIHttpBackend):
     def decode(self, raw: Any) -> Reply:
         """The reply in a completion. Raises `BadReplyError`, or the error of an error object in it."""
         accumulator = ChatAccumulator(self.name)
-        try:
-            accumulator.feed_whole(raw)
-        except FORMAT_ERRORS as error:
-            raise unexpected_format(self.name, raw, error) from error
+        read_object(self.name, raw, accumulator.feed_whole)
         return accumulator.reply()
 
     def accumulator(self) -> ChatAccumulator:
@@ -187,12 +184,6 @@ def _named(tool: str) -> JsonObject:
     return {"type": "function", "function": {"name": tool}}
 
 
-def _allowed(request: Request) -> list[ToolSchema]:
-    # OpenAI has a field for it; for most other servers the only way is to leave the other tools out.
-    names = request.allowed_tools
-    return [tool for tool in request.tools if names is None or tool.name in names]
-
-
 def _tool(tool: ToolSchema) -> JsonObject:
     function: JsonObject = {
         "name": tool.name,
@@ -225,12 +216,9 @@ class ChatAccumulator:
 
         A chunk with text shows the text; a call that begins in it is shown with the next chunk.
         """
-        try:
-            return self._take(event)
-        except FORMAT_ERRORS as error:
-            raise unexpected_format(self._provider, event, error) from error
+        return read_object(self._provider, event, self._take)
 
-    def _take(self, event: Any) -> Delta | None:
+    def _take(self, event: Mapping[str, Any]) -> Delta | None:
         self._note(event)
         choice = _first_choice(event, self._provider)
         if choice is None:  # as in the last chunk, which has the usage, and in Azure's first
@@ -247,7 +235,7 @@ class ChatAccumulator:
             return TextDelta(text)
         return self._calls.next_delta() or (ReasoningDelta(reasoning) if reasoning else None)
 
-    def feed_whole(self, completion: Any) -> None:
+    def feed_whole(self, completion: Mapping[str, Any]) -> None:
         """Take a completion that was not streamed."""
         self._note(completion)
         choice = _first_choice(completion, self._provider)
@@ -284,11 +272,9 @@ class ChatAccumulator:
             echo=Echo(NAME, _turn(text, self._calls.echo()) | (reasoning if calls else {})),
         )
 
-    def _note(self, event: Any) -> None:
-        if not isinstance(event, dict):
-            raise self._bad(f"the answer is not an object but {event!r:.80}")
+    def _note(self, event: Mapping[str, Any]) -> None:
         if event.get("error"):
-            raise generation_error(self._provider, event["error"])
+            raise OpenAIErrors(self._provider).in_answer(event["error"])
         self._model = self._model or as_text(event.get("model"))
         self._id = self._id or as_text(event.get("id"))
         if isinstance(event.get("usage"), dict):
@@ -406,7 +392,7 @@ def _first_choice(event: Mapping[str, Any], provider: str) -> Mapping[str, Any] 
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and not choice.get("index"):
             if choice.get("error"):  # OpenRouter, when the provider fails during the answer
-                raise generation_error(provider, choice["error"])
+                raise OpenAIErrors(provider).in_answer(choice["error"])
             return choice
     return None
 

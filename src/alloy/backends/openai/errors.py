@@ -7,9 +7,8 @@ from collections.abc import Mapping
 
 from alloy.backends.http.errors import ErrorReader, Failure
 from alloy.errors import ProviderError
-from alloy.jsontypes import Json
 
-__all__ = ["OpenAIErrors", "generation_error"]
+__all__ = ["OpenAIErrors"]
 
 # How OpenAI and compatible servers say that a model does not support a feature at all: vLLM and llama.cpp
 # were not started for it, OpenRouter knows no provider that has it, DeepSeek has JSON but no schemas. What
@@ -88,8 +87,3 @@ class OpenAIErrors(ErrorReader):
 
     def _is_other_server(self, url: str) -> bool:
         return bool(self.other_route) and "//api.openai.com" not in url
-
-
-def generation_error(provider: str, error: Json) -> ProviderError:
-    """The error for an *error* object inside an answer or a stream whose status was good."""
-    return OpenAIErrors(provider).in_answer(error)

@@ -13,17 +13,16 @@ from typing import Any
 
 from alloy.backends.base import Capabilities
 from alloy.backends.http.bodies import (
-    FORMAT_ERRORS,
     as_count,
     as_text,
     given,
     merge,
-    unexpected_format,
+    read_object,
     with_ids,
 )
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
 from alloy.backends.openai.dialect import DIALECT
-from alloy.backends.openai.errors import OpenAIErrors, generation_error
+from alloy.backends.openai.errors import OpenAIErrors
 from alloy.backends.schemas import in_dialect
 from alloy.errors import BadReplyError
 from alloy.jsontypes import Json, JsonObject
@@ -48,6 +47,10 @@ from alloy.messages import (
 __all__ = ["OpenAIBackend"]
 
 NAME = "openai"
+ERRORS = OpenAIErrors(
+    NAME,
+    'the server at `base_url` has no Responses API: use model="openai-chat:NAME" for its Chat Completions',
+)
 
 _ALL = Capabilities(refuses=frozenset({"seed", "stop"}))
 _UNSAMPLED = replace(_ALL, drops=SAMPLING)
@@ -66,11 +69,7 @@ class OpenAIBackend(OpenAIHttpBackend):
     name = NAME
     dialect = DIALECT
     path = "/responses"
-    errors = OpenAIErrors(
-        NAME,
-        "the server at `base_url` has no Responses API: "
-        'use model="openai-chat:NAME" for its Chat Completions',
-    )
+    errors = ERRORS
 
     def capabilities(self, model: str) -> Capabilities:
         """Everything except a seed and stop sequences, which this API lacks, and some models' sampling."""
@@ -106,12 +105,7 @@ class OpenAIBackend(OpenAIHttpBackend):
 
     def decode(self, raw: Any) -> Reply:
         """The reply in a response object. Raises `BadReplyError`, or the error of a failed generation."""
-        if not isinstance(raw, dict):
-            raise BadReplyError(f"the answer is not an object but {raw!r:.80}", provider=NAME)
-        try:
-            return _reply(raw, raw.get("output"))
-        except FORMAT_ERRORS as error:
-            raise unexpected_format(NAME, raw, error) from error
+        return read_object(NAME, raw, lambda response: _reply(response, response.get("output")))
 
     def accumulator(self) -> ResponsesAccumulator:
         """A new accumulator for one stream."""
@@ -235,10 +229,10 @@ def _finish(response: Mapping[str, Any]) -> Finish:
                 return _INCOMPLETE[reason]
             raise _bad(f"the response is incomplete: {reason or 'no reason given'}")
         case "failed":
-            raise generation_error(NAME, response.get("error") or "the generation failed")
+            raise ERRORS.in_answer(response.get("error") or "the generation failed")
         case status:
             if response.get("error"):
-                raise generation_error(NAME, response["error"])
+                raise ERRORS.in_answer(response["error"])
             raise _bad(f"the response has the status {status!r}, so it is not finished")
 
 
@@ -295,12 +289,7 @@ class ResponsesAccumulator:
 
     def feed(self, event: Any) -> Delta | None:
         """Take in one event. Raises `ProviderError` when the provider reports a failure."""
-        if not isinstance(event, dict):
-            raise _bad(f"an event of the stream is not an object but {event!r:.80}")
-        try:
-            return self._take(event)
-        except FORMAT_ERRORS as error:
-            raise unexpected_format(NAME, event, error) from error
+        return read_object(NAME, event, self._take)
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without a terminal event."""
@@ -308,10 +297,7 @@ class ResponsesAccumulator:
         if not isinstance(response, dict):
             raise _bad("the stream ended before the response was complete")
         output = response.get("output") or [self._done[index] for index in sorted(self._done)]
-        try:
-            return _reply(response, output)
-        except FORMAT_ERRORS as error:
-            raise unexpected_format(NAME, response, error) from error
+        return read_object(NAME, response, lambda whole: _reply(whole, output))
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         match event.get("type"):
@@ -327,9 +313,9 @@ class ResponsesAccumulator:
             case "response.completed" | "response.incomplete" | "response.failed":
                 self._response = event.get("response")
             case "error":
-                raise generation_error(NAME, event.get("error") or event)
+                raise ERRORS.in_answer(event.get("error") or event)
             case _ if event.get("error"):
-                raise generation_error(NAME, event["error"])
+                raise ERRORS.in_answer(event["error"])
         return None
 
     def _added(self, event: Mapping[str, Any]) -> Delta | None:
