@@ -29,7 +29,7 @@ from alloy import (
 from alloy._typed.schemas.dialects import Dialect
 from alloy.backends.base import Backend, CancelToken, import_sdk, load_backend
 from alloy.backends.fake.backend import FakeBackend
-from alloy.backends.http.errors import retry_after, status_error
+from alloy.backends.http.errors import ErrorBody, ErrorReader, Failure, retry_after
 from alloy.backends.openai.errors import OpenAIErrors
 from alloy.backends.registry import backend_names, registrations_undone, resolve
 
@@ -411,7 +411,8 @@ STATUS = [
 def test_each_status_has_its_error(status: int, kind: type, transient: bool):
     """With all that the provider said, and whether trying again can help."""
     headers = {"retry-after": "3"}
-    error = status_error("p", status, "no", code="c", request_id="r", headers=headers)
+    failure = Failure(ErrorBody("no", code="c"), status, headers, request_id="r")
+    error = ErrorReader("p").explain(failure)
     assert type(error) is kind
     assert error.transient is transient
     assert (error.provider, error.status, error.code, error.request_id) == ("p", status, "c", "r")
@@ -422,7 +423,7 @@ def test_each_status_has_its_error(status: int, kind: type, transient: bool):
 @given(status=st.integers(400, 599))
 def test_no_status_is_unmapped(status: int):
     """Every error status gives a specific class."""
-    assert type(status_error("p", status, "no")).__name__ != "ProviderError"
+    assert type(ErrorReader("p").explain(Failure(ErrorBody("no"), status))).__name__ != "ProviderError"
 
 
 def test_a_spent_quota_is_not_waited_for():

@@ -8,7 +8,7 @@ from typing import Any
 
 from kit.wire import Answer, ollama
 
-from alloy.backends.http.errors import status_error
+from alloy.backends.http.errors import ErrorBody, ErrorReader, Failure
 from alloy.errors import ProviderError, UnsupportedError
 from alloy.messages import Reply, ToolCall, Usage
 from suite.providers import OpenAIChat, Provider, join
@@ -109,7 +109,8 @@ class Fake(Provider):
         if error.lacks:
             return UnsupportedError(error.message, feature=error.lacks, provider="fake", status=error.status)
         headers = {} if error.wait is None else {"retry-after": error.wait}
-        return status_error("fake", error.status, error.message, request_id="req_1", headers=headers)
+        failure = Failure(ErrorBody(error.message), error.status, headers, request_id="req_1")
+        return ErrorReader("fake").explain(failure)
 
     def read(self, body: Any) -> ReceivedRequest:
         turns = list[HistoryTurn]()

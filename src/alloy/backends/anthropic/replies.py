@@ -9,8 +9,7 @@ from typing import Any
 
 from alloy.backends.anthropic.errors import ERRORS
 from alloy.backends.anthropic.turns import INVALID, echo
-from alloy.backends.http.bodies import as_count, as_text, read_object
-from alloy.backends.http.payload import parse_json
+from alloy.backends.http.bodies import as_count, as_object, as_text, read_object
 from alloy.errors import BadReplyError
 from alloy.jsontypes import JsonObject
 from alloy.messages import Delta, Finish, ReasoningDelta, Reply, TextDelta, ToolCall, ToolCallDelta, Usage
@@ -193,13 +192,5 @@ class MessagesAccumulator:
             case "text" | "thinking" as field:
                 return {**block, field: as_text(block.get(field)) + grown}
             case _ if grown.strip():
-                return {**block, "input": _parsed(grown)}
+                return {**block, "input": as_object(grown, INVALID)}
         return block
-
-
-def _parsed(grown: str) -> JsonObject:
-    try:
-        value = parse_json(grown)
-    except ValueError:
-        value = None
-    return value if isinstance(value, dict) else {INVALID: grown}

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from alloy.backends.http.bodies import with_ids
-from alloy.backends.http.payload import parse_json
+from alloy.backends.http.bodies import as_object, with_ids
 from alloy.errors import CommandError
 from alloy.jsontypes import JsonObject
 from alloy.media import Media
@@ -126,17 +125,7 @@ def _other_model(one: str, other: str) -> bool:
 
 
 def _tool_use(call: ToolCall, sent_id: str) -> JsonObject:
-    return {"type": "tool_use", "id": sent_id, "name": call.name, "input": _input(call.arguments)}
-
-
-def _input(arguments: str) -> JsonObject:
-    if not arguments.strip():
-        return {}
-    try:
-        value = parse_json(arguments)
-    except ValueError:
-        value = None
-    return value if isinstance(value, dict) else {INVALID: arguments}
+    return {"type": "tool_use", "id": sent_id, "name": call.name, "input": as_object(call.arguments, INVALID)}
 
 
 # --- the user's content -------------------------------------------------------------------------------

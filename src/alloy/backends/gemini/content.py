@@ -18,7 +18,7 @@ from alloy.backends.gemini.address import GeminiHttpBackend
 from alloy.backends.gemini.dialect import DIALECT
 from alloy.backends.gemini.errors import NAME
 from alloy.backends.gemini.replies import ContentAccumulator, read_content
-from alloy.backends.http.bodies import given, merge
+from alloy.backends.http.bodies import as_object, given, merge
 from alloy.backends.http.payload import parse_json
 from alloy.backends.schemas import in_dialect
 from alloy.errors import ConfigurationError
@@ -253,12 +253,8 @@ def _parts_of(reply: Reply) -> tuple[list[JsonObject], dict[str, str | None]]:
 
 def _rebuilt(call: ToolCall) -> JsonObject:
     """A call that Gemini did not create: another provider's, or a scripted one."""
-    try:
-        arguments = parse_json(call.arguments or "{}")
-    except ValueError:
-        arguments = None
-    kept = arguments if isinstance(arguments, dict) else {"arguments": call.arguments}
-    return {"name": call.name, "args": kept, **({"id": call.id} if call.id else {})}
+    arguments = as_object(call.arguments, "arguments")
+    return {"name": call.name, "args": arguments, **({"id": call.id} if call.id else {})}
 
 
 def _signed(parts: list[JsonObject]) -> list[JsonObject]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from alloy.backends.http.payload import parse_json
 from alloy.errors import BadReplyError
 from alloy.jsontypes import Json, JsonObject
 from alloy.messages import Request, ToolCall, ToolSchema
@@ -13,6 +14,7 @@ __all__ = [
     "FORMAT_ERRORS",
     "allowed_tools",
     "as_count",
+    "as_object",
     "as_text",
     "given",
     "merge",
@@ -44,6 +46,17 @@ def allowed_tools(request: Request) -> list[ToolSchema]:
     """The tools of *request* that may be called: most APIs can only be told by leaving the others out."""
     names = request.allowed_tools
     return [tool for tool in request.tools if names is None or tool.name in names]
+
+
+def as_object(arguments: str, key: str) -> JsonObject:
+    """The *arguments* of a call as an object; text that is not one, under *key*."""
+    if not arguments.strip():
+        return {}
+    try:
+        value = parse_json(arguments)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {key: arguments}
 
 
 def with_ids(

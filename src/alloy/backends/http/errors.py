@@ -12,7 +12,7 @@ from collections.abc import Container, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from alloy.backends.http.payload import parse_json
+from alloy.backends.http.payload import json_or_text
 from alloy.backends.http.received import Received
 from alloy.backends.http.redaction import redacted, scrub
 from alloy.backends.http.transport_errors import origin
@@ -33,7 +33,6 @@ __all__ = [
     "ErrorReader",
     "Failure",
     "retry_after",
-    "status_error",
 ]
 
 LONGEST = 500  # characters of a server's own error message that ours shows
@@ -118,11 +117,7 @@ class Failure(NamedTuple):
     def of_response(cls, received: Received, content: bytes) -> Failure:
         """What a response with an error status says, without the keys of its request."""
         response = received.response
-        try:
-            body = parse_json(content)
-        except ValueError:
-            body = content.decode("utf-8", "replace")
-        read = ErrorBody.read(scrub(body, response.request))
+        read = ErrorBody.read(scrub(json_or_text(content), response.request))
         if not read.message:
             read = read._replace(message=f"an empty {response.headers.get('content-type', 'body')}")
         url = origin(response.request) + response.request.url.path
@@ -160,7 +155,9 @@ class ErrorReader:
             for feature, pattern in self.features:
                 if pattern.search(body.message):
                     return UnsupportedError(body.message, feature=feature, **marks)
-        found = _error(status, body.message + self.hint(status, failure), failure.headers, **marks)
+        kind, transient = _class_of(status)
+        message, wait = body.message + self.hint(status, failure), retry_after(failure.headers)
+        found = kind(message, transient=transient, retry_after=wait, **marks)
         self.adjust(found, failure)
         return found
 
@@ -178,26 +175,6 @@ class ErrorReader:
 
     def adjust(self, error: ProviderError, failure: Failure) -> None:
         """Change what the status alone does not say."""
-
-
-def status_error(
-    provider: str,
-    status: int,
-    message: str,
-    *,
-    code: str | None = None,
-    request_id: str | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> ProviderError:
-    """The error for an HTTP *status* of 400 or more; *headers* may hold how long to wait."""
-    return _error(
-        status, message, headers or {}, provider=provider, status=status, code=code, request_id=request_id
-    )
-
-
-def _error(class_status: int, message: str, headers: Mapping[str, str], **marks: Any) -> ProviderError:
-    kind, transient = _class_of(class_status)
-    return kind(message, transient=transient, retry_after=retry_after(headers), **marks)
 
 
 def _class_of(status: int) -> tuple[type[ProviderError], bool | None]:

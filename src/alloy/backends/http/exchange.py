@@ -34,30 +34,18 @@ class HttpExchange:
             sent = sent.copy()
             sent.update(headers)
             sent.update(self.endpoint.headers)
-        if self.connection.is_own:
-            return self._own_request(address, content, sent)
-        limit = self.endpoint.timeout
-        timeouts = address.timeouts if limit is None else dict.fromkeys(PHASES, limit)
+        client, is_own, limit = self.connection.pool, self.connection.is_own, self.endpoint.timeout
+        usual = own_timeouts(client, address.timeouts) if is_own else address.timeouts
+        extensions = {"timeout": usual if limit is None else dict.fromkeys(PHASES, limit)}
+        if is_own:  # adds its own headers, cookies and parameters, and may be of the other library
+            url, pairs = str(address.url), sent.multi_items()
+            return client.build_request("POST", url, headers=pairs, content=content, extensions=extensions)
         # Not by the pool's `build_request`, which merges settings that the SDK has merged already.
-        request = self.connection.book.library.Request(
-            "POST", address.url, headers=sent, content=content, extensions={"timeout": timeouts}
-        )
-        if cookies := self.connection.pool.cookies:
+        library = self.connection.book.library
+        request = library.Request("POST", address.url, headers=sent, content=content, extensions=extensions)
+        if cookies := client.cookies:
             cookies.set_cookie_header(request)
         return request
-
-    def _own_request(self, address: Address, content: bytes, headers: Any) -> Any:
-        """A request of the caller's client, with its own headers, cookies and parameters."""
-        client, limit = self.connection.pool, self.endpoint.timeout
-        usual = own_timeouts(client, address.timeouts)
-        timeouts = usual if limit is None else dict.fromkeys(PHASES, limit)
-        return client.build_request(
-            "POST",
-            str(address.url),  # the client may be of the other library
-            headers=headers.multi_items(),
-            content=content,
-            extensions={"timeout": timeouts},
-        )
 
     def send(self, request: Any, cancel: CancelToken) -> Any:
         """The response, not read yet. *cancel* ends the wait for it, and for its body."""

@@ -11,7 +11,7 @@ from typing import Any
 from alloy.errors import ConfigurationError
 from alloy.jsontypes import Json
 
-__all__ = ["json_problem", "parse_json", "written"]
+__all__ = ["json_or_text", "json_problem", "parse_json", "written"]
 
 SHOWN = 100  # characters of a path that a message shows
 DEEPEST = 200  # levels; a value that is nested deeper contains itself
@@ -45,6 +45,14 @@ def parse_json(data: bytes | str) -> Json:
     with suppress(ValueError):
         return json.loads(data)  # accepts lone surrogates, which servers send when they split an emoji
     raise ValueError(problem)  # not json's error, which keeps the text: it may contain the key
+
+
+def json_or_text(content: bytes) -> Json:
+    """*content* as Python values, or as text when it is not JSON."""
+    try:
+        return parse_json(content)
+    except ValueError:
+        return content.decode("utf-8", "replace")
 
 
 def json_problem(value: Any, path: str = "$", depth: int = 0) -> str | None:

@@ -28,7 +28,7 @@ from alloy.backends.http.clients import BOOKS_MAX, Address, AddressBook, Sdk
 from alloy.backends.http.errors import ErrorBody
 from alloy.backends.http.event_stream import JsonLines
 from alloy.backends.http.exchange import HttpExchange
-from alloy.backends.http.payload import parse_json, written
+from alloy.backends.http.payload import json_or_text, parse_json, written
 from alloy.backends.http.settings import checked_key
 from alloy.backends.http.single_flight import SingleFlight
 from alloy.backends.ollama.errors import ERRORS, not_running
@@ -221,7 +221,9 @@ class OllamaHttpBackend(HttpBackend):
 
     def _note(self, place: tuple[str, str], status: int, content: bytes) -> None:
         """Remember what `/api/show` says; `None` where it does not exist, as on older servers."""
-        absent = status in (404, 405) and not _message(content).startswith("model")
+        absent = status in (404, 405) and not ErrorBody.read(json_or_text(content)).message.startswith(
+            "model"
+        )
         if status != 200 and not absent:
             return  # a missing model, a wrong key, a busy server: `/api/chat` says so, and it may change
         if len(self._abilities) >= KNOWN_MAX:
@@ -270,10 +272,3 @@ def _capabilities(content: bytes) -> frozenset[str] | None:
     except (ValueError, KeyError, TypeError, IndexError):
         return None
     return frozenset(map(str, named)) if isinstance(named, list) and named else None
-
-
-def _message(content: bytes) -> str:
-    try:
-        return ErrorBody.read(parse_json(content)).message
-    except ValueError:
-        return content.decode("utf-8", "replace")
