@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
@@ -20,7 +20,6 @@ from alloy.backends.http.gateway import pool_limits
 from alloy.backends.http.settings import checked_key, checked_url
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError
-from alloy.jsontypes import JsonObject
 
 __all__ = ["GEMINI", "GeminiHttpBackend", "read_settings"]
 
@@ -73,34 +72,32 @@ class GeminiSdk(Sdk):
     def ask(self, client: Any, target: Target) -> object:
         """Generate content, with as little of a request as the SDK allows."""
         with _refusing():
-            if target.streamed:
-                chunks: Iterator[Any] = client.models.generate_content_stream(**self._request(target))
-                return list(chunks)
-            return client.models.generate_content(**self._request(target))
+            return client.models.generate_content(model=target.model, contents="-", config=self._config())
 
     async def ask_async(self, client: Any, target: Target) -> object:
         """As `ask`."""
-        models = client.aio.models
+        make = client.aio.models.generate_content
         with _refusing():
-            if target.streamed:
-                chunks: AsyncIterator[Any] = await models.generate_content_stream(**self._request(target))
-                return [chunk async for chunk in chunks]
-            return await models.generate_content(**self._request(target))
+            return await make(model=target.model, contents="-", config=self._config())
+
+    def url(self, recorded: Any, target: Target) -> Any:
+        """The SDK's URL; a streamed request has another method: https://ai.google.dev/api/generate-content."""
+        if not target.streamed:
+            return recorded
+        streamed = str(recorded).replace(":generateContent", ":streamGenerateContent")
+        return type(recorded)(streamed).copy_merge_params({"alt": "sse"})
 
     def lasts(self, address: Address) -> bool:
         """A token of Google Cloud expires soon; the SDK refreshes it when it is asked again."""
         return "authorization" not in address.headers
 
-    def _request(self, target: Target) -> JsonObject:
-        return {"model": target.model, "contents": "-", "config": self._config(target.streamed)}
-
-    @lru_cache(maxsize=2)  # noqa: B019 - there is one instance
-    def _config(self, streamed: bool) -> Any:
+    @lru_cache(maxsize=1)  # noqa: B019 - there is one instance
+    def _config(self) -> Any:
         types = self.sdk().types
         off = {"automatic_function_calling": {"disable": True}, "automatic_continuation": False}
         known = types.GenerateContentConfig.model_fields  # not every version has both
         off = {name: value for name, value in off.items() if name in known}
-        return types.GenerateContentConfig(**off, should_return_http_response=not streamed)
+        return types.GenerateContentConfig(**off, should_return_http_response=True)
 
 
 @contextmanager

@@ -64,11 +64,7 @@ class EventStream:
             if data.startswith(b"[DONE]"):
                 self.done = True
                 return
-            try:
-                event = parse_json(data)
-            except ValueError as error:
-                what = "an event of the stream is not JSON"
-                raise bad_reply(self._received, what, data) from error
+            event = _parsed(self._received, data, "an event of the stream is not JSON")
             self._events += 1
             yield event
 
@@ -146,13 +142,16 @@ class JsonLines:
         if not line.strip():
             return
         self._empty = False
-        try:
-            event = parse_json(line)
-        except ValueError as error:
-            what = "a line of the stream is not JSON, or not complete"
-            raise bad_reply(self._received, what, line) from error
+        event = _parsed(self._received, line, "a line of the stream is not JSON, or not complete")
         if not isinstance(event, dict):
             raise bad_reply(self._received, "a line of the stream is not a JSON object", line)
         if event.get("error"):  # it may repeat the key
             event = {**event, "error": scrub(event["error"], self._received.response.request)}
         yield event
+
+
+def _parsed(received: Received, data: bytes, problem: str) -> Json:
+    try:
+        return parse_json(data)
+    except ValueError as error:
+        raise bad_reply(received, problem, data) from error

@@ -69,6 +69,7 @@ class HttpExchange:
         """Note what *request* carries; the sign-in of a client may have replaced the one *before*."""
         carried = self.endpoint.carried
         if carried is not None and request is not before:
-            carried.fields += request.headers, request.url.params
+            carried.fields.append(request.headers)
             if self.connection.is_own:
+                carried.fields.append(request.url.params)  # a client may add some
                 carried.secrets += own_secrets(self.connection.pool)
