@@ -13,11 +13,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from alloy.errors import ConfigurationError
 from alloy.settings import ALIASES, SETTINGS, VARIABLES, Config
+from alloy.suggestions import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -48,9 +48,28 @@ def check_settings(settings: Mapping[str, Any], where: str, also: tuple[str, ...
     return checked
 
 
+# What other libraries call our options, where the names do not resemble each other enough.
+_ELSEWHERE = {
+    "output": ("output_type", "result_type", "response_format", "response_model", "schema"),
+    "conversation": ("history", "messages"),
+    "system": ("instructions",),
+    "retry": ("max_retries", "num_retries"),
+    "reasoning_effort": ("effort", "thinking"),
+    "stop": ("stop_sequences",),
+    "max_tokens": ("max_completion_tokens",),
+    "max_tool_turns": ("max_turns", "max_steps", "max_iterations"),
+    "base_url": ("api_base", "endpoint"),
+    "backend": ("provider",),
+    "on_event": ("callback", "callbacks"),
+    "transport": ("proxy", "proxies"),
+    "extra": ("extra_body", "top_k", "logit_bias"),
+}
+_MEANT = {other: name for name, others in _ELSEWHERE.items() for other in others}
+
+
 def _unknown(name: str, valid: tuple[str, ...]) -> str:
-    near = get_close_matches(name, valid, 1)
-    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    meant = _MEANT.get(name.lower())
+    guess = did_you_mean(meant if meant in valid else nearest(name, valid))
     return f"no option {name!r}{guess}; valid options are {', '.join(valid)}"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import socket
 import sys
 import threading
 import time
@@ -14,12 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit.patience import PATIENCE
+from kit.wire import openai as says
+from kit.wire.server import WireServer
 
 from alloy import (
     AuthenticationError,
     BadRequestError,
     ConfigurationError,
     ModelNotFoundError,
+    ProviderConnectionError,
     ProviderTimeoutError,
     RateLimitError,
     ServerError,
@@ -487,3 +491,74 @@ def test_a_cut_that_comes_late_is_made_at_once():
     token.fire()
     token.attach(lambda: cuts.append("late"))
     assert cuts == ["late"]
+
+
+# --- names that are not known -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "meant"),
+    [
+        ("opanai:gpt-5", "openai:gpt-5"),
+        ("OpenAI:gpt-5", "openai:gpt-5"),
+        ("openai/gpt-5", "openai:gpt-5"),
+        ("ollma:llama3:8b", "ollama:llama3:8b"),
+        ("antropic:claude-x", "anthropic:claude-x"),
+        ("gtp-5", "gpt-5"),
+        ("gpt5", "gpt-5"),
+        (" gpt-5", "gpt-5"),
+        ("Claude-3", "claude-3"),
+        ("gemni-2.5-pro", "gemini-2.5-pro"),
+        ("lama3:8b", "llama3:8b"),
+    ],
+)
+def test_a_misspelt_model_is_understood(model: str, meant: str):
+    """By its provider, or by the beginning of its name; the suggestion is found."""
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(model)
+    assert f"no backend is known for the model {model!r} (did you mean {meant!r}?)" in str(caught.value)
+    resolve(meant)
+
+
+@pytest.mark.parametrize("model", ["zzz", "zzz:1", ":x", "openai:", "5", "/", "\n"])
+def test_an_unknown_model_gets_the_rule(model: str):
+    """The providers, and the beginnings of names that need none."""
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(model)
+    text = str(caught.value)
+    assert "did you mean" not in text
+    assert "write provider:model, where provider is one of anthropic, fake, gemini" in text
+    assert "the name must begin with one of chatgpt-, claude-, " in text
+
+
+def test_misspelt_backends_are_understood():
+    """Wherever a backend is named."""
+    with pytest.raises(ConfigurationError, match=r"no backend 'opanai' \(did you mean 'openai'\?\)"):
+        resolve("x", "opanai")
+    for setting in ({"extra": {"opanai": {}}}, {"headers": {"opanai": {"a": "b"}}}):
+        with pytest.raises(ConfigurationError, match=r"opanai is not a backend \(did you mean 'openai'\?\)"):
+            ask("hello", model="fake", **setting)  # type: ignore[call-overload]
+
+
+def test_an_unreached_server_is_explained_by_the_name_of_the_model(monkeypatch: pytest.MonkeyPatch):
+    """`mistral-large` goes to Ollama; who meant another provider learns how to name it."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can
+        monkeypatch.setenv("OLLAMA_HOST", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        for way in (ask, lambda *args, **kwargs: asyncio.run(ask.async_(*args, **kwargs))):
+            with pytest.raises(ProviderConnectionError) as caught:
+                way("hello", model="mistral-large", retry=0)
+            text = str(caught.value)
+            assert "'mistral-large' goes to ollama, as it begins with 'mistral'; for another " in text
+            assert "write provider:model, where provider is one of anthropic" in text
+            assert "gpt-" in text
+        with pytest.raises(ProviderConnectionError) as caught:
+            ask("hello", model="ollama:mistral-large", retry=0)
+        assert "goes to ollama" not in str(caught.value)
+
+
+def test_a_missing_model_is_explained_by_its_name(server: WireServer):
+    """The provider answers that it has no such model."""
+    server.script(says.failure(404, "The model does not exist.", code="model_not_found"))
+    with pytest.raises(ModelNotFoundError, match="'gpt-mini' goes to openai, as it begins with 'gpt-'"):
+        ask("hello", model="gpt-mini", base_url=f"{server.url}/v1", api_key="k")

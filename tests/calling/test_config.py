@@ -535,7 +535,9 @@ def test_a_bad_value_that_may_hold_a_secret_is_not_shown(monkeypatch: pytest.Mon
 
 def test_extra_for_a_backend_that_does_not_exist_is_refused():
     """A misspelt name would be left out in silence."""
-    with pytest.raises(ConfigurationError, match=r"opnai is not a backend; the backends are .*openai"):
+    with pytest.raises(
+        ConfigurationError, match=r"opnai is not a backend .did you mean 'openai'.*; the backends are "
+    ):
         ask("x", backend="fake", extra={"opnai": {"a": 1}})
 
 
@@ -544,3 +546,42 @@ def test_a_tool_that_does_not_exist_cannot_be_chosen(options: dict[str, Any]):
     """Also where there are no tools at all."""
     with pytest.raises(ConfigurationError, match="names addd, but the tools are none"):
         ask("x", backend="fake", **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("max_retries", "retry"),
+        ("retries", "retry"),
+        ("max_output_tokens", "max_tokens"),
+        ("max_completion_tokens", "max_tokens"),
+        ("stop_sequences", "stop"),
+        ("system_prompt", "system"),
+        ("instructions", "system"),
+        ("api_base", "base_url"),
+        ("apikey", "api_key"),
+        ("Temperature", "temperature"),
+        ("MAX_RETRIES", "retry"),
+        ("provider", "backend"),
+        ("effort", "reasoning_effort"),
+        ("callbacks", "on_event"),
+        ("proxies", "transport"),
+        ("top_k", "extra"),
+        ("max_turns", "max_tool_turns"),
+    ],
+)
+def test_what_other_libraries_call_a_setting_is_understood(given: str, meant: str):
+    """Also where the two names do not resemble each other."""
+    for use in (configure, lambda **options: ask("hello", **options)):
+        with pytest.raises(ConfigurationError, match=f"no option '{given}' .did you mean '{meant}'"):
+            use(**{given: 1})
+
+
+@pytest.mark.parametrize("given", ["output_type", "response_format", "schema"])
+def test_only_what_is_valid_there_is_suggested(given: str):
+    """`output` is an option of calls, and not a setting."""
+    with pytest.raises(ConfigurationError, match="did you mean 'output'"):
+        ask("hello", **{given: int})  # type: ignore[call-overload]
+    with pytest.raises(ConfigurationError) as caught:
+        configure(**{given: int})  # type: ignore[call-arg]
+    assert "did you mean 'output'" not in str(caught.value)

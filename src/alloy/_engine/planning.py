@@ -15,6 +15,7 @@ from alloy.backends.registry import check_backend_names
 from alloy.errors import ConfigurationError
 from alloy.messages import OutputMode, OutputSchema, Request, ToolMode, ToolSchema, Turn, User
 from alloy.settings import ABOUT_TOOLS
+from alloy.suggestions import did_you_mean, nearest
 
 __all__ = ["Draft", "plan"]
 
@@ -110,8 +111,9 @@ def _sent(draft: Draft, can: Capabilities, model: str) -> dict[str, Any]:
 def _check_tool_names(settings: Mapping[str, Any], tools: list[str]) -> None:
     named = {*settings.get("allowed_tools", ()), settings.get("tool_choice", "auto")}
     if unknown := sorted(named - {"auto", "none", "required", *tools}):
+        guess = did_you_mean(nearest(unknown[0], tools))
         raise ConfigurationError(
-            f"tool_choice or allowed_tools names {', '.join(unknown)}, but the tools are "
+            f"tool_choice or allowed_tools names {', '.join(unknown)}{guess}, but the tools are "
             f"{', '.join(tools) or 'none'}"
         )
 

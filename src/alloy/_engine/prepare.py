@@ -83,7 +83,8 @@ def prepare(
     if conversation is not None:
         turns = (*conversation.turns, *turns)
     backend, model = resolve(settings.model, settings.backend)
-    route = Route(backend, model, endpoint_of(settings, backend.name))
+    by_name = settings.backend is None and model == settings.model
+    route = Route(backend, model, endpoint_of(settings, backend.name), by_name)
     toolbox = Toolbox(tools, settings.tool_errors, settings.allowed_tools)
     spec = compile_type(output, parser=parser)
     schema = _output_schema(spec)

@@ -23,11 +23,15 @@ class ModelAddress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A backend, the model's name there, and the endpoint to reach it by."""
+    """A backend, the model's name there, and the endpoint to reach it by.
+
+    *by_name* says that the backend follows from the model's name, because no provider was given.
+    """
 
     backend: Backend
     model: str
     endpoint: Endpoint = field(default_factory=Endpoint)
+    by_name: bool = field(default=False, compare=False)
 
     @property
     def name(self) -> str:

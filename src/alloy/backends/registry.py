@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import string
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 
 from alloy.backends.base import Backend
 from alloy.errors import ConfigurationError
+from alloy.suggestions import did_you_mean, nearest
 
 __all__ = ["register_backend"]
 
@@ -75,8 +78,9 @@ def check_backend_names(setting: str, names: Iterable[str], known: str) -> None:
     """Raise `ConfigurationError` when one of *names*, keys of *setting*, is not a backend; *known* is one."""
     others = set(names) - {known}
     if others and (unknown := sorted(others - set(backend_names()))):
+        guess = did_you_mean(nearest(unknown[0], backend_names()))
         raise ConfigurationError(
-            f"{setting} is a dict by backend name, and {', '.join(unknown)} is not a backend; "
+            f"{setting} is a dict by backend name, and {', '.join(unknown)} is not a backend{guess}; "
             f"the backends are {', '.join(backend_names())}"
         )
 
@@ -98,13 +102,48 @@ def resolve(model: str | None, backend: str | None = None) -> tuple[Backend, str
     prefix, colon, rest = model.partition(":")
     if colon and rest and (prefix in _backends or prefix in backend_names()):
         return _backend(prefix, model), rest
-    routes = _known_routes()
-    if found := [start for start in routes if model.startswith(start)]:
-        return _backend(routes[max(found, key=len)], model), model
+    if (start := _prefix_of(model)) is not None:
+        return _backend(_known_routes()[start], model), model
     raise ConfigurationError(
-        f"no backend is known for the model {model!r}: write provider:model, "
-        f"where provider is one of {', '.join(backend_names())}"
+        f"no backend is known for the model {model!r}{did_you_mean(_meant(model))}: {_how_to_choose()}"
     )
+
+
+def why_reached(model: str) -> str | None:
+    """Why *model*, a name without a provider, reaches its backend; `None` for an unknown name."""
+    if (start := _prefix_of(model)) is None:
+        return None
+    name = _known_routes()[start]
+    return f"{model!r} goes to {name}, as it begins with {start!r}; for another provider, {_how_to_choose()}"
+
+
+def _prefix_of(model: str) -> str | None:
+    return max(filter(model.startswith, _known_routes()), key=len, default=None)
+
+
+def _how_to_choose() -> str:
+    return (
+        f"write provider:model, where provider is one of {', '.join(backend_names())}; without a provider, "
+        f"the name must begin with one of {', '.join(sorted(_known_routes()))}"
+    )
+
+
+def _meant(model: str) -> str | None:
+    """The name of a model that was probably meant: with a known provider, or with a known beginning."""
+    model = model.strip()
+    letters = len(model) - len(model.lstrip(string.ascii_letters))
+    tail = model[letters:].removeprefix("-")
+    meant = {start.rstrip("-"): start + tail for start in _known_routes()}
+    head, rest = model[:letters], ""
+    if mark := _AFTER_PROVIDER.search(model):
+        head, rest = model[: mark.start()], model[mark.end() :]
+    if rest:
+        meant.update({name: f"{name}:{rest}" for name in backend_names()})
+    found = nearest(head, meant)
+    return found and meant[found]
+
+
+_AFTER_PROVIDER = re.compile("[:/]")  # other libraries write provider/model
 
 
 @contextmanager
@@ -144,7 +183,8 @@ def _source(name: str, model: str | None) -> Any:
         if point.name == name:
             return _loaded(point)
     wanted = f" (for the model {model!r})" if model else ""
-    raise ConfigurationError(f"no backend {name!r}{wanted}; there are {', '.join(backend_names())}")
+    guess = did_you_mean(nearest(name, backend_names()))
+    raise ConfigurationError(f"no backend {name!r}{guess}{wanted}; there are {', '.join(backend_names())}")
 
 
 def _made(name: str, source: Any) -> Backend:

@@ -20,8 +20,16 @@ from alloy._engine.runtime.deadline import Clock
 from alloy._engine.surrogates import StreamedText, with_whole_characters
 from alloy._typed.types.async_parsers import Call
 from alloy.backends.base import secrets_of
+from alloy.backends.registry import why_reached
 from alloy.endpoints import Carried, Endpoint
-from alloy.errors import AlloyError, ConfigurationError, ProviderError, ProviderTimeoutError
+from alloy.errors import (
+    AlloyError,
+    ConfigurationError,
+    ModelNotFoundError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+)
 from alloy.events import CallFailed, Event, Final, ReasoningDelta, TextDelta, ToolFinished
 from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta, ToolResult
 
@@ -193,4 +201,13 @@ class CallIO(ABC):
             return self.clock.deadline_error()
         if isinstance(problem, ProviderError) and exchange.text.value:
             problem.text = exchange.text.value
+        if route.by_name and _may_be_elsewhere(problem):
+            problem.args = (f"{problem}; {why_reached(route.model)}",)
         return problem
+
+
+def _may_be_elsewhere(problem: AlloyError) -> bool:
+    """Whether another provider may have been meant: this one was not reached, or has no such model."""
+    if isinstance(problem, ProviderConnectionError):
+        return not isinstance(problem, ProviderTimeoutError)
+    return isinstance(problem, ModelNotFoundError)
