@@ -2,7 +2,9 @@
 
 import asyncio
 import enum
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,12 +12,16 @@ from typing import Any
 
 import pytest
 from kit.dialects import OPENAI
+from kit.patience import PATIENCE, limits
+from kit.ways import every_way
 
 import alloy.testing
 from alloy import (
     ConfigurationError,
+    DeadlineError,
     ParseError,
     ProviderConnectionError,
+    ProviderTimeoutError,
     RateLimitError,
     RefusalError,
     ask,
@@ -26,6 +32,7 @@ from alloy import (
 )
 from alloy.backends.fake.backend import FakeBackend, responder
 from alloy.backends.fake.improvise import improvise
+from alloy.config import current
 from alloy.messages import Reply
 from alloy.testing import Seen, call, calls, replies
 
@@ -298,3 +305,106 @@ def test_a_value_without_a_json_form_is_named():
         asking()()
     with pytest.raises(ConfigurationError, match="cannot be written as JSON"):
         call("rate", currency=object())
+
+
+# --- what a block refuses -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini", "ollama", "openai-chat"])
+def test_a_backend_that_would_send_is_refused(name: str):
+    """Before a request can be made, and everything is put back."""
+    with (
+        pytest.raises(ConfigurationError, match=f"'{name}' is not a FakeBackend and would send the requests"),
+        replies("a", backend=name),
+    ):
+        raise AssertionError("not reached")
+    assert responder.get() is improvise
+
+
+@pytest.mark.parametrize(("name", "problem"), [("opanai", "did you mean 'openai'"), (5, "non-empty str")])
+def test_a_backend_that_does_not_exist_is_refused(name: Any, problem: str):
+    """At once, and not with the first request."""
+    with pytest.raises(ConfigurationError, match=problem), replies("a", backend=name):
+        raise AssertionError("not reached")
+
+
+@pytest.mark.parametrize("finish", ["banana", "Stop", "", None])
+def test_a_reply_ends_as_replies_can_end(finish: Any):
+    """An item of the script is refused before the block begins, and that of a function when it comes."""
+    allowed = "'stop', 'tool_calls', 'pause', 'length', 'refusal', 'filter'"
+    with pytest.raises(ConfigurationError, match=rf"finish={finish!r}\): finish must be one of {allowed}"):
+        replies("a", Reply(finish=finish)).__enter__()
+    assert responder.get() is improvise
+    with replies(lambda body: Reply(finish=finish)), pytest.raises(ConfigurationError, match=allowed):
+        ask("hello")
+
+
+def test_a_reply_calls_tools_by_call():
+    """A name alone has no arguments."""
+    with pytest.raises(ConfigurationError, match=r"calls 'rate': write call\("):
+        replies(calls("rate")).__enter__()  # type: ignore[arg-type]
+
+
+# --- time limits ----------------------------------------------------------------------------------
+
+
+LIMITS = [("timeout", ProviderTimeoutError), ("deadline", DeadlineError)]
+
+
+@every_way
+@pytest.mark.parametrize(("setting", "error"), LIMITS)
+def test_a_time_limit_ends_a_function_that_waits(way: Any, setting: str, error: type[Exception]):
+    """As it ends the request of a provider; nobody waits for the function."""
+    reached, over, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def wait(body: Any) -> str:
+        reached.set()
+        over.wait(PATIENCE)
+        ended.set()
+        return "too late"
+
+    try:
+        for limit in limits(reached.is_set):
+            # An AssertionError: the limit ran out before the request.
+            with suppress(AssertionError), replies(wait), pytest.raises(error) as caught:
+                way(asking(retry=0, **{setting: limit}))
+            assert f"{setting}={limit}" in str(caught.value)
+            assert not ended.is_set()
+    finally:
+        over.set()
+
+
+@every_way
+def test_a_function_in_time_answers(way: Any):
+    """In the context of the call, and what it raises is raised."""
+    with use_config(deadline=PATIENCE, max_tokens=5):
+        with replies(lambda body: [current().max_tokens, body["max_tokens"]]):
+            assert way(asking(list[int]))[0].value == [5, 5]
+
+        def fail(body: Any) -> str:
+            raise RefusalError("str", ("no",))
+
+        with replies(fail), pytest.raises(RefusalError):
+            way(asking())
+        with pytest.raises(AssertionError, match="asked once, and the script has 0 items"), replies():
+            way(asking())
+
+
+def test_a_late_function_does_not_block_the_loop():
+    """Other tasks run while an async call waits for it."""
+    reached, over = threading.Event(), threading.Event()
+
+    def wait(body: Any) -> str:
+        reached.set()
+        assert over.wait(PATIENCE)
+        return "in time"
+
+    async def both() -> str:
+        call = asyncio.create_task(asking(deadline=PATIENCE).async_())
+        while not reached.is_set():
+            await asyncio.sleep(0.001)
+        over.set()
+        return await call
+
+    with replies(wait):
+        assert asyncio.run(both()) == "in time"

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, get_args
 
-from alloy.backends.fake.backend import responder
+from alloy.backends.fake.backend import FakeBackend, responder
+from alloy.backends.registry import resolve
 from alloy.config import use_config
 from alloy.errors import ConfigurationError
 from alloy.jsontypes import JsonObject
-from alloy.messages import Reply, ToolCall
+from alloy.messages import Finish, Reply, ToolCall
 
 __all__ = ["Seen", "call", "calls", "replies"]
 
@@ -63,12 +64,14 @@ def replies(*script: Any, backend: str = "fake") -> Iterator[Seen]:
     `FakeBackend` that is registered. A command with an option `backend=` of its own keeps that backend.
 
     Raises `AssertionError` for a request after the last item. It raises it at the end of the block, too,
-    when items are left, or when the error of such a request was caught.
+    when items are left, or when the error of such a request was caught. Raises `ConfigurationError` for a
+    *backend* that would send requests, and for a `Reply` that no model can give.
     """
     answers = _Script(script)
     token = responder.set(answers)
     try:
         with use_config(backend=backend):
+            _check_is_fake(backend)
             yield answers.seen
     finally:
         responder.reset(token)
@@ -80,7 +83,7 @@ class _Script:
 
     def __init__(self, items: Sequence[Any]) -> None:
         self.seen = Seen()
-        self._items = items
+        self._items = [_possible(item) if isinstance(item, Reply) else item for item in items]
         self._lock = threading.Lock()
 
     def __call__(self, body: Mapping[str, Any]) -> Reply:
@@ -123,7 +126,7 @@ def _reply(item: Any, body: Mapping[str, Any]) -> Reply:
         case BaseException():
             raise item
         case Reply():
-            return item
+            return _possible(item)
         case ToolCall():
             return calls(item)
         case str() if not isinstance(item, Enum):
@@ -132,6 +135,28 @@ def _reply(item: Any, body: Mapping[str, Any]) -> Reply:
             return _reply(item(body), body)
         case _:
             return Reply(text=_answer(item, body))
+
+
+def _possible(reply: Reply) -> Reply:
+    """*reply*, if a model can give it. Raises `ConfigurationError`."""
+    allowed = get_args(Finish)
+    if reply.finish not in allowed:
+        raise ConfigurationError(
+            f"Reply(finish={reply.finish!r}): finish must be one of {', '.join(map(repr, allowed))}"
+        )
+    for called in reply.calls:
+        if not isinstance(called, ToolCall):
+            raise ConfigurationError(f'a Reply calls {called!r:.80}: write call("name", argument=…)')
+    return reply
+
+
+def _check_is_fake(name: str) -> None:
+    backend, _ = resolve(None, name)
+    if not isinstance(backend, FakeBackend):
+        raise ConfigurationError(
+            f"replies(backend={name!r}): the backend {name!r} is not a FakeBackend and would send the "
+            f"requests: leave backend out, or register_backend({name!r}, FakeBackend({name!r})) first"
+        )
 
 
 def _answer(value: Any, body: Mapping[str, Any]) -> str:
