@@ -6,7 +6,7 @@
         TextDelta, ReasoningDelta      streamed calls only
       ReplyReceived, UsageReport
       Retry                            the request failed and is made again
-      ToolStarted, ToolFinished        the second as soon as that tool ends
+      ToolStarted, ToolFinished        the second as soon as that tool ends, or the call before it
       Reask                            the answer did not fit
     Final or CallFailed
 
@@ -97,7 +97,7 @@ class ToolStarted(_OfCall):
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished(_OfCall):
-    """A tool has ended; *result* has its value or its error, and its duration."""
+    """A tool has ended, or the call before it; *result* has its value or its error, and its duration."""
 
     result: ToolResult
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from kit.patience import PATIENCE
+from kit.patience import PATIENCE, limits
 from kit.ways import every_way
 from kit.wire import WireServer, openai
 
@@ -17,15 +18,17 @@ from alloy import (
     AlloyError,
     ConfigurationError,
     Conversation,
+    DeadlineError,
     ParseError,
     RateLimitError,
+    ToolError,
     ask,
     command,
     configure,
     tool,
     use_config,
 )
-from alloy.effects import Effect, Emit, Script
+from alloy.effects import Effect, Emit, RunTools, Script
 from alloy.events import (
     CallFailed,
     CallStarted,
@@ -490,3 +493,245 @@ def test_no_content_is_logged(way: Any, caplog: pytest.LogCaptureFixture):
         way(asked)
     assert len(caplog.records) > 5
     assert not [text for text in SECRETS if text in caplog.text]
+
+
+# --- every ToolStarted has its ToolFinished -------------------------------------------------------
+
+
+def tools_of(events: list[Any]) -> tuple[list[str], dict[str, str | None]]:
+    """The tools that started, in order, and the errors of those that finished; each finishes once."""
+    finished = [event.result for event in events if isinstance(event, ToolFinished)]
+    assert len({result.call.id for result in finished}) == len(finished)
+    started = [event.call.name for event in events if isinstance(event, ToolStarted)]
+    return started, {result.name: result.error for result in finished}
+
+
+@tool
+def broken() -> str:
+    """Fail."""
+    raise ValueError("no such thing")
+
+
+@tool
+async def broken_async() -> str:
+    """Fail, later."""
+    await asyncio.sleep(0)
+    raise ValueError("no such thing")
+
+
+@every_way
+@pytest.mark.parametrize("failing", [broken, broken_async], ids=lambda tool: tool.name)
+def test_a_tool_that_ends_the_call_has_its_finish(way: Any, failing: Any):
+    """With its own error, and before the end of the call."""
+    seen: list[Any] = []
+    asked = total.with_options(tools=[failing], tool_errors="raise", on_event=seen.append)
+    with replies(call(failing.name)), pytest.raises(ToolError, match="no such thing") as caught:
+        way(asked)
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert tools_of(seen) == ([failing.name], {failing.name: "ValueError: no such thing"})
+    assert [type(event) for event in seen[-2:]] == [ToolFinished, CallFailed]
+    assert seen[-2].call_id == seen[-1].call_id
+    assert seen[-2].result.duration > 0
+
+
+@every_way
+@pytest.mark.parametrize("failing", [broken, broken_async], ids=lambda tool: tool.name)
+def test_tools_that_still_run_have_their_finish(way: Any, failing: Any):
+    """They are left behind, and their finish says why."""
+    over, quick_ended, seen = threading.Event(), threading.Event(), []  # type: ignore[var-annotated]
+
+    @tool
+    def quick() -> str:
+        """Be quick."""
+        return "q"
+
+    @tool
+    def slow() -> str:
+        """Run until the call is over."""
+        over.wait(PATIENCE)
+        return "s"
+
+    @tool
+    async def slow_async() -> str:
+        """Run until the call is over."""
+        while not over.is_set():
+            await asyncio.sleep(0.001)
+        return "s"
+
+    def note(event: Any) -> None:
+        seen.append(event)
+        if isinstance(event, ToolFinished) and event.result.name == "quick":
+            quick_ended.set()
+
+    @tool(name=failing.name)
+    def fails_after_quick() -> Any:
+        """Fail after the quick tool."""
+        quick_ended.wait(PATIENCE)
+        raise ValueError("no such thing")
+
+    @tool(name=failing.name)
+    async def fails_after_quick_async() -> Any:
+        """Fail after the quick tool."""
+        while not quick_ended.is_set():
+            await asyncio.sleep(0.001)
+        raise ValueError("no such thing")
+
+    last = fails_after_quick_async if failing.is_async else fails_after_quick
+    asked = total.with_options(tools=[quick, slow, slow_async, last], tool_errors="raise", on_event=note)
+    try:
+        with (
+            replies(calls(call("quick"), call("slow"), call("slow_async"), call(failing.name))),
+            pytest.raises(ToolError),
+        ):
+            way(asked)
+    finally:
+        over.set()
+    left = "the call ended before the tool did: ToolError"
+    assert tools_of(seen) == (
+        ["quick", "slow", "slow_async", failing.name],
+        {"quick": None, failing.name: "ValueError: no such thing", "slow": left, "slow_async": left},
+    )
+    assert isinstance(seen[-1], CallFailed)
+
+
+@every_way
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_tool_that_the_deadline_leaves_behind_has_its_finish(way: Any, is_async: bool):
+    """With the error that ended the call."""
+    reached, over = threading.Event(), threading.Event()
+
+    @tool(name="slow")
+    def slow() -> str:
+        """Run until the call is over."""
+        reached.set()
+        over.wait(PATIENCE)
+        return "s"
+
+    @tool(name="slow")
+    async def slow_async() -> str:
+        """Run until the call is over."""
+        reached.set()
+        while not over.is_set():
+            await asyncio.sleep(0.001)
+        return "s"
+
+    try:
+        for limit in limits(reached.is_set):
+            seen: list[Any] = []
+            asked = total.with_options(
+                tools=[slow_async if is_async else slow], deadline=limit, on_event=seen.append
+            )
+            # An AssertionError: the deadline passed before the request.
+            with suppress(AssertionError), replies(call("slow")), pytest.raises(DeadlineError):
+                way(asked)
+    finally:
+        over.set()
+    assert tools_of(seen) == (["slow"], {"slow": "the call ended before the tool did: DeadlineError"})
+    assert isinstance(seen[-1], CallFailed)
+
+
+@every_way
+def test_tools_that_a_handler_refuses_have_their_finish(way: Any):
+    """A budget that raises for `RunTools`, for example."""
+    seen: list[Any] = []
+
+    def refuse(effect: Effect[Any]) -> Script[Any]:
+        if isinstance(effect, RunTools):
+            raise ConfigurationError("no tools today")
+        return (yield from effect)
+
+    with (
+        alloy.listen(seen.append),
+        alloy.handlers(refuse),
+        replies(calls(call("add"), call("add"))),
+        pytest.raises(ConfigurationError, match="no tools today"),
+    ):
+        way(total)
+    left = "the call ended before the tool did: ConfigurationError"
+    started, finished = tools_of(seen)
+    assert (started, finished) == (["add", "add"], {"add": left})
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_tool_of_a_cancelled_task_has_its_finish(streamed: bool):
+    """The listener gets it before the end of the call."""
+    seen: list[Any] = []
+
+    async def main() -> None:
+        running = asyncio.Event()
+
+        @tool
+        async def slow() -> str:
+            """Run until the task is cancelled."""
+            running.set()
+            await asyncio.sleep(PATIENCE)
+            return "s"
+
+        asked = total.with_options(tools=[slow], on_event=seen.append)
+        work = asked.stream_async().run() if streamed else asked.run_async()
+        task = asyncio.create_task(work)
+        await running.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with replies(call("slow")):
+        asyncio.run(main())
+    assert tools_of(seen) == (["slow"], {"slow": "the call ended before the tool did: CancelledError"})
+    assert isinstance(seen[-1], CallFailed)
+
+
+def test_a_tool_of_a_stream_that_is_closed_has_its_finish():
+    """In the listener: the reader has left."""
+    seen: list[Any] = []
+    with replies(call("add", a=1, b=2)), total.with_options(on_event=seen.append).stream() as stream:
+        for event in stream.events():
+            if isinstance(event, ToolStarted):
+                break
+    assert tools_of(seen) == (["add"], {"add": "the call ended before the tool did: GeneratorExit"})
+
+
+@every_way
+def test_a_tool_that_exits_has_its_finish(way: Any):
+    """`SystemExit` passes through, as it does everywhere."""
+    seen: list[Any] = []
+
+    @tool
+    def leave() -> str:
+        """Exit."""
+        raise SystemExit(3)
+
+    with (
+        replies(call("leave")),
+        pytest.raises(SystemExit),
+    ):
+        way(total.with_options(tools=[leave], on_event=seen.append))
+    started, finished = tools_of(seen)
+    assert (started, list(finished)) == (["leave"], ["leave"])
+    # In async the task of the call is cancelled, which is how an event loop ends.
+    error = "CancelledError" if "async" in way.__name__ else "SystemExit"
+    assert finished["leave"] == f"the call ended before the tool did: {error}"
+
+
+def test_the_reader_of_a_stream_gets_the_finish_of_a_tool_that_ends_the_call():
+    """The same events as a listener."""
+    seen: list[Any] = []
+    read: list[Any] = []
+    asked = total.with_options(tools=[broken], tool_errors="raise", on_event=seen.append)
+
+    note = read.append
+
+    def read_all() -> None:
+        for event in asked.stream().events():
+            note(event)
+
+    async def read_async() -> None:
+        async for event in asked.stream_async().events():
+            note(event)
+
+    with replies(call("broken")), pytest.raises(ToolError):
+        read_all()
+    assert read == seen
+    assert [type(event) for event in read[-2:]] == [ToolFinished, CallFailed]
+    with replies(call("broken")), pytest.raises(ToolError):
+        asyncio.run(read_async())
+    assert read == seen

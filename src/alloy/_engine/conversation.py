@@ -15,6 +15,7 @@ from alloy._engine.effects import CallModel, Elapsed, Emit, RunTools, Script, Sl
 from alloy._engine.fallbacks import Plan, with_fallback
 from alloy._engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
 from alloy._engine.routes import Route
+from alloy._engine.toolbox import left_behind
 from alloy._typed.types.async_parsers import resolving
 from alloy.errors import (
     UNFINISHED,
@@ -199,13 +200,23 @@ def _continue_turn(question: Question[T], reply: Reply, state: _State) -> Script
         state.change_request(tool_choice=None)
     state.paused = "" if reply.calls else state.paused + reply.text
     if reply.calls:
+        results = yield from _run_tools(question, reply, state)
+        state.tool_calls += results
+        state.messages.append(ToolResults(tuple(results)))
+
+
+def _run_tools(question: Question[T], reply: Reply, state: _State) -> Script[list[ToolResult]]:
+    try:
         for call in reply.calls:
             yield from _emit(question, ToolStarted(call))
         results = yield from RunTools(state.route, reply.calls)
-        for result in results:
-            yield from _emit(question, ToolFinished(result))
-        state.tool_calls += results
-        state.messages.append(ToolResults(tuple(results)))
+    except Exception as error:
+        for call in reply.calls:  # the runtime drops those that have ended
+            yield from _emit(question, ToolFinished(left_behind(call, error)))
+        raise
+    for result in results:
+        yield from _emit(question, ToolFinished(result))
+    return results
 
 
 def _ask(question: Question[T], state: _State) -> Script[Reply]:

@@ -10,7 +10,7 @@ import inspect
 import logging
 from collections.abc import Collection, Iterable
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from alloy._engine.effects import Script, parse_values
 from alloy._typed.answers.parse import dump
@@ -20,7 +20,7 @@ from alloy._typed.types.signature import ArgumentsError, Signature
 from alloy.errors import ToolError
 from alloy.messages import ToolCall, ToolResult, ToolSchema
 
-__all__ = ["Runnable", "ToolRun", "Toolbox"]
+__all__ = ["Runnable", "ToolEnd", "ToolRun", "Toolbox", "results_of"]
 
 log = logging.getLogger("alloy")
 
@@ -82,11 +82,33 @@ class Toolbox:
         return self._raises
 
 
+class ToolEnd(NamedTuple):
+    """How a tool ended: its *result*, and the *error* that ends the call under `tool_errors="raise"`."""
+
+    result: ToolResult
+    error: ToolError | None = None
+
+
+def left_behind(call: ToolCall, error: BaseException) -> ToolResult:
+    """The result of a tool that had not ended when *error* ended the call that it belongs to."""
+    return ToolResult(call, "", error=f"the call ended before the tool did: {type(error).__name__}")
+
+
+def results_of(ends: Iterable[ToolEnd]) -> list[ToolResult]:
+    """The results of tools that have ended. Raises the first error that ends the call."""
+    results = []
+    for result, error in ends:
+        if error is not None:
+            raise error
+        results.append(result)
+    return results
+
+
 class ToolRun:
     """One call of a tool, while it runs: its arguments, when it began, and what becomes of its end.
 
     The runtime reads the arguments (`arguments_read`), calls the tool (`begin`), awaits it if it is async,
-    and then makes the result (`succeeded`, `failed`).
+    and then says how it ended (`succeeded`, `failed`).
     """
 
     def __init__(self, tools: Toolbox, call: ToolCall, dialect: Dialect) -> None:
@@ -105,27 +127,29 @@ class ToolRun:
         """Call the tool with the arguments that were read; an async tool returns an awaitable."""
         return self._tools.find(self._call)(**self._arguments)
 
-    def succeeded(self, value: Any) -> ToolResult:
-        """The result when the tool returned *value*. Raises `TypeError` for a coroutine."""
+    def succeeded(self, value: Any) -> ToolEnd:
+        """The end when the tool returned *value*. Raises `TypeError` for a coroutine."""
         if inspect.iscoroutine(value):
             value.close()
             raise TypeError("the tool is not `async def` but returned a coroutine: make its wrapper async")
-        return self._result(dump(value), value, None)
+        return ToolEnd(self._result(dump(value), value, None))
 
-    def failed(self, error: Exception) -> ToolResult:
-        """The result when *error* was raised. Raises `ToolError` under `tool_errors="raise"`."""
+    def failed(self, error: Exception) -> ToolEnd:
+        """The end when *error* was raised."""
+        ends_call = None
         if isinstance(error, ArgumentsError):
             problem = "bad arguments: " + "; ".join(error.problems)
         elif isinstance(error, ToolError):
             problem = str(error)
-        elif self._tools.raises:
-            raise ToolError(
-                f"the tool {self._call.name!r} failed: {error!r}", tool=self._call.name
-            ) from error
         else:
-            log.warning("the tool %r failed; the model gets the error", self._call.name, exc_info=error)
             problem = f"{type(error).__name__}: {error}"
-        return self._result(f"Error: {problem}", None, problem)
+            if self._tools.raises:
+                name = self._call.name
+                ends_call = ToolError(f"the tool {name!r} failed: {error!r}", tool=name)
+                ends_call.__cause__ = error
+            else:
+                log.warning("the tool %r failed; the model gets the error", self._call.name, exc_info=error)
+        return ToolEnd(self._result(f"Error: {problem}", None, problem), ends_call)
 
     def _read(self) -> dict[str, Any]:
         signature = self._tools.find(self._call).signature

@@ -15,12 +15,12 @@ from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
 from alloy._engine.runtime.tool_runs import run_async_tool, run_tool
-from alloy._engine.toolbox import ToolRun
+from alloy._engine.toolbox import ToolEnd, ToolRun, results_of
 from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import Backend, is_loaded, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event
-from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult
+from alloy.messages import Reply, Request, ToolCall, ToolCallDelta
 
 __all__ = ["AsyncIO", "Done"]
 
@@ -116,9 +116,11 @@ class AsyncIO(CallIO):
                 )
                 if not done:
                     raise self.clock.deadline_error()
-                for run in sorted(done, key=runs.index):
-                    yield self.ended(run.result())
-            yield Done([run.result() for run in runs])
+                ends = [run.result() for run in sorted(done, key=runs.index)]
+                for end in ends:
+                    yield self.ended(end)
+                results_of(ends)  # one of them may end the call, while others still run
+            yield Done(results_of(run.result() for run in runs))
         finally:
             for run in runs:
                 run.cancel()
@@ -132,7 +134,7 @@ class AsyncIO(CallIO):
         # A pool of the call's own: the loop's default one may be smaller than parallel_tools_max, and full.
         return ThreadPoolExecutor(self.call.parallel_tools_max, "alloy-tool")
 
-    async def _run_tool(self, route: Route, call: ToolCall, gate: asyncio.Semaphore) -> ToolResult:
+    async def _run_tool(self, route: Route, call: ToolCall, gate: asyncio.Semaphore) -> ToolEnd:
         run = ToolRun(self.call.tools, call, route.backend.dialect)
         async with gate:
             if self.call.tools.is_async(call):

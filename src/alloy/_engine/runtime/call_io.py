@@ -18,6 +18,7 @@ from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.deadline import Clock
 from alloy._engine.surrogates import StreamedText, with_whole_characters
+from alloy._engine.toolbox import ToolEnd, left_behind
 from alloy._typed.types.async_parsers import Call
 from alloy.backends.base import secrets_of
 from alloy.backends.registry import why_reached
@@ -30,8 +31,8 @@ from alloy.errors import (
     ProviderError,
     ProviderTimeoutError,
 )
-from alloy.events import CallFailed, Event, Final, ReasoningDelta, TextDelta, ToolFinished
-from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta, ToolResult
+from alloy.events import CallFailed, Event, Final, ReasoningDelta, TextDelta, ToolFinished, ToolStarted
+from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta
 
 __all__ = ["CallIO", "Exchange"]
 
@@ -80,7 +81,7 @@ class CallIO(ABC):
         self.clock = Clock(call.timeout, call.deadline)
         self.carried = Carried()  # by the requests of this call
         self._ended = False  # the last event is out
-        self._published: set[str] = set()  # the ids of calls whose ToolFinished is out
+        self._tools: dict[str, ToolCall | None] = {}  # by id, those whose ToolStarted is out; None when ended
 
     # --- effects ------------------------------------------------------------------------------------
 
@@ -139,7 +140,7 @@ class CallIO(ABC):
 
         `None` when it is the end of a tool, which was published as it happened.
         """
-        if isinstance(event, ToolFinished) and event.result.call.id in self._published:
+        if isinstance(event, ToolFinished) and self._tools.get(event.result.call.id, event) is None:
             return None
         return self.publish(event)
 
@@ -147,6 +148,10 @@ class CallIO(ABC):
         """Log *event* and call the listeners with it; returns it with the call's id and duration."""
         if not isinstance(event, TextDelta | ReasoningDelta):
             event = replace(event, call_id=self.call_id)
+        if isinstance(event, ToolStarted):
+            self._tools[event.call.id] = event.call
+        if isinstance(event, ToolFinished):
+            self._tools[event.result.call.id] = None
         if isinstance(event, CallFailed):
             event = replace(event, seconds=self.clock.elapsed())
         self._ended = isinstance(event, Final | CallFailed)
@@ -160,10 +165,9 @@ class CallIO(ABC):
             self._notify(delta)
         return delta
 
-    def ended(self, result: ToolResult) -> Event:
-        """Publish that the tool with *result* has just ended."""
-        self._published.add(result.call.id)
-        return self.publish(ToolFinished(result))
+    def ended(self, end: ToolEnd) -> Event:
+        """Publish that a tool has just ended."""
+        return self.publish(ToolFinished(end.result))
 
     def __enter__(self) -> Self:
         return self
@@ -174,6 +178,8 @@ class CallIO(ABC):
         """Publish the end of a call that its script did not see: Ctrl-C, a cancelled task, a left stream."""
         unseen = error is not None and not isinstance(error, Exception) and not self._ended
         if error is not None and unseen and self.call.question.policy.emits:
+            for call in [call for call in self._tools.values() if call is not None]:
+                self.publish(ToolFinished(left_behind(call, error)))
             question = self.call.question
             self.publish(CallFailed(error, question.name, question.routes[0].name))
 

@@ -13,7 +13,7 @@ from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
 from alloy._engine.runtime.tool_runs import run_async_tool, run_tool
-from alloy._engine.toolbox import ToolRun
+from alloy._engine.toolbox import ToolEnd, ToolRun, results_of
 from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import CancelToken, load_backend
 from alloy.backends.fallback.choose import codec_for
@@ -89,9 +89,9 @@ class SyncIO(CallIO):
         if not calls:  # a handler has refused all of them
             return []
         if len(calls) == 1 and (self.clock.left() is None or self.call.tools.is_async(calls[0])):
-            result = self._run_tool(route, calls[0])  # waiting for an async tool has a limit already
-            yield self.ended(result)
-            return [result]
+            end = self._run_tool(route, calls[0])  # waiting for an async tool has a limit already
+            yield self.ended(end)
+            return results_of([end])
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
         pool = ThreadPoolExecutor(min(len(calls), self.call.parallel_tools_max), "alloy-tool")
@@ -103,9 +103,11 @@ class SyncIO(CallIO):
                 if not done:
                     self._leave_async(calls, runs)
                     raise self.clock.deadline_error()
-                for run in sorted(done, key=runs.index):
-                    yield self.ended(run.result())
-            return [run.result() for run in runs]
+                ends = [run.result() for run in sorted(done, key=runs.index)]
+                for end in ends:
+                    yield self.ended(end)
+                results_of(ends)  # one of them may end the call, while others still run
+            return results_of(run.result() for run in runs)
         finally:
             # Neither a passed deadline nor Ctrl-C waits for a tool: a thread cannot be stopped.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -116,7 +118,7 @@ class SyncIO(CallIO):
 
         wait([run for run, call in zip(runs, calls, strict=True) if self.call.tools.is_async(call)], LEAVING)
 
-    def _run_tool(self, route: Route, call: ToolCall) -> ToolResult:
+    def _run_tool(self, route: Route, call: ToolCall) -> ToolEnd:
         run = ToolRun(self.call.tools, call, route.backend.dialect)
         if not self.call.tools.is_async(call):
             return run_tool(run, self.gather)

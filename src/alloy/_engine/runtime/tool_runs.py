@@ -7,20 +7,16 @@ from typing import TypeAlias
 
 from alloy._engine.effects import ParseValues, RunningScript
 from alloy._engine.runtime.await_parsers import gathered
-from alloy._engine.toolbox import ToolRun
+from alloy._engine.toolbox import ToolEnd, ToolRun
 from alloy._typed.types.async_parsers import Call, Outcome
-from alloy.messages import ToolResult
 
 __all__ = ["Gather", "run_async_tool", "run_tool"]
 
 Gather: TypeAlias = Callable[[Sequence[Call]], Sequence[Outcome]]
 
 
-def run_tool(run: ToolRun, gather: Gather) -> ToolResult:
-    """Run a tool that is not async; *gather* waits for the async parsers of its arguments.
-
-    Raises `ToolError` only under `tool_errors="raise"`.
-    """
+def run_tool(run: ToolRun, gather: Gather) -> ToolEnd:
+    """Run a tool that is not async; *gather* waits for the async parsers of its arguments."""
     try:
         reading = RunningScript(run.arguments_read())
         while isinstance(wanted := reading.pending, ParseValues):
@@ -30,7 +26,7 @@ def run_tool(run: ToolRun, gather: Gather) -> ToolResult:
         return run.failed(error)
 
 
-async def run_async_tool(run: ToolRun) -> ToolResult:
+async def run_async_tool(run: ToolRun) -> ToolEnd:
     """As `run_tool`, for an async tool."""
     import asyncio  # sync calls do without it
 
