@@ -23,10 +23,20 @@ from kit.talking import KEY
 from kit.wire import Answer, WireServer, json_answer, lines, sse
 from kit.wire import anthropic as anthropic_format
 from kit.wire import openai as openai_format
+from kit.wire.proxy import Proxy
 
 from alloy.backends.base import CancelToken
+from alloy.backends.http.clients import CLIENTS
+from alloy.backends.http.settings import without_credentials
 from alloy.endpoints import Endpoint
-from alloy.errors import AlloyError, ConfigurationError, ProviderConnectionError, ProviderError
+from alloy.errors import (
+    AlloyError,
+    BadReplyError,
+    ConfigurationError,
+    ModelNotFoundError,
+    ProviderConnectionError,
+    ProviderError,
+)
 
 # Not written out, because a traceback shows lines of the tests as well.
 DIGITS = str(9**24)  # a key of no known form
@@ -234,6 +244,91 @@ def test_an_invalid_address_is_a_configuration_error(server: WireServer, api: Ap
 
     assert isinstance(caught.value, AlloyError)
     assert "pass" not in str(caught.value)
+    assert without_credentials(url) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("localhost:8000/v1", "localhost:8000/v1"),
+        ("https://host:8000", "https://host:8000"),
+        ("https://host/v1?api-key=secret#secret", "https://host/v1"),
+        ("https://user:secret@host:99999/v1", "https://host:99999/v1"),
+        ("https://user:sec@ret@host/v1", "https://host/v1"),
+        ("https://user:sec/r?et@host/v1", "https://host/v1"),
+        ("user:secret@host", "host"),
+        ("https://user:secret", "https://user:…"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_shown_without_credentials(url: str, shown: str) -> None:
+    """Also one that is not valid, whose parts nobody can tell."""
+    assert without_credentials(url) == shown
+
+
+@every_api
+@whole_modes
+def test_a_page_instead_of_an_answer_names_the_address(server: WireServer, api: Api, mode: str) -> None:
+    """So that a wrong `base_url` is seen at once."""
+    server.script(Answer([b"<html>Hello</html>"], headers={"content-type": "text/html"}))
+    with pytest.raises(BadReplyError, match="is `base_url` the address of its API") as caught:
+        api.ask(mode, server, retry=0)
+    assert f"The request went to {server.url}{api.base}" in str(caught.value)
+
+
+@apis(OLLAMA)  # which names its own way to check
+@whole_modes
+def test_a_path_that_does_not_exist_names_the_address(server: WireServer, api: Api, mode: str) -> None:
+    """A missing or doubled version is the usual mistake."""
+    server.script(json_answer({"detail": "Not Found"}, status=404))
+    with pytest.raises(ModelNotFoundError, match="`base_url`") as caught:
+        api.ask(mode, server, retry=0)
+    assert f"the request went to {server.url}{api.base}" in str(caught.value)
+
+
+# --- proxies of the environment -----------------------------------------------------------------------
+
+
+@every_api
+@whole_modes
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_of_the_environment_that_is_gone_is_named(
+    server: WireServer, api: Api, mode: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its variable: the value may hold a password."""
+    gone = Proxy()
+    gone.stop()
+    monkeypatch.setenv(variable, gone.url.replace("//", "//user:secret-password@"))
+    CLIENTS.close()
+    CLIENTS.forget()  # the proxies of the environment are read once per process
+    try:
+        with pytest.raises(ProviderConnectionError, match=f"the proxy that {variable} sets") as caught:
+            api.ask(mode, server, retry=0)
+    finally:
+        CLIENTS.close()
+        CLIENTS.forget()
+    assert "NO_PROXY" in str(caught.value)
+    assert "secret-password" not in shown(caught.value)
+
+
+@whole_modes
+def test_a_proxy_that_refuses_is_named(
+    server: WireServer, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not open a tunnel without a login."""
+    guarded = Proxy("user:secret-password")
+    monkeypatch.setenv("HTTPS_PROXY", guarded.url)
+    CLIENTS.close()
+    CLIENTS.forget()
+    try:
+        with pytest.raises(
+            ProviderConnectionError, match=r"the proxy did not .*`transport`, and .* HTTPS_PROXY"
+        ):
+            RESPONSES.talk(mode, server, base_url="https://127.0.0.1:9/v1", api_key=KEY)
+    finally:
+        CLIENTS.close()
+        CLIENTS.forget()
+        guarded.stop()
 
 
 @apis(OLLAMA, OLLAMA_CHAT)  # which take an address without its scheme

@@ -68,7 +68,8 @@ class AnthropicErrors(ErrorReader):
         if failure.status == 404:
             if "model" in message.lower():
                 return "; check `model`"
-            return "; check `base_url`, which ends without /v1, as in https://api.anthropic.com"
+            example = "which ends without /v1, as in https://api.anthropic.com"
+            return f"; check `base_url`, {example}; the request went to {failure.url}"
         if status == 400 and "too complex" in message:
             return '; use a simpler type or fewer tools, or output_mode="prompted"'
         return super().hint(status, failure)

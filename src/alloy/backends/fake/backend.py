@@ -221,7 +221,7 @@ def _plain(value: Any) -> Any:
 
 def _may_be_late(answer: Responder, endpoint: Endpoint) -> bool:
     """Whether the request has a time limit that a function in a script could miss."""
-    return endpoint.timeout is not None and answer is not improvise
+    return answer is not improvise and endpoint.timeout is not None
 
 
 def _in_thread(answer: Responder, body: Mapping[str, Any]) -> Future[Reply]:

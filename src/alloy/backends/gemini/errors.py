@@ -85,7 +85,8 @@ class GeminiErrors(ErrorReader):
         if status != 404:
             return super().hint(status, failure)
         if "model" not in message.lower():
-            return "; check `base_url`: the address without the API's version"
+            asked = f"the request went to {failure.url}"
+            return f"; check `base_url`: the address without the API's version; {asked}"
         if "-latest" in message:
             return "; names that end in -latest need GOOGLE_GENAI_API_VERSION=beta"
         return "; check `model`"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from alloy.backends.http.payload import json_or_text
 from alloy.backends.http.received import Received
 from alloy.backends.http.redaction import redacted, scrub
-from alloy.backends.http.transport_errors import origin
+from alloy.backends.http.transport_errors import asked_url
 from alloy.errors import (
     AuthenticationError,
     BadRequestError,
@@ -120,7 +120,7 @@ class Failure(NamedTuple):
         read = ErrorBody.read(scrub(json_or_text(content), response.request))
         if not read.message:
             read = read._replace(message=f"an empty {response.headers.get('content-type', 'body')}")
-        url = origin(response.request) + response.request.url.path
+        url = asked_url(response.request)
         return cls(read, response.status_code, response.headers, url, received.request_id)
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from alloy.backends.http.redaction import redacted
-from alloy.backends.http.transport_errors import settings_to_check
+from alloy.backends.http.transport_errors import asked_url, settings_to_check
 from alloy.errors import BadReplyError, ProviderError
 
 __all__ = ["Received", "bad_reply", "redirect_error"]
@@ -30,7 +30,8 @@ def bad_reply(received: Received, what: str, content: bytes) -> BadReplyError:
     text = redacted(text, response.request)
     shown = repr(text if len(text) <= SNIPPET else text[:SNIPPET] + "…") if text else "an empty body"
     return BadReplyError(
-        f"{what}: {shown} ({kind}); is `base_url` the address of its API?",
+        f"{what}: {shown} ({kind}); is `base_url` the address of its API? The request went to "
+        f"{asked_url(response.request)}",
         provider=received.provider,
         status=response.status_code,
         request_id=received.request_id,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from alloy.errors import ConfigurationError
 
-__all__ = ["checked_key", "checked_url"]
+__all__ = ["checked_key", "checked_url", "without_credentials"]
 
 
 def checked_key(provider: str, key: str) -> str:
@@ -20,9 +21,12 @@ def checked_key(provider: str, key: str) -> str:
 
 
 def checked_url(url: str, example: str) -> str:
-    """*url* if it is an address. Raises `ConfigurationError` without showing it: it may hold a password."""
+    """*url* if it is an address. Raises `ConfigurationError`, which shows it without a password."""
+    shown = without_credentials(url)
     if not url.startswith(("http://", "https://")):
-        raise ConfigurationError(f"`base_url` must start with http:// or https://, as in {example}")
+        raise ConfigurationError(
+            f"`base_url` must start with http:// or https://, as in {example}, but it is {shown!r}"
+        )
     try:
         parts = urlsplit(url)
         valid = bool(parts.hostname) and parts.port != 0 and url.isprintable() and " " not in url
@@ -31,6 +35,16 @@ def checked_url(url: str, example: str) -> str:
     if not valid:
         raise ConfigurationError(
             "`base_url` is not an address: its host, its port or one of its characters is not allowed; "
-            f"write it as in {example}"
+            f"write it as in {example}, but it is {shown!r}"
         )
     return url
+
+
+def without_credentials(url: str) -> str:
+    """*url*, which need not be valid, without what may be a name, a password or a key in the query."""
+    before, _, rest = url.rpartition("@")
+    scheme, mark, _ = before.partition("://")
+    address = f"{scheme}{mark}{rest}" if mark else rest
+    address = re.split("[?#]", address, maxsplit=1)[0]
+    # What is in the place of a port and is not one may be a password that lacks its @.
+    return re.sub(r":(?!//|\d+(?:/|$)).*", ":…", address)

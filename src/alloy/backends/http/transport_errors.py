@@ -6,6 +6,7 @@ the names of their classes, and neither is imported here.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from ssl import SSLError
 from typing import Any
@@ -20,7 +21,14 @@ from alloy.errors import (
     ProviderTimeoutError,
 )
 
-__all__ = ["origin", "proxy_error", "settings_to_check", "transport_error", "unreached_origin"]
+__all__ = [
+    "asked_url",
+    "proxy_error",
+    "proxy_hint",
+    "settings_to_check",
+    "transport_error",
+    "unreached_origin",
+]
 
 HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "anyio")
 
@@ -37,6 +45,8 @@ _TRANSPORT: dict[str, type[ProviderError] | type[ConfigurationError]] = {
     "ClosedResourceError": ProviderConnectionError,
     "StreamError": ProviderConnectionError,
 }
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 _NOT_REACHED = ("ConnectError", "ConnectTimeout")
 
@@ -61,7 +71,9 @@ def transport_error(
     cause = redacted(f"{type(error).__name__}: {error}".removesuffix(": "))
     meaning = _MEANING[kind]
     if (server := unreached_origin(error)) is not None:
-        meaning = f"no connection to {server}: check {settings_to_check(variable)}"
+        meaning = f"no connection to {server}: check {settings_to_check(variable)}{proxy_hint()}"
+    elif type(error).__name__ == "ProxyError":
+        meaning = f"the proxy did not open a connection: check `transport`{proxy_hint()}"
     if "CERTIFICATE_VERIFY_FAILED" in cause:
         meaning += "; the certificates of a company gateway are trusted by transport=Transport(ca_bundle=…)"
     message = f"{meaning} ({cause})"
@@ -78,6 +90,12 @@ def proxy_error(provider: str, error: Exception, server: str, proxy: str) -> Pro
         f"no connection to {server} through the proxy {scheme}://{host}: check `transport` ({cause})",
         provider=provider,
     )
+
+
+def proxy_hint() -> str:
+    """What else to check when the environment sets a proxy: the variables, without their values."""
+    names = sorted(name for name in os.environ if name.upper() in _PROXIES and os.environ[name])
+    return f", and the proxy that {' and '.join(names)} sets (NO_PROXY excludes servers)" if names else ""
 
 
 def unreached_origin(error: BaseException) -> str | None:
@@ -100,6 +118,11 @@ def _transport_kind(error: BaseException) -> type[ProviderError] | type[Configur
 def settings_to_check(variable: str) -> str:
     """What to check when the server was not reached, or not the right one."""
     return f"`base_url` or {variable}" if variable else "`base_url`"
+
+
+def asked_url(request: Any) -> str:
+    """The address of a request, without a name, a password and a query."""
+    return f"{origin(request)}{request.url.path}"
 
 
 def origin(request: Any) -> str:

@@ -29,7 +29,7 @@ from alloy.backends.http.errors import ErrorBody
 from alloy.backends.http.event_stream import JsonLines
 from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.payload import json_or_text, parse_json, written
-from alloy.backends.http.settings import checked_key
+from alloy.backends.http.settings import checked_key, without_credentials
 from alloy.backends.http.single_flight import SingleFlight
 from alloy.backends.ollama.errors import ERRORS, not_running
 from alloy.endpoints import Endpoint
@@ -93,7 +93,7 @@ class OllamaSdk(Sdk):
         try:
             import_sdk("ollama", extra="ollama")
         except (ValueError, httpx.InvalidURL) as error:  # it makes a client while it is imported
-            raise ConfigurationError(f"OLLAMA_HOST is not an address: {_AN_ADDRESS}") from error
+            raise _not_an_address("OLLAMA_HOST", os.environ.get("OLLAMA_HOST", "")) from error
         return httpx
 
     def pool(self, *, is_async: bool, **options: Any) -> Any:
@@ -110,7 +110,7 @@ class OllamaSdk(Sdk):
         try:
             return make(settings.host, transport=transport, trust_env=False, headers=key)
         except (ValueError, library.InvalidURL) as error:
-            raise ConfigurationError(f"{settings.source} is not an address: {_AN_ADDRESS}") from error
+            raise _not_an_address(settings.source, settings.host) from error
 
     def ask(self, client: Any, target: Any) -> object:
         """List the models: the shortest question. All paths have the same address."""
@@ -126,6 +126,11 @@ class OllamaSdk(Sdk):
 
 
 OLLAMA = OllamaSdk()
+
+
+def _not_an_address(setting: str, value: str) -> ConfigurationError:
+    shown = without_credentials(value)
+    return ConfigurationError(f"{setting} is not an address: {_AN_ADDRESS}, but it is {shown!r}")
 
 
 @lru_cache(maxsize=BOOKS_MAX)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from alloy.backends.http.errors import ErrorReader, Failure
+from alloy.backends.http.transport_errors import proxy_hint
 from alloy.backends.openai.errors import OpenAIErrors
 from alloy.errors import ProviderConnectionError, ProviderError
 
@@ -87,6 +88,6 @@ def not_running(
     read_from = f" ({source})" if source else ""
     return ProviderConnectionError(
         f"no Ollama server answers at {url}{read_from}: start it with `ollama serve`, or set OLLAMA_HOST or "
-        f"base_url to where it runs ({type(error).__name__}: {error})",
+        f"base_url to where it runs{proxy_hint()} ({type(error).__name__}: {error})",
         provider=provider,
     )

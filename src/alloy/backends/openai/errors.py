@@ -72,11 +72,12 @@ class OpenAIErrors(ErrorReader):
         param = f" (parameter {failure.body.param!r})" if failure.body.param else ""
         if failure.status is None:
             return param
+        asked = f"the request went to {failure.url}"
         about_model = failure.body.code == "model_not_found" or "model" in failure.body.message.lower()
         if self._is_other_server(failure.url) and status in (404, 405, 501) and not about_model:
-            return f"{param}; {self.other_route}"
+            return f"{param}; {self.other_route}; {asked}"
         if status == 404:
-            where = "`model`" if about_model else "`base_url`, which usually ends in /v1"
+            where = "`model`" if about_model else f"`base_url`, which usually ends in /v1; {asked}"
             return f"{param}; check {where}"
         return param + super().hint(status, failure)
 
