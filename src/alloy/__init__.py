@@ -1,12 +1,15 @@
 """Alloy: a model call that feels like a typed function call.
 
-Each name is loaded when it is first used, so `import alloy` costs next to nothing. Their types are in
-`__init__.pyi`, which `stubtest` compares with this module.
+Each name is loaded when it is first used, so `import alloy` costs next to nothing. Only the errors are
+loaded at once, for the list of their names. The types are in `__init__.pyi`, which `stubtest` compares with
+this module.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from alloy import errors
 
 if TYPE_CHECKING:
     from typing import Any
@@ -22,31 +25,7 @@ _HOMES = {
     "alloy.contracts": ("ensure", "require"),
     "alloy.effects": ("handlers", "listen"),
     "alloy.endpoints": ("Transport",),
-    "alloy.errors": (
-        "AlloyError",
-        "AnswerError",
-        "AuthenticationError",
-        "BadReplyError",
-        "BadRequestError",
-        "CommandError",
-        "ConfigurationError",
-        "DeadlineError",
-        "EmptyAnswerError",
-        "FilteredError",
-        "ModelNotFoundError",
-        "ParseError",
-        "PostconditionError",
-        "ProviderConnectionError",
-        "ProviderError",
-        "ProviderTimeoutError",
-        "RateLimitError",
-        "RefusalError",
-        "ServerError",
-        "ToolError",
-        "TruncatedError",
-        "TurnLimitError",
-        "UnsupportedError",
-    ),
+    "alloy.errors": tuple(errors.__all__),
     "alloy.messages": ("ToolCall", "ToolResult", "Usage"),
     "alloy.parts": ("Document", "Image", "Message", "Prompt"),
     "alloy.parsing": ("Parsed", "parse", "register_parser"),

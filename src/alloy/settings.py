@@ -85,11 +85,16 @@ FLAG = Kind(_check_flag, _read_flag)
 LARGEST = 1e300  # larger than any useful setting, and small enough for a float
 
 
-def _read_number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("a number") from None
+def _reading(convert: Callable[[str], Any], wanted: str) -> Callable[[str], Any]:
+    """*convert*, whose `ValueError` says that the text must be *wanted*."""
+
+    def read(text: str) -> Any:
+        try:
+            return convert(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(wanted.format(error)) from None
+
+    return read
 
 
 def _number(low: float, high: float = math.inf, *, above: bool = False) -> Kind:
@@ -105,14 +110,7 @@ def _number(low: float, high: float = math.inf, *, above: bool = False) -> Kind:
             raise ValueError(wanted)
         return value
 
-    return Kind(check, _read_number)
-
-
-def _read_int(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError("an int") from None
+    return Kind(check, _reading(float, "a number"))
 
 
 def _count(low: int) -> Kind:
@@ -121,7 +119,7 @@ def _count(low: int) -> Kind:
             raise ValueError(f"an int of at least {low}")
         return value
 
-    return Kind(check, _read_int)
+    return Kind(check, _reading(int, "an int"))
 
 
 def _one_of(*choices: str) -> Kind:
@@ -159,14 +157,7 @@ def _check_by_backend(value: Any) -> Mapping[str, Mapping[str, Any]]:
     return value
 
 
-def _read_json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"JSON ({error})") from None
-
-
-BY_BACKEND = Kind(_check_by_backend, _read_json)
+BY_BACKEND = Kind(_check_by_backend, _reading(json.loads, "JSON ({})"))
 
 KEY, HEADERS = Kind(check_key), Kind(check_headers)
 HTTP_CLIENT, TRANSPORT = Kind(check_http_client), Kind(check_transport)

@@ -11,8 +11,11 @@ from alloy.messages import TextDelta, ToolCallDelta
 
 if TYPE_CHECKING:
     from alloy._engine.prepare import PreparedCall
+    from alloy._typed.answers.partial import ElementReader, SnapshotReader
     from alloy.events import Event
     from alloy.result import Result
+
+    _Reader = ElementReader | SnapshotReader
 
 __all__ = ["AsyncStream", "Stream"]
 
@@ -62,13 +65,13 @@ class Stream(Generic[T_co]):
         from alloy._engine.runtime.await_parsers import resolved
 
         reader = self._shape.elements(resolved)
-        yield from self._read(reader.feed, reader.restart)
+        yield from self._read(reader)
         yield from reader.finish(self.run().value)
 
     def partials(self) -> Iterator[Any]:
         """Growing snapshots of the answer: text, or plain JSON data that is not validated yet."""
         reader = self._shape.snapshots()
-        yield from self._read(reader.feed, reader.restart)
+        yield from self._read(reader)
         yield from reader.finish()
 
     def result(self) -> T_co:
@@ -109,11 +112,10 @@ class Stream(Generic[T_co]):
         except StopIteration:
             return None
 
-    def _read(self, feed: Callable[[str], Iterator[Any]], restart: Callable[[], None]) -> Iterator[Any]:
-        answer = _Answer(restart)
+    def _read(self, reader: _Reader) -> Iterator[Any]:
+        answer = _Answer(reader)
         while (part := self._next_or_none()) is not None:
-            if text := answer.text_in(part):
-                yield from feed(text)
+            yield from answer.found_in(part)
 
 
 class AsyncStream(Generic[T_co]):
@@ -146,7 +148,7 @@ class AsyncStream(Generic[T_co]):
         from alloy._engine.runtime.await_parsers import resolved
 
         reader = (await self._prepared()).shape.elements(resolved)
-        async with aclosing(self._read(reader.feed, reader.restart)) as items:
+        async with aclosing(self._read(reader)) as items:
             async for item in items:
                 yield item
         for item in reader.finish((await self.run()).value):
@@ -155,7 +157,7 @@ class AsyncStream(Generic[T_co]):
     async def partials(self) -> AsyncGenerator[Any, None]:
         """As `Stream.partials`."""
         reader = (await self._prepared()).shape.snapshots()
-        async with aclosing(self._read(reader.feed, reader.restart)) as snapshots:
+        async with aclosing(self._read(reader)) as snapshots:
             async for snapshot in snapshots:
                 yield snapshot
         for snapshot in reader.finish():
@@ -201,31 +203,28 @@ class AsyncStream(Generic[T_co]):
                 else:
                     yield part
 
-    async def _read(
-        self, feed: Callable[[str], Iterator[E]], restart: Callable[[], None]
-    ) -> AsyncGenerator[E, None]:
-        answer = _Answer(restart)
+    async def _read(self, reader: _Reader) -> AsyncGenerator[Any, None]:
+        answer = _Answer(reader)
         async for part in self._parts:
-            if text := answer.text_in(part):
-                for found in feed(text):
-                    yield found
+            for found in answer.found_in(part):
+                yield found
 
 
 class _Answer:
-    """Tells the answer's text from other text of the model, and notices where an answer starts again."""
+    """Feeds a reader with the answer's text, and notices where an answer starts again."""
 
-    def __init__(self, restart: Callable[[], None]) -> None:
-        self._restart = restart
+    def __init__(self, reader: _Reader) -> None:
+        self._reader = reader
         self._over = False  # the reply that the text so far belonged to is complete
 
-    def text_in(self, part: Any) -> str:
+    def found_in(self, part: Any) -> Iterator[Any]:
+        """What the reader finds with the text of *part*, if it has any."""
         from alloy.events import UsageReport
 
         if isinstance(part, UsageReport):
             self._over = True
-        if not isinstance(part, TextDelta):
-            return ""
-        if self._over:  # it was a turn with tools, or an answer that is asked for again
-            self._over = False
-            self._restart()
-        return part.text
+        if isinstance(part, TextDelta) and part.text:
+            if self._over:  # it was a turn with tools, or an answer that is asked for again
+                self._over = False
+                self._reader.restart()
+            yield from self._reader.feed(part.text)

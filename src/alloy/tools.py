@@ -125,26 +125,22 @@ class Tool(Generic[P, R_co]):
         return self._changed(contracts=change(self.__alloy_contracts__))
 
     def _changed(self, **changes: Any) -> Tool[P, R_co]:
-        parts: dict[str, Any] = {
-            "name": self.name,
-            "description": self._description,
-            "contracts": self.__alloy_contracts__,
-            "like": self._like,
-        }
-        return Tool(self._function, **(parts | changes))
+        return Tool(**{**self._parts(), **changes})
 
-    def __repr__(self) -> str:
-        return f"<tool {self.name}{signature_of(self._like)}>"
-
-    def __reduce__(self) -> Any:
-        arguments = {
+    def _parts(self) -> dict[str, Any]:
+        return {
             "function": self._function,
             "name": self.name,
             "description": self._description,
             "contracts": self.__alloy_contracts__ or None,  # without a clause there is nothing to carry
             "like": None if self._like is self._function else self._like,
         }
-        return reduced(self, self._origin, arguments)
+
+    def __repr__(self) -> str:
+        return f"<tool {self.name}{signature_of(self._like)}>"
+
+    def __reduce__(self) -> Any:
+        return reduced(self, self._origin, self._parts())
 
 
 class ToolDecorator(Protocol):

@@ -183,18 +183,18 @@ class RunningScript(Generic[T]):
 
     def resume(self, outcome: object) -> None:
         """Send the outcome of the pending effect to the script."""
-        try:
-            self.pending = self._script.send(outcome)
-        except StopIteration as done:
-            self.pending, self.result = None, done.value
+        self._step(self._script.send, outcome)
 
     def fail(self, error: Exception) -> None:
         """Raise the pending effect's *error* in the script; an error of the script is the caller's."""
-        try:
-            self.pending = self._script.throw(error)
-        except StopIteration as done:
-            self.pending, self.result = None, done.value
+        self._step(self._script.throw, error)
 
     def close(self) -> None:
         """Abandon the script."""
         self._script.close()
+
+    def _step(self, advance: Callable[[Any], Effect[Any]], value: object) -> None:
+        try:
+            self.pending = advance(value)
+        except StopIteration as done:
+            self.pending, self.result = None, done.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alloy._engine.fallbacks import TEXTS, Plan, missing_features, with_fallback
@@ -13,8 +13,8 @@ from alloy._typed.schemas.dialects import to_wire
 from alloy.backends.base import Capabilities
 from alloy.backends.registry import check_backend_names
 from alloy.errors import ConfigurationError
-from alloy.messages import OutputMode, OutputSchema, Request, ToolMode, ToolSchema, Turn, User
-from alloy.settings import ABOUT_TOOLS
+from alloy.messages import OutputSchema, Request, Turn, User
+from alloy.settings import ABOUT_TOOLS, SENT
 from alloy.suggestions import did_you_mean, nearest
 
 __all__ = ["Draft", "plan"]
@@ -26,21 +26,14 @@ Fallbacks = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is asked, before it is known where: plain schemas, and the settings that are sent.
+    """What is asked, before it is known where: a *request* that names no model, with all settings.
 
-    *extra* is by backend name. *tool_mode* and *output_mode* are what the caller wants from the start,
-    *fallbacks* the features that may be emulated.
+    *extra* is by backend name, *fallbacks* are the features that may be emulated.
     """
 
-    messages: tuple[Turn, ...]
-    system: str | None = None
-    tools: tuple[ToolSchema, ...] = ()
-    output: OutputSchema | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    tool_mode: ToolMode = "native"
-    output_mode: OutputMode = "native"
-    fallbacks: Fallbacks = frozenset(TEXTS)
+    request: Request
+    extra: Mapping[str, Mapping[str, Any]]
+    fallbacks: Fallbacks
 
 
 def plan(draft: Draft, route: Route) -> Plan:
@@ -48,22 +41,12 @@ def plan(draft: Draft, route: Route) -> Plan:
 
     Raises `ConfigurationError` for what the model there cannot take and Alloy may not emulate.
     """
-    can = route.capabilities
-    _check_parts(draft.messages, can, route.name)
-    planned = Plan(
-        Request(
-            model=route.model,
-            messages=draft.messages,
-            system=draft.system,
-            tools=draft.tools,
-            output=draft.output,
-            tool_mode="react" if draft.tools and draft.tool_mode == "react" else "native",
-            output_mode="prompted" if draft.output and draft.output_mode == "prompted" else "native",
-            extra=_extra(draft.extra, route.backend.name),
-            **_sent(draft, can, route.name),
-        )
-    )
-    lacks = _table_gaps(can, draft.output, route) | missing_features(route.address)
+    can, request = route.capabilities, draft.request
+    _check_parts(request.messages, can, route.name)
+    left_out: dict[str, Any] = dict.fromkeys(_left_out(request, can, route.name))
+    extra = _extra(draft.extra, route.backend.name)
+    planned = Plan(replace(request, model=route.model, extra=extra, **left_out))
+    lacks = _table_gaps(can, request.output, route) | missing_features(route.address)
     return _emulated(planned, lacks, draft.fallbacks, route.name)
 
 
@@ -93,23 +76,24 @@ def _has_strict_form(output: OutputSchema | None, route: Route) -> bool:
     return output is None or to_wire(output.schema, route.backend.dialect).strict
 
 
-def _sent(draft: Draft, can: Capabilities, model: str) -> dict[str, Any]:
-    """The settings that go into the request, without those that the model drops."""
-    sent = dict(draft.settings)
-    _check_tool_names(sent, [tool.name for tool in draft.tools])
-    if not draft.tools:
-        sent = {name: value for name, value in sent.items() if name not in ABOUT_TOOLS}
-    for name in list(sent):
+def _left_out(request: Request, can: Capabilities, model: str) -> list[str]:
+    """The settings of *request* that are not sent, because there are no tools or the model drops them."""
+    _check_tool_names(request)
+    left_out = [] if request.tools else list(ABOUT_TOOLS)
+    for name in SENT:
+        if name in left_out or getattr(request, name) is None:
+            continue
         if name in can.refuses:
             raise ConfigurationError(f"{model} does not support {name}: leave it out for this model")
         if name in can.drops:
             log.debug("%s does not support %s; it is not sent", model, name)
-            del sent[name]
-    return sent
+            left_out.append(name)
+    return left_out
 
 
-def _check_tool_names(settings: Mapping[str, Any], tools: list[str]) -> None:
-    named = {*settings.get("allowed_tools", ()), settings.get("tool_choice", "auto")}
+def _check_tool_names(request: Request) -> None:
+    tools = [tool.name for tool in request.tools]
+    named = {*(request.allowed_tools or ()), request.tool_choice or "auto"}
     if unknown := sorted(named - {"auto", "none", "required", *tools}):
         guess = did_you_mean(nearest(unknown[0], tools))
         raise ConfigurationError(

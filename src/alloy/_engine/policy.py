@@ -5,18 +5,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from alloy._engine.fallbacks import TEXTS
 from alloy.errors import AlloyError, AnswerError, ProviderError
 
-__all__ = ["FEATURES", "FINALIZE", "TYPED_ANSWER", "Policy", "reask_text"]
+__all__ = ["FINALIZE", "TYPED_ANSWER", "Policy", "reask_text"]
 
 FIRST_WAIT = 0.5  # seconds
 LONGEST_WAIT = 30.0
 # When a provider asks for a longer wait than this, the error goes to the caller at once.
 LONGEST_RETRY_AFTER = 60.0
-
-
-# Native tools, native structured output, and both in one request.
-FEATURES = frozenset({"tools", "output", "output_with_tools"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class Policy:
     max_tool_turns: int = 10
     auto_finalize: bool = True
     streamed: bool = False
-    fallbacks: frozenset[str] = FEATURES
+    fallbacks: frozenset[str] = frozenset(TEXTS)
     emits: bool = False
 
     def tries_again(self, error: AlloyError, failures: int) -> bool:

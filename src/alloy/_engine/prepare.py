@@ -9,11 +9,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from alloy._engine.conversation import Question, converse
 from alloy._engine.effects import Handler, Script, handled
-from alloy._engine.fallbacks import remember_missing_feature
+from alloy._engine.fallbacks import TEXTS, remember_missing_feature
 from alloy._engine.handlers import current_handlers, current_listeners
 from alloy._engine.logs import wants_events
 from alloy._engine.planning import Draft, plan
-from alloy._engine.policy import FEATURES, Policy
+from alloy._engine.policy import Policy
 from alloy._engine.routes import Route, endpoint_of
 from alloy._engine.toolbox import Runnable, Toolbox
 from alloy._typed.answers.parse import read
@@ -22,7 +22,7 @@ from alloy._typed.schemas.dialects import Wire, to_wire
 from alloy._typed.types.compile import TypeSpec, compile_type
 from alloy.backends.registry import resolve
 from alloy.events import Listener
-from alloy.messages import OutputSchema, Turn
+from alloy.messages import OutputSchema, Request, Turn
 from alloy.result import Result
 from alloy.settings import SENT, Config
 
@@ -119,18 +119,17 @@ def prepare(
 def _draft(
     turns: tuple[Turn, ...], settings: Config, tools: Toolbox, output: OutputSchema | None, policy: Policy
 ) -> Draft:
-    sent = {name: value for name in SENT if (value := getattr(settings, name)) is not None}
-    return Draft(
+    request = Request(
+        model="",
         messages=turns,
         system=settings.system,
         tools=tools.schemas,
         output=output,
-        settings=sent,
-        extra=settings.extra,
-        tool_mode="react" if settings.tool_mode == "react" else "native",
-        output_mode="prompted" if settings.output_mode == "prompted" else "native",
-        fallbacks=policy.fallbacks,
+        tool_mode="react" if tools.names and settings.tool_mode == "react" else "native",
+        output_mode="prompted" if output and settings.output_mode == "prompted" else "native",
+        **{name: getattr(settings, name) for name in SENT},
     )
+    return Draft(request, settings.extra, policy.fallbacks)
 
 
 @lru_cache(maxsize=1024)
@@ -147,7 +146,7 @@ def _read(spec: TypeSpec[T], text: str, route: Route) -> T:
 
 
 def _policy(settings: Config, *, streamed: bool, observed: bool) -> Policy:
-    fallbacks = frozenset[str]() if settings.strict_capabilities else FEATURES
+    fallbacks = frozenset[str]() if settings.strict_capabilities else frozenset(TEXTS)
     if settings.tool_mode == "native":
         fallbacks -= {"tools"}
     if settings.output_mode == "native":

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, TypeVar
 
+from alloy._engine.effects import ParseValues, RunningScript, Script, parse_values
 from alloy._typed.types.async_parsers import Call, Outcome, Unresolved, resolving
 
-__all__ = ["finished", "gathered", "resolved"]
+__all__ = ["Gather", "finished", "gathered", "resolved", "run_rounds", "run_rounds_async"]
 
 T = TypeVar("T")
+
+Gather: TypeAlias = Callable[[Sequence[Call]], Sequence[Outcome]]
 
 
 async def gathered(calls: Sequence[Call]) -> list[Outcome]:
@@ -41,19 +44,20 @@ def resolved(read: Callable[[], T]) -> T:
     try:
         return read()  # few types have an async parser, and rounds cost time
     except Unresolved:
-        return _resolved_in_rounds(read)
+        return run_rounds(resolving(read, parse_values), finished)
 
 
-def _resolved_in_rounds(read: Callable[[], T]) -> T:
-    script = resolving(read, _ask)
-    try:
-        calls = next(script)
-        while True:
-            calls = script.send(finished(calls))
-    except StopIteration as done:
-        value: T = done.value
-        return value
+def run_rounds(script: Script[T], gather: Gather) -> T:
+    """The result of *script*, which asks for nothing but the outcomes of async parsers."""
+    reading = RunningScript(script)
+    while isinstance(wanted := reading.pending, ParseValues):
+        reading.resume(gather(wanted.calls))
+    return reading.result
 
 
-def _ask(calls: Sequence[Call]) -> Generator[Sequence[Call], list[Outcome], list[Outcome]]:
-    return (yield calls)
+async def run_rounds_async(script: Script[T]) -> T:
+    """As `run_rounds`, in the running event loop."""
+    reading = RunningScript(script)
+    while isinstance(wanted := reading.pending, ParseValues):
+        reading.resume(await gathered(wanted.calls))
+    return reading.result

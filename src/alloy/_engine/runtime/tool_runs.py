@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
-
-from alloy._engine.effects import ParseValues, RunningScript
-from alloy._engine.runtime.await_parsers import gathered
+from alloy._engine.runtime.await_parsers import Gather, run_rounds, run_rounds_async
 from alloy._engine.toolbox import ToolEnd, ToolRun
-from alloy._typed.types.async_parsers import Call, Outcome
 
-__all__ = ["Gather", "run_async_tool", "run_tool"]
-
-Gather: TypeAlias = Callable[[Sequence[Call]], Sequence[Outcome]]
+__all__ = ["run_async_tool", "run_tool"]
 
 
 def run_tool(run: ToolRun, gather: Gather) -> ToolEnd:
     """Run a tool that is not async; *gather* waits for the async parsers of its arguments."""
     try:
-        reading = RunningScript(run.arguments_read())
-        while isinstance(wanted := reading.pending, ParseValues):
-            reading.resume(gather(wanted.calls))
+        run_rounds(run.arguments_read(), gather)
         return run.succeeded(run.begin())
     except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result
         return run.failed(error)
@@ -31,9 +22,7 @@ async def run_async_tool(run: ToolRun) -> ToolEnd:
     import asyncio  # sync calls do without it
 
     try:
-        reading = RunningScript(run.arguments_read())
-        while isinstance(wanted := reading.pending, ParseValues):
-            reading.resume(await gathered(wanted.calls))
+        await run_rounds_async(run.arguments_read())
         return run.succeeded(await run.begin())
     except Exception as error:  # noqa: BLE001 - as above
         return run.failed(error)

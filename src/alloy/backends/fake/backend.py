@@ -104,8 +104,8 @@ class FakeBackend:
         settings = {
             "system": request.system,
             "messages": [part for message in request.messages for part in _message(message)],
-            "tools": [_tool(tool) for tool in request.tools] or None,
-            "output": None if request.output is None else _output(request.output),
+            "tools": [_schema(tool) for tool in request.tools] or None,
+            "output": None if request.output is None else _schema(request.output),
             **{name: _plain(getattr(request, name)) for name in SENT},
         }
         return {"model": request.model, **given(settings), **request.extra}
@@ -197,19 +197,8 @@ def _part(part: str | Media) -> str | JsonObject:
     return given({**fields, "url": part.url, "data": None if part.data is None else part.base64})
 
 
-def _tool(tool: ToolSchema) -> JsonObject:
-    return given(
-        {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": tool.parameters,
-            "strict": tool.strict or None,
-        }
-    )
-
-
-def _output(output: OutputSchema) -> JsonObject:
-    return given({"name": output.name, "schema": output.schema, "strict": output.strict or None})
+def _schema(schema: ToolSchema | OutputSchema) -> JsonObject:
+    return given({**asdict(schema), "strict": schema.strict or None})
 
 
 def _plain(value: Any) -> Any:
