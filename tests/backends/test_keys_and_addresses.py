@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import traceback
 
 import pytest
@@ -296,14 +297,15 @@ def test_a_proxy_of_the_environment_that_is_gone_is_named(
     server: WireServer, api: Api, mode: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its variable: the value may hold a password."""
-    gone = Proxy()
-    gone.stop()
-    monkeypatch.setenv(variable, gone.url.replace("//", "//user:secret-password@"))
     CLIENTS.close()
     CLIENTS.forget()  # the proxies of the environment are read once per process
     try:
-        with pytest.raises(ProviderConnectionError, match=f"the proxy that {variable} sets") as caught:
-            api.ask(mode, server, retry=0)
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can
+            port = silent.getsockname()[1]
+            monkeypatch.setenv(variable, f"http://user:secret-password@127.0.0.1:{port}")
+            with pytest.raises(ProviderConnectionError, match=f"the proxy that {variable} sets") as caught:
+                api.ask(mode, server, retry=0)
     finally:
         CLIENTS.close()
         CLIENTS.forget()
