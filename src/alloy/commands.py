@@ -109,8 +109,8 @@ class _Base(Generic[P, T_co]):
     def __alloy_tool__(self) -> Tool[..., Any]:
         """The command as a tool of another one: a failed `@require` goes to the model that calls it."""
         contracts = self.__alloy_contracts__
-        free: Any = self.__alloy_with__(Contracts.without_requires)
-        made = Tool(free, like=self._function, contracts=contracts.without_ensures())
+        free: Any = self.__alloy_with__(lambda contracts: replace(contracts, requires=()))
+        made = Tool(free, like=self._function, contracts=replace(contracts, ensures=()))
         made._origin = as_tool, (self,)
         return made
 

@@ -93,14 +93,6 @@ class Contracts:
         """The same clauses on another function, such as a bound method."""
         return replace(self, function=function)
 
-    def without_requires(self) -> Contracts:
-        """The postconditions alone."""
-        return replace(self, requires=())
-
-    def without_ensures(self) -> Contracts:
-        """The preconditions alone."""
-        return replace(self, ensures=())
-
     def with_clause(self, kind: str, clause: Clause) -> Contracts:
         """These clauses, and one more of the *kind* `"require"` or `"ensure"` that is written above them."""
         if kind == "require":

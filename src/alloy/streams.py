@@ -45,14 +45,14 @@ class Stream(Generic[T_co]):
         return self
 
     def __next__(self) -> str:
-        while True:
-            part = self._next()
+        while (part := self._next()) is not None:
             if isinstance(part, TextDelta) and part.text:
                 return part.text
+        raise StopIteration
 
     def events(self) -> Iterator[Event]:
         """Everything that happens, in order (see `alloy.events`); a `Final` is the last."""
-        while (part := self._next_or_none()) is not None:
+        while (part := self._next()) is not None:
             if not isinstance(part, ToolCallDelta):
                 yield part
 
@@ -80,7 +80,7 @@ class Stream(Generic[T_co]):
 
     def run(self) -> Result[T_co]:
         """As `result`, with everything that the call did."""
-        while self._next_or_none() is not None:
+        while self._next() is not None:
             pass
         if self._result is None:
             raise RuntimeError(ENDED)
@@ -99,22 +99,17 @@ class Stream(Generic[T_co]):
         self.close()
 
     def _next(self) -> Any:
+        """The next part; `None` at the end."""
         try:
             return next(self._parts)
         except StopIteration as done:
             if done.value is not None:
                 self._result = done.value
-            raise StopIteration from None
-
-    def _next_or_none(self) -> Any:
-        try:
-            return self._next()
-        except StopIteration:
             return None
 
     def _read(self, reader: _Reader) -> Iterator[Any]:
         answer = _Answer(reader)
-        while (part := self._next_or_none()) is not None:
+        while (part := self._next()) is not None:
             yield from answer.found_in(part)
 
 

@@ -64,7 +64,7 @@ class Question(Generic[T]):
     plan: Callable[[Route], Plan]
     expected: str
     read: Callable[[str, Route], T]
-    check: Callable[[T], str | None] = lambda _: None
+    check: Callable[[T], str | None] | None = None
     optional: bool = False
     policy: Policy = field(default_factory=Policy)
     name: str = "ask()"
@@ -303,8 +303,7 @@ def _answer(question: Question[T], text: str, route: Route) -> Script[T]:
     if not text.strip() and not question.optional:
         raise EmptyAnswerError(question.expected, ("the model gave no answer",))
     value = yield from resolving(partial(question.read, text, route), parse_values)
-    problem = question.check(value)
-    if problem is not None:
+    if question.check is not None and (problem := question.check(value)) is not None:
         raise PostconditionError(question.expected, (problem,), text)
     return value
 

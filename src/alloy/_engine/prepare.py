@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from alloy._engine.conversation import Question, converse
 from alloy._engine.effects import Handler, Script, handled
@@ -21,6 +21,7 @@ from alloy._typed.answers.partial import Shape
 from alloy._typed.schemas.dialects import Wire, to_wire
 from alloy._typed.types.compile import TypeSpec, compile_type
 from alloy.backends.registry import resolve
+from alloy.conversations import Conversation
 from alloy.events import Listener
 from alloy.messages import OutputSchema, Request, Turn
 from alloy.result import Result
@@ -33,17 +34,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PreparedCall(Generic[T]):
-    """A question, and what a driver needs to perform its effects.
-
-    *timeout* and *deadline* are in seconds.
-    """
+    """A question, and what a driver needs to perform its effects."""
 
     question: Question[T]
     shape: Shape
     tools: Toolbox
-    timeout: float | None
-    deadline: float | None
-    parallel_tools_max: int
+    settings: Config
     handlers: tuple[Handler, ...] = ()
     listeners: tuple[Listener, ...] = ()
 
@@ -55,12 +51,6 @@ class PreparedCall(Generic[T]):
         return script
 
 
-class History(Protocol):
-    """A conversation that a call continues: its turns, which a successful call replaces."""
-
-    turns: tuple[Turn, ...]
-
-
 def prepare(
     turns: tuple[Turn, ...],
     *,
@@ -70,7 +60,7 @@ def prepare(
     tools: Sequence[Runnable] = (),
     parser: Callable[[Any], Any] | None = None,
     check: Callable[[Any], str | None] | None = None,
-    conversation: History | None = None,
+    conversation: Conversation | None = None,
     streamed: bool = False,
 ) -> PreparedCall[Any]:
     """Prepare everything that can be known before the first request; nothing is sent.
@@ -87,17 +77,16 @@ def prepare(
     route = Route(backend, model, endpoint_of(settings, backend.name), by_name)
     toolbox = Toolbox(tools, settings.tool_errors, settings.allowed_tools)
     spec = compile_type(output, parser=parser)
-    schema = _output_schema(spec)
     listeners = (*current_listeners(), *(settings.on_event or ()))
     policy = _policy(settings, streamed=streamed, observed=bool(listeners))
-    draft = _draft(turns, settings, toolbox, schema, policy)
+    draft = Draft(_request(turns, settings, toolbox, spec), settings.extra, policy.fallbacks)
     planned = plan(draft, route)  # what can be known to be wrong is raised here
     question = Question(
         routes=(route,),
         plan=lambda along: planned if along is route else plan(draft, along),
         expected=spec.expected,
         read=partial(_read, spec),
-        check=check or _accept,
+        check=check,
         optional=spec.annotation is None,
         policy=policy,
         name=name,
@@ -108,28 +97,25 @@ def prepare(
         question=question,
         shape=Shape(spec, _wire(spec, route), backend.dialect),
         tools=toolbox,
-        timeout=settings.timeout,
-        deadline=settings.deadline,
-        parallel_tools_max=settings.parallel_tools_max,
+        settings=settings,
         handlers=current_handlers(),
         listeners=listeners,
     )
 
 
-def _draft(
-    turns: tuple[Turn, ...], settings: Config, tools: Toolbox, output: OutputSchema | None, policy: Policy
-) -> Draft:
-    request = Request(
+def _request(turns: tuple[Turn, ...], settings: Config, toolbox: Toolbox, spec: TypeSpec[Any]) -> Request:
+    """What is asked, before it is known which model is."""
+    tools, output = toolbox.schemas, _output_schema(spec)
+    return Request(
         model="",
         messages=turns,
         system=settings.system,
-        tools=tools.schemas,
+        tools=tools,
         output=output,
-        tool_mode="react" if tools.names and settings.tool_mode == "react" else "native",
+        tool_mode="react" if tools and settings.tool_mode == "react" else "native",
         output_mode="prompted" if output and settings.output_mode == "prompted" else "native",
         **{name: getattr(settings, name) for name in SENT},
     )
-    return Draft(request, settings.extra, policy.fallbacks)
 
 
 @lru_cache(maxsize=1024)
@@ -161,10 +147,6 @@ def _policy(settings: Config, *, streamed: bool, observed: bool) -> Policy:
         fallbacks=fallbacks,
         emits=streamed or observed or bool(current_handlers()) or wants_events(),
     )
-
-
-def _accept(_: Any) -> None:
-    """Accept every value."""
 
 
 def _ignore(_: tuple[Turn, ...]) -> None:

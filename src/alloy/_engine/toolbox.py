@@ -40,19 +40,17 @@ class Runnable(Protocol):
 
 
 class Toolbox:
-    """Tools by name; *errors* and *allowed* are the settings `tool_errors` and `allowed_tools`."""
+    """Tools by name; *errors* and *allowed* are the settings `tool_errors` and `allowed_tools`.
+
+    *raises* says whether a tool's exception ends the call.
+    """
 
     def __init__(
         self, tools: Iterable[Runnable], errors: str = "return", allowed: Collection[str] | None = None
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
-        self._raises = errors == "raise"
+        self.raises = errors == "raise"
         self._allowed = self._tools.keys() if allowed is None else allowed
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the tools."""
-        return tuple(self._tools)
 
     @property
     def schemas(self) -> tuple[ToolSchema, ...]:
@@ -75,11 +73,6 @@ class Toolbox:
         problem = "may not be called" if call.name in self._tools else "does not exist"
         names = ", ".join(name for name in self._tools if name in self._allowed) or "none"
         raise ToolError(f"the tool {call.name!r} {problem}; the tools are: {names}", tool=call.name)
-
-    @property
-    def raises(self) -> bool:
-        """Whether a tool's exception ends the call."""
-        return self._raises
 
 
 class ToolEnd(NamedTuple):

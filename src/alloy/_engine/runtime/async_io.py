@@ -106,7 +106,7 @@ class AsyncIO(CallIO):
 
     async def run_tools(self, route: Route, calls: Sequence[ToolCall]) -> Parts:
         """Yield the end of each tool as it comes, and at last the results in the order of the calls."""
-        gate = asyncio.Semaphore(self.call.parallel_tools_max)
+        gate = asyncio.Semaphore(self.call.settings.parallel_tools_max)
         runs = [asyncio.create_task(self._run_tool(route, call, gate)) for call in calls]
         waiting = set(runs)
         try:
@@ -132,7 +132,7 @@ class AsyncIO(CallIO):
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
         # A pool of the call's own: the loop's default one may be smaller than parallel_tools_max, and full.
-        return ThreadPoolExecutor(self.call.parallel_tools_max, "alloy-tool")
+        return ThreadPoolExecutor(self.call.settings.parallel_tools_max, "alloy-tool")
 
     async def _run_tool(self, route: Route, call: ToolCall, gate: asyncio.Semaphore) -> ToolEnd:
         run = ToolRun(self.call.tools, call, route.backend.dialect)

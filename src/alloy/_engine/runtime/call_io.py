@@ -78,7 +78,7 @@ class CallIO(ABC):
 
     def __init__(self, call: PreparedCall[Any], *, streamed: bool = False) -> None:
         self.call, self.streamed = call, streamed
-        self.clock = Clock(call.timeout, call.deadline)
+        self.clock = Clock(call.settings.timeout, call.settings.deadline)
         self.carried = Carried()  # by the requests of this call
         self._ended = False  # the last event is out
         self._tools: dict[str, ToolCall | None] = {}  # by id, those whose ToolStarted is out; None when ended

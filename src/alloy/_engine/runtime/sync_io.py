@@ -94,7 +94,7 @@ class SyncIO(CallIO):
             return results_of([end])
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
-        pool = ThreadPoolExecutor(min(len(calls), self.call.parallel_tools_max), "alloy-tool")
+        pool = ThreadPoolExecutor(min(len(calls), self.call.settings.parallel_tools_max), "alloy-tool")
         try:
             runs = [pool.submit(copy_context().run, self._run_tool, route, call) for call in calls]
             waiting = set(runs)
