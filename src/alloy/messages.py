@@ -35,7 +35,8 @@ __all__ = [
 ]
 
 # "pause": the provider interrupts a long turn of its own and wants it sent back as it is.
-Finish = Literal["stop", "tool_calls", "pause", "length", "refusal", "filter"]
+# "other": the provider's word for the end is unknown; it is in `Reply.explanation`.
+Finish = Literal["stop", "tool_calls", "pause", "length", "refusal", "filter", "other"]
 ToolMode = Literal["native", "react"]
 OutputMode = Literal["native", "prompted"]
 

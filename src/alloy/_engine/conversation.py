@@ -12,13 +12,13 @@ from typing import Any, Generic, TypeVar
 
 from alloy._engine.call_ids import with_unique_call_ids
 from alloy._engine.effects import CallModel, Elapsed, Emit, RunTools, Script, Sleep, parse_values
+from alloy._engine.endings import check_finish
 from alloy._engine.fallbacks import Plan, with_fallback
 from alloy._engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
 from alloy._engine.routes import Route
 from alloy._engine.toolbox import left_behind
 from alloy._typed.types.async_parsers import resolving
 from alloy.errors import (
-    UNFINISHED,
     AlloyError,
     EmptyAnswerError,
     ParseError,
@@ -225,7 +225,7 @@ def _ask(question: Question[T], state: _State) -> Script[Reply]:
     while True:
         try:
             reply = yield from _request(question, state)
-            _check_finish(question, reply)
+            check_finish(reply, state.plan, question.expected, state.route.backend.name)
             return reply
         except UnsupportedError as error:
             yield from _fall_back(question, error, state)
@@ -290,13 +290,6 @@ def _fall_back(question: Question[T], error: UnsupportedError, state: _State) ->
     state.plan = planned
     question.on_missing_feature(state.route, error.feature)
     yield from Emit(FallbackTaken(error.feature, state.route.name))
-
-
-def _check_finish(question: Question[T], reply: Reply) -> None:
-    if reply.finish in UNFINISHED:
-        kind, problem = UNFINISHED[reply.finish]
-        why = f": {reply.explanation}" if reply.explanation else ""
-        raise kind(question.expected, (problem + why,), reply.text)
 
 
 def _answer(question: Question[T], text: str, route: Route) -> Script[T]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
-from alloy.messages import Delta, Reply, TextDelta
+from alloy.messages import Delta, ReasoningDelta, Reply, TextDelta, ToolCall
 
 __all__ = ["StreamedText", "with_whole_characters"]
+
+DEEPEST = 200  # levels of a turn's own form; what is nested deeper cannot be sent back
 
 
 def _joined(text: str) -> str:
@@ -25,19 +29,68 @@ def _encodes(text: str) -> bool:
 
 
 def with_whole_characters(reply: Reply) -> Reply:
-    """*reply* with a text that every encoder takes."""
-    return reply if _encodes(reply.text) else replace(reply, text=_joined(reply.text))
+    """*reply* with texts, calls and an echo that every encoder takes."""
+    changes: dict[str, Any] = {}
+    for name in ("text", "calls", "reasoning", "explanation"):
+        if (found := _repaired(old := getattr(reply, name))) is not old:
+            changes[name] = found
+    if reply.echo is not None and (found := _repaired(reply.echo.data)) is not reply.echo.data:
+        changes["echo"] = reply.echo._replace(data=found)
+    return replace(reply, **changes) if changes else reply
+
+
+def _repaired(value: Any, depth: int = 0) -> Any:
+    """*value* with whole characters in its texts and keys; itself when there is nothing to repair."""
+    if isinstance(value, str):
+        return value if _encodes(value) else _joined(value)
+    if depth > DEEPEST:
+        return value
+    match value:
+        case dict():
+            keys = [_repaired(key) for key in value]
+            items = [_repaired(item, depth + 1) for item in value.values()]
+            same = _same(keys, value) and _same(items, value.values())
+            return value if same else dict(zip(keys, items, strict=True))
+        case list() | tuple():
+            items = [_repaired(item, depth + 1) for item in value]
+            return value if _same(items, value) else type(value)(items)
+        case ToolCall(call_id, name, arguments):
+            parts = [_repaired(part) for part in (call_id, name, arguments)]
+            return value if _same(parts, (call_id, name, arguments)) else ToolCall(*parts)
+    return value
+
+
+def _same(new: Any, old: Any) -> bool:
+    return all(one is other for one, other in zip(new, old, strict=True))
+
+
+class _Repairer:
+    """Joins the pieces of one text: the first half of a surrogate pair is kept until the second is there."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def add(self, piece: str) -> str:
+        """*piece* in whole characters."""
+        if not self._half and _encodes(piece):
+            return piece
+        text, self._half = self._half + piece, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return _joined(text)
+
+    def rest(self) -> str:
+        """What is left at the end."""
+        half, self._half = self._half, ""
+        return _joined(half)
 
 
 class StreamedText:
-    """The text that a stream's reader has received: whole characters only.
-
-    The first half of a surrogate pair is kept until the second is there.
-    """
+    """The text and the reasoning that a stream's reader has received: whole characters only."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._half = ""
+        self._text, self._reasoning = _Repairer(), _Repairer()
 
     @property
     def value(self) -> str:
@@ -46,15 +99,20 @@ class StreamedText:
 
     def add(self, delta: Delta) -> Delta:
         """*delta* as the reader gets it."""
-        if not isinstance(delta, TextDelta):
-            return delta
-        if self._half or not _encodes(delta.text):
-            delta = TextDelta(self._repaired(delta.text))
-        self._pieces.append(delta.text)
+        match delta:
+            case TextDelta(text):
+                whole = self._text.add(text)
+                self._pieces.append(whole)
+                return delta if whole is text else TextDelta(whole)
+            case ReasoningDelta(text):
+                whole = self._reasoning.add(text)
+                return delta if whole is text else ReasoningDelta(whole)
         return delta
 
-    def _repaired(self, piece: str) -> str:
-        text, self._half = self._half + piece, ""
-        if text and "\ud800" <= text[-1] <= "\udbff":
-            text, self._half = text[:-1], text[-1]
-        return _joined(text)
+    def rest(self) -> Iterator[Delta]:
+        """What is left of characters that the stream has not completed."""
+        if text := self._text.rest():
+            self._pieces.append(text)
+            yield TextDelta(text)
+        if reasoning := self._reasoning.rest():
+            yield ReasoningDelta(reasoning)

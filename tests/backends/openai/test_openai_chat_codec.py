@@ -84,6 +84,20 @@ def test_usage_may_be_absent():
     assert CHAT.decode(answer).usage == feed(CHAT, says.chunks(answer))[0].usage == Usage()
 
 
+@pytest.mark.parametrize("word", [None, "", "null"])
+def test_a_whole_completion_needs_no_finish_reason(word: str | None):
+    """Some gateways leave it out, or empty: the body is JSON, so it has come to its end."""
+    answer = says.completion(text="x")
+    answer["choices"][0]["finish_reason"] = word
+    assert CHAT.decode(answer).finish == "stop"
+
+
+def test_an_unknown_finish_reason_is_kept():
+    """The conversation decides what can be used of such an answer."""
+    reply = CHAT.decode(says.completion(text="x", finish="mystery"))
+    assert (reply.text, reply.finish, reply.explanation) == ("x", "other", "mystery")
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -94,8 +108,8 @@ def test_usage_may_be_absent():
         {"choices": [{}]},
         {"choices": [{"message": None}]},
         {"choices": "text"},
-        {**says.completion(text="x"), "choices": [{"message": {"content": "x"}, "finish_reason": None}]},
-        says.completion(text="x", finish="mystery"),
+        {**says.completion(), "choices": [{"message": {"content": None}, "finish_reason": None}]},
+        says.completion(calls=[("add", '{"a": ')], finish="mystery"),
         says.completion(calls=[("", {})]),
     ],
 )

@@ -78,6 +78,8 @@ class AsyncIO(CallIO):
                     break
                 if delta is not None:
                     yield self.shown(exchange.text.add(delta))
+            for delta in exchange.text.rest():
+                yield self.shown(delta)
             async with self._in_exchange(exchange, ends):
                 reply = exchange.finished(accumulator.reply())
             yield Done(reply)

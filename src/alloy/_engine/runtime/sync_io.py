@@ -62,6 +62,8 @@ class SyncIO(CallIO):
             for event in events:
                 if (delta := accumulator.feed(event)) is not None:
                     yield self.shown(exchange.text.add(delta))
+            for delta in exchange.text.rest():
+                yield self.shown(delta)
             return exchange.finished(accumulator.reply())
 
     @contextmanager

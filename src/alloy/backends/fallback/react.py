@@ -36,8 +36,10 @@ __all__ = ["END", "ReActBackend"]
 
 STOP = "\nObservation:"
 
-# Replies that end in another way are cut off: their calls are not complete.
 _WHOLE = ("stop", "tool_calls")
+# Replies that end in another way are cut off: their calls are not complete. Of an unknown end, the engine
+# takes whole calls.
+_READ = (*_WHOLE, "other")
 
 
 class _End:
@@ -108,7 +110,7 @@ class ReActBackend(Wrapper):
 
     def _calls(self, reply: Reply, reading: Reading) -> tuple[tuple[ToolCall, ...], str]:
         """The calls in *reply*, and the part of its text that counts."""
-        if not self._may_call or reply.finish not in _WHOLE:
+        if not self._may_call or reply.finish not in _READ:
             return (), reply.text[: reading.end]
         if reply.calls and not reading.actions and reading.answer is None:
             # An unexpected native call: a server may know the format that the model was trained with.

@@ -8,9 +8,12 @@ from typing import Protocol
 from alloy.backends.http.payload import parse_json
 from alloy.backends.http.received import SNIPPET, Received, bad_reply
 from alloy.backends.http.redaction import scrub
-from alloy.jsontypes import Json
+from alloy.jsontypes import Json, JsonObject
 
-__all__ = ["EventStream", "JsonLines", "StreamReader"]
+__all__ = ["END_MARK", "EventStream", "JsonLines", "StreamReader"]
+
+END_MARK: JsonObject = {"type": "[DONE]"}
+"""What an accumulator gets for the end mark `[DONE]`: what came before it is the whole answer."""
 
 
 class StreamReader(Protocol):
@@ -41,7 +44,8 @@ class EventStream:
 
     Only the `data` of an event counts: the providers repeat in it what they put into `event:`. The bytes
     are split into lines, and the data lines of an event are collected until an empty line ends it. A line
-    that is not a field of an event is kept for `rest`. `[DONE]` is the end mark of some servers.
+    that is not a field of an event is kept for `rest`. `[DONE]` is the end mark of some servers; it is
+    yielded as `END_MARK`.
     """
 
     whole_json = False
@@ -63,6 +67,7 @@ class EventStream:
         for data in self._split(chunk):
             if data.startswith(b"[DONE]"):
                 self.done = True
+                yield END_MARK
                 return
             event = _parsed(self._received, data, "an event of the stream is not JSON")
             self._events += 1

@@ -22,6 +22,8 @@ from alloy.backends.http.bodies import (
     read_object,
     with_ids,
 )
+from alloy.backends.http.event_stream import END_MARK
+from alloy.backends.http.finish import later, read_ending
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
 from alloy.backends.openai.dialect import DIALECT
 from alloy.backends.openai.errors import OpenAIErrors
@@ -32,7 +34,6 @@ from alloy.media import Media
 from alloy.messages import (
     Delta,
     Echo,
-    Finish,
     ReasoningDelta,
     Reply,
     Request,
@@ -55,18 +56,6 @@ _OPENAI_MODEL = re.compile(r"(ft:)?(gpt-(?!oss)|chatgpt-|o\d)")
 
 _ALL = Capabilities(document_urls=False)
 _UNSAMPLED = Capabilities(document_urls=False, drops=SAMPLING)
-
-_FINISH: dict[Any, Finish] = {
-    "stop": "stop",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "length": "length",
-    "content_filter": "filter",
-    "eos_token": "stop",  # text-generation-inference
-    "stop_sequence": "stop",
-    "end_turn": "stop",  # gateways that pass on what Anthropic sends
-    "model_length": "length",  # Mistral
-}
 
 # The keys of the reasoning: in DeepSeek and llama.cpp, and in newer vLLM and OpenRouter.
 _REASONING = ("reasoning_content", "reasoning")
@@ -208,6 +197,7 @@ class ChatAccumulator:
         self._reasoning: dict[str, list[str]] = {}  # by the key that the server uses for it
         self._calls = _Calls(provider)
         self._finish: Any = None
+        self._complete = False  # known to be at its end, whatever the finish reason says
         self._usage = Usage()
         self._model = self._id = ""
 
@@ -219,11 +209,12 @@ class ChatAccumulator:
         return read_object(self._provider, event, self._take)
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
+        self._complete = self._complete or event == END_MARK
         self._note(event)
         choice = _first_choice(event, self._provider)
         if choice is None:  # as in the last chunk, which has the usage, and in Azure's first
             return self._calls.next_delta()
-        self._finish = choice.get("finish_reason") or self._finish
+        self._finish = later(self._finish, choice.get("finish_reason"))
         message = choice.get("delta")
         if not isinstance(message, dict):
             return self._calls.next_delta()
@@ -242,7 +233,7 @@ class ChatAccumulator:
         message = None if choice is None else choice.get("message")
         if choice is None or not isinstance(message, dict):
             raise self._bad(f"the completion has no message but {completion!r:.120}")
-        self._finish = choice.get("finish_reason")
+        self._finish, self._complete = choice.get("finish_reason"), True
         self._take_reasoning(message)
         self._take_text(message)
         for piece in message.get("tool_calls") or ():
@@ -250,15 +241,15 @@ class ChatAccumulator:
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without a finish reason."""
-        if self._finish is None:
-            raise self._bad("the answer ended without a finish_reason, so it is not complete")
-        if not isinstance(self._finish, str) or self._finish not in _FINISH:
-            raise self._bad(f"the answer ended with the finish_reason {self._finish!r}")
-        calls = self._calls.finished()
-        finish = _FINISH[self._finish]
-        if finish in ("stop", "tool_calls"):  # some servers send "stop" when they call tools
-            finish = "refusal" if self._refusal else "tool_calls" if calls else "stop"
-        text = "".join(self._text)
+        calls, text = self._calls.finished(), "".join(self._text)
+        finish, word = read_ending(
+            self._finish,
+            field="finish_reason",
+            provider=self._provider,
+            calls=calls,
+            complete=self._complete and bool(text or calls or self._refusal),
+            refused=bool(self._refusal),
+        )
         reasoning = {key: "".join(pieces) for key, pieces in self._reasoning.items()}
         return Reply(
             text=text,
@@ -268,7 +259,7 @@ class ChatAccumulator:
             model=self._model,
             id=self._id,
             reasoning=next(iter(reasoning.values()), ""),
-            explanation="".join(self._refusal),
+            explanation="".join(self._refusal) or word,
             echo=Echo(NAME, _turn(text, self._calls.echo()) | (reasoning if calls else {})),
         )
 

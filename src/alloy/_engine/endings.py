@@ -1,0 +1,42 @@
+"""Whether an answer is whole, by how it ended."""
+
+from __future__ import annotations
+
+import logging
+
+from alloy._engine.fallbacks import Plan
+from alloy.errors import UNFINISHED, BadReplyError
+from alloy.messages import Reply
+
+__all__ = ["check_finish"]
+
+log = logging.getLogger("alloy")
+
+
+def check_finish(reply: Reply, plan: Plan, expected: str, provider: str) -> None:
+    """Raise the error for a *reply* that is not whole.
+
+    When the provider's word for the end is unknown, calls are run, because the codec has seen that they are
+    whole, and a typed answer is read, which fails unless it is whole. Nothing shows that a free text is
+    whole: this is a `BadReplyError`, and not a transient one, because the next answer would end in the same
+    way.
+    """
+    if reply.finish in UNFINISHED:
+        kind, problem = UNFINISHED[reply.finish]
+        why = f": {reply.explanation}" if reply.explanation else ""
+        raise kind(expected, (problem + why,), reply.text)
+    if reply.finish != "other":
+        return
+    typed = plan.request.output is not None or plan.awaited is not None
+    if not (reply.calls or typed):
+        raise BadReplyError(
+            f"the answer ended with {reply.explanation!r}, an unknown word, so it may not be complete: "
+            f"{reply.text[:200]!r}",
+            provider=provider,
+            code=reply.explanation,
+            transient=False,
+        )
+    used = "calls are" if reply.calls else "typed answer is"
+    log.warning(
+        "%s: an answer ended with %r, an unknown word; its %s used", provider, reply.explanation, used
+    )

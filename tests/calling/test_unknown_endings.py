@@ -1,0 +1,77 @@
+"""An answer that ends with an unknown word is used when its content shows that it is whole."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from kit.ways import every_way
+
+from alloy import BadReplyError, ask, tool
+from alloy.messages import Reply, ToolCall
+from alloy.testing import replies
+
+
+@dataclass
+class City:
+    name: str
+
+
+@tool
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"sunny in {city}"
+
+
+def ended(text: str = "", calls: tuple[ToolCall, ...] = ()) -> Reply:
+    return Reply(text, calls, finish="other", explanation="ALL_SAID")
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if "ALL_SAID" in record.getMessage()]
+
+
+class Asked:
+    """`ask` as the ways call it."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: getattr(ask, name)("Where?", **self._options)
+
+
+@every_way
+def test_whole_calls_are_run(way: Any, caplog: pytest.LogCaptureFixture):
+    """With one log line."""
+    caplog.set_level(logging.WARNING, "alloy")
+    with replies(ended(calls=(ToolCall("a", "weather", '{"city": "Oslo"}'),)), "Done."):
+        result, _ = way(Asked(tools=[weather]))
+    assert [call.value for call in result.tool_calls] == ["sunny in Oslo"]
+    assert len(logged(caplog)) == 1
+
+
+@every_way
+def test_a_typed_answer_that_parses_is_taken(way: Any, caplog: pytest.LogCaptureFixture):
+    """With one log line."""
+    caplog.set_level(logging.WARNING, "alloy")
+    with replies(ended('{"name": "Oslo"}')):
+        result, _ = way(Asked(output=City))
+    assert result.value == City("Oslo")
+    assert len(logged(caplog)) == 1
+
+
+@every_way
+def test_a_free_text_is_an_error_that_is_raised_once(way: Any):
+    """Nobody knows whether the text is whole, and the next one would end in the same way."""
+    with (
+        replies(ended("Oslo.")) as script,
+        pytest.raises(BadReplyError, match=r"'ALL_SAID'.*Oslo") as caught,
+    ):
+        way(Asked(retry=2))
+    assert len(script.requests) == 1
+    assert not caught.value.transient
+    assert caught.value.code == "ALL_SAID"
+    assert "Oslo." in str(caught.value.transcript), "what was received is in the transcript"
