@@ -36,7 +36,7 @@ class Conversation:
         return iter(self.turns)
 
     def __repr__(self) -> str:
-        return f"<Conversation of {len(self)} turns>"
+        return f"<Conversation of {len(self)} turn{'s' * (len(self) != 1)}>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Conversation) and self.to_json() == other.to_json()

@@ -131,7 +131,7 @@ class Echo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One turn of the model, whole.
+    """A complete turn of the model.
 
     *text* is the answer only: no reasoning, no commentary, no refusal. *explanation* is what the
     model or the provider said about a refusal or a filtered answer. *echo* is the turn in the
