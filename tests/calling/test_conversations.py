@@ -161,7 +161,7 @@ def test_another_format_is_refused():
 
 def test_a_conversation_shows_how_long_it_is():
     """Not its messages."""
-    assert repr(Conversation((User("secret"),))) == "<Conversation of 1 turns>"
+    assert repr(Conversation((User("secret"),))) == "<Conversation of 1 turn>"
     assert json.loads(Conversation().to_json())["turns"] == []
 
 
