@@ -12,9 +12,10 @@ bracket inside a string is not mistaken for a mark. Which text counts:
 - Code fences and plain tags (`<json>`, `<output>`) are ignored, and their content counts.
 
 There must be one value in the text that counts; repetitions of it are allowed. Two different values are an
-error, and so is a value that is broken, that is a part of something else, or that is cut off: a fence or
-tag that is opened must be closed. A text that is cut off where it could also end is not noticed: after the
-value, outside of any fence or tag, or in a bare word or number (`12` of `123`).
+error, and so is a value that is broken, that is a part of something else, that has the rest of broken JSON
+next to it, or that is cut off: a fence or tag that is opened must be closed, unless there is nothing but
+whole JSON at the other end of the fence. A text that is cut off where it could also end is not noticed:
+after the value, outside of any fence or tag, or in a bare word or number (`12` of `123`).
 """
 
 from __future__ import annotations
@@ -89,6 +90,12 @@ _OBJECT = re.compile(rf"\{{[\s\ufeff]*(?:{_BEGINNING}|\}}|(?:[^\W\d]|\$)[\w$-]*\
 _LIST = re.compile(r"\[\s*(?:[\[{]|\Z)")
 _ARRAY = re.compile(rf"\[[\s\ufeff]*(?:{_BEGINNING}|[\[\]{{(\d-]|(?:true|false|null|none)\b)", re.IGNORECASE)
 
+
+# What only JSON has before a closing bracket, and what only JSON has after a value.
+_REST = 40  # characters of it that are looked at
+_REST_OF_JSON = "next to the JSON in the answer is the rest of JSON that is broken"
+_END_OF_JSON = re.compile(r"(?:[\w.\"'”\]}])\s*\Z")
+_NEXT_MEMBER = re.compile(r"\s*,\s*(?:\"[^\"\n]*\"|'[^'\n]*')\s*:")
 
 # Python's decoder is fast, but when it fails it counts the lines from the beginning of the text.
 _MAX_EXACT_TRIES = 8
@@ -196,6 +203,9 @@ class _Scan:
         self.section = _Section()
         self.sections = [self.section]
         self.fence = ""
+        self.opened = (0, 0)  # where the mark of the fence begins and where its label ends
+        self.last = (0, 0)  # the last JSON value
+        self.checked = 0  # up to here, the text next to a value was looked at
         self.tags: list[str] = []
         self.depth = 0
         self.until_gap = self.broken = self.quoted = self.cut_off = False
@@ -217,8 +227,21 @@ class _Scan:
                 mark = _RECOVERY.search(self.text, position)
                 position = len(self.text) if mark is None else mark.start()
         self._piece(position, len(self.text))
-        if self.fence or self.tags or self.depth:
+        if self.tags or self.depth or (self.fence and not self._is_whole()):
             self._fail(CutOff(len(self.text)))
+        elif self.fence:
+            self.repairs["a code fence"] = None
+
+    def _is_whole(self) -> bool:
+        """Whether there is only whole JSON on one side of the open fence, and nothing on the other."""
+        (mark, content), (start, end) = self.opened, self.last
+        before, after = self.text[:mark], self.text[content:].strip()
+        if not before.strip():
+            return after == self.text[start:end] if start < end else _is_string(after)
+        if after or mark + len(self.fence) < content or not before.rstrip(" \t").endswith("\n"):
+            return False
+        before = before.strip()
+        return before == self.text[start:end] or _is_string(before) or before.isalnum()
 
     def _piece(self, start: int, end: int) -> None:
         if start == end:
@@ -306,17 +329,28 @@ class _Scan:
             self.fence = ""
             self.repairs["a code fence"] = None
             return token.end()
-        self.fence = self.fence or mark  # a shorter fence inside a longer one belongs to its content
         label = _LABEL_OF_FENCE.match(self.text, token.end())
-        return label.end() if label else token.end()
+        end = label.end() if label else token.end()
+        if not self.fence:  # a shorter fence inside a longer one belongs to its content
+            self.fence, self.opened = mark, (token.start(), end)
+        return end
 
     def _bracket(self, start: int) -> int:
         mark = self.text[start]
         if mark in "{[" and (_OBJECT if mark == "{" else self.array).match(self.text, start):
             return self._json(start)
         self._piece(start, start + 1)
+        if mark in "}]" and not self.depth:
+            self._check_rest(start)
         self.depth = self.depth + 1 if mark in "{[" else max(0, self.depth - 1)
         return start + 1
+
+    def _check_rest(self, closer: int) -> None:
+        """Fail if the text before the bracket at *closer*, which nothing opened, is the rest of JSON."""
+        rest = self.text[self.checked : closer]
+        self.checked = closer + 1
+        if rest.strip() and "(" not in rest and _END_OF_JSON.search(rest[-_REST:]):
+            self._fail(Broken(f"$: {_REST_OF_JSON}", closer))
 
     def _json(self, start: int) -> int:
         """Read the value that begins at *start*; returns the position after it, or of its error."""
@@ -326,6 +360,9 @@ class _Scan:
             self._fail(error)
             self.broken = True
             return error.at
+        if _NEXT_MEMBER.match(self.text, end):
+            self._fail(Broken(f"$: {_REST_OF_JSON}", end))
+        self.last, self.checked = (start, end), end
         if self.depth:
             self._fail(Broken("$: the JSON in the answer is a part of something that is not JSON", start))
         if _quoted(self.text, start, end):
@@ -345,6 +382,10 @@ class _Scan:
         if self.section.counts:
             self.repairs.update(repairs)
         return found
+
+
+def _is_string(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] == '"'
 
 
 _QUOTES = {'"': '"', "'": "'", "“": "”", "\u2018": "\u2019", "«": "»"}

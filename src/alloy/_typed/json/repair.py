@@ -1,10 +1,10 @@
-"""Reads JSON in a slightly different notation. One linear pass, no recursion.
+r"""Reads JSON in a slightly different notation. One linear pass, no recursion.
 
 Repaired are comments (`//`, `#`, `/* */`), trailing commas, keys without quotes, strings in single or
 typographic quotes, raw line breaks inside strings, and Python's `True`, `False`, `None` and tuples.
 Everything else is an error: a missing comma or quote, text that ends too early, `[1,,2]`, `1,000`, `007`,
 `NaN`, `…`. The text between the quotes of a string is not changed; an escape that JSON does not have is an
-error.
+error, except for `\'`.
 
 The libraries for this repair too much or too little. Tried: json-repair 0.64 completes text that is cut
 off, reads `007` as 7 and `1,000` as a string, and uses the last value of a repeated key; json5 0.17 and
@@ -86,6 +86,7 @@ _WORD = re.compile(r"-?[^\W\d]\w*")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.+])", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f]")
 _REQUOTED = re.compile(r'\\.|"', re.DOTALL)
+_ESCAPES = {"\\'": "'", '"': '\\"'}
 _LITERALS = {"true": True, "false": False, "null": None}
 _PYTHON = {"True": True, "False": False, "None": None}
 
@@ -258,11 +259,10 @@ class _Reader:
         return self._unescaped(written, start) if "\\" in written else written
 
     def _unescaped(self, written: str, start: int) -> str:
-        # Between single quotes, `\'` is a single quote. All other escapes are those of JSON.
-        inside = "\\'" if self.text[start - 1] == "'" else None
-        body = _REQUOTED.sub(
-            lambda found: "'" if found[0] == inside else '\\"' if found[0] == '"' else found[0], written
-        )
+        # `\'` can only mean a single quote, between any quotes. All other escapes are those of JSON.
+        body = _REQUOTED.sub(lambda found: _ESCAPES.get(found[0], found[0]), written)
+        if self.text[start - 1] == '"' and "\\'" in written:
+            self._repaired("an escaped single quote")
         try:
             return scanstring(body + '"', 0, False)[0]  # type: ignore[no-any-return]
         except JSONDecodeError as error:

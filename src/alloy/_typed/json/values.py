@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
+
 from alloy._typed.json.text import Digits
 from alloy.jsontypes import Json
 
-__all__ = ["json_type", "same"]
+__all__ = ["json_type", "same", "whole"]
 
 _TYPES = {
     str: "string",
@@ -40,4 +42,21 @@ def same(left: Json, right: Json) -> bool:
         return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(same, left, right))
-    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+    if isinstance(left, bool) != isinstance(right, bool) or left != right:
+        return False
+    if isinstance(left, Digits) and isinstance(right, int):
+        return whole(left) == right
+    return whole(right) == left if isinstance(right, Digits) and isinstance(left, int) else True
+
+
+def whole(number: float) -> int | None:
+    """The integer that *number* is, by all of its digits, or `None`: 30.0000000000000001 is not 30."""
+    if not number.is_integer():
+        return None
+    if not isinstance(number, Digits):
+        return int(number)
+    try:
+        exact = Decimal(number.text)
+    except InvalidOperation:  # an exponent that Decimal cannot hold
+        return None
+    return int(number) if exact == exact.to_integral_value() else None

@@ -2,8 +2,9 @@
 
 3.0 is the integer 3; "3" is the number 3 where only a number is valid; "true", in any case, is true where
 only a boolean is valid; an enum member may be given by its name, and a choice in another case; a Decimal
-is read from the digits as they were written. Everything else stays as it is, and the validator decides. A
-value that is valid is never converted.
+is read from the digits as they were written; and text with an object or an array is that value where only
+one is valid. Everything else stays as it is, and the validator decides. A value that is valid is never
+converted, and nothing that the type wants strict.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ import re
 from collections.abc import Mapping
 
 from alloy._typed.json.text import Digits
-from alloy._typed.json.values import json_type, same
+from alloy._typed.json.values import json_type, same, whole
 from alloy._typed.schemas.refs import Schema, resolved
 from alloy.jsontypes import Json
 
-__all__ = ["DECIMAL", "NAMES", "coerce"]
+__all__ = ["DECIMAL", "NAMES", "NUMBER_END", "STRICT", "coerce"]
 
 # Marks in a schema that only Alloy reads; they are never sent.
 NAMES = "x-alloy-names"  # of an enum: the names of its members -> their JSON values
 DECIMAL = "x-alloy-decimal"
+STRICT = "x-alloy-strict"
+
+# After the digits of a number for a Decimal in a union, so that they are not taken for a `str`. A Decimal
+# ignores it, because it is white space.
+NUMBER_END = "\x1f"
 
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,308})\Z")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z")
@@ -45,7 +51,10 @@ class _Definitions(dict[str, Json]):
 
 def _coerce(value: Json, node: Json, defs: _Definitions) -> Json:
     """*value* for the schema *node*: by its union, its choices, its parts or its type."""
+    strict = isinstance(node, dict) and STRICT in node
     node = resolved(node, defs)
+    if strict and ("enum" in node or "const" in node or STRICT in node):
+        return value
     if DECIMAL in node:
         return _decimal(value)
     branches = node.get("anyOf") or node.get("oneOf")
@@ -79,8 +88,9 @@ def _coerce_scalar(value: Json, kind: Json) -> Json:
             return Digits(value)
         if kind == "boolean" and value.lower() in ("true", "false"):
             return value.lower() == "true"
-    elif kind == "integer" and isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
+    elif kind == "integer" and isinstance(value, float) and abs(value) < 2**53:
+        exact = whole(value)
+        return value if exact is None else exact
     return value
 
 
@@ -91,12 +101,16 @@ def _decimal(value: Json) -> Json:
 
 
 def _coerce_choice(value: Json, node: Schema) -> Json:
-    if any(same(value, choice) for choice in _choices(node)):
+    choices = _choices(node)
+    if any(same(value, choice) for choice in choices):
         return int(value) if isinstance(value, float) and value.is_integer() else value
-    if isinstance(value, str):
-        return node.get(NAMES, {}).get(value, _in_another_case(value, node))
-    # In Python, true equals 1 and would be accepted as that member. No member equals an object.
-    return {} if isinstance(value, bool | int | float) else value
+    if not isinstance(value, str):
+        return value
+    if (named := node.get(NAMES, {}).get(value, _in_another_case(value, node))) != value:
+        return named
+    written = [_coerce_scalar(value, kind) for kind in ("integer", "number", "boolean")]
+    found = [choice for choice in choices if any(same(choice, one) for one in written)]
+    return found[0] if len(found) == 1 else value
 
 
 def _in_another_case(value: str, node: Schema) -> str:
@@ -117,7 +131,10 @@ def _coerce_union(value: Json, branches: list[Json], defs: _Definitions) -> Json
         coerced = _coerce(value, branch, defs)
         if (fitting or _fits(coerced, branch, defs)) and not _has(results, coerced):
             results.append(coerced)
-    return results[0] if len(results) == 1 else value
+    if len(results) != 1:
+        return value
+    is_decimal = isinstance(results[0], str) and isinstance(value, int | float)
+    return results[0] + NUMBER_END if is_decimal else results[0]
 
 
 def _has(values: list[Json], value: Json) -> bool:

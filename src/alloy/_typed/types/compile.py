@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Generic, TypeVar, 
 from alloy._typed.types.annotations import children, parts, path_name, type_name
 from alloy._typed.types.expressions import check_is_type
 from alloy._typed.types.parsers import Hook, generation
+from alloy._typed.types.records import close
 from alloy.errors import ConfigurationError
 from alloy.functions import hints_of, namespace_of
 from alloy.jsontypes import JsonObject
@@ -137,14 +138,8 @@ def build_closed(name: str, fields: Mapping[str, Any], namespace: Mapping[str, A
     """
     from typing_extensions import TypedDict
 
-    def close(kind: Any, source: Any, handler: Any) -> Any:
-        # Not with pydantic's `extra="forbid"`, which nested dataclasses and TypedDicts would inherit.
-        schema = handler(source)
-        handler.resolve_ref_schema(schema)["extra_behavior"] = "forbid"
-        return schema
-
     made: Any = TypedDict(name, dict(fields))  # type: ignore[misc]
-    setattr(made, "__get_pydantic_core_schema__", classmethod(close))  # noqa: B010 (pydantic's protocol)
+    close(made)
     return _building(made, namespace, _build)
 
 

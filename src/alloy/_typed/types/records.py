@@ -19,7 +19,7 @@ from alloy._typed.types.defaults import NoJsonForm, json_default
 from alloy._typed.types.descriptions import field_descriptions
 from alloy.errors import ConfigurationError
 
-__all__ = ["Record", "readable_v1_type", "record_of"]
+__all__ = ["Record", "close", "readable_v1_type", "record_of"]
 
 _MISSING: Any = object()
 _NO_DEFAULT: Any = object()
@@ -93,6 +93,8 @@ def _shape(subject: type, fields: Iterator[_Field]) -> tuple[Any, Callable[[dict
     shape = make(subject.__name__, annotations)
     shape.__module__, shape.__doc__ = subject.__module__, subject.__doc__
     shape.__qualname__ = subject.__qualname__
+    if _forbids_unknown_keys(subject):
+        close(shape)
 
     def build(values: dict[str, Any]) -> Any:
         given = {names[key]: value for key, value in values.items() if names.get(key)}
@@ -102,6 +104,23 @@ def _shape(subject: type, fields: Iterator[_Field]) -> tuple[Any, Callable[[dict
             raise ValueError(str(error)) from error
 
     return shape, build
+
+
+def _forbids_unknown_keys(subject: Any) -> bool:
+    struct, old = getattr(subject, "__struct_config__", None), getattr(subject, "__config__", None)
+    return bool(getattr(struct, "forbid_unknown_fields", False)) or getattr(old, "extra", None) == "forbid"
+
+
+def close(made: Any) -> None:
+    """Let the TypedDict *made* refuse unknown keys; the types in it keep their own rule."""
+
+    def closed(kind: Any, source: Any, handler: Any) -> Any:
+        # Not with pydantic's `extra="forbid"`, which nested dataclasses and TypedDicts would inherit.
+        schema = handler(source)
+        handler.resolve_ref_schema(schema)["extra_behavior"] = "forbid"
+        return schema
+
+    made.__get_pydantic_core_schema__ = classmethod(closed)
 
 
 def _plain(value: Any) -> Any:
@@ -150,7 +169,7 @@ def _of_msgspec(subject: Any) -> Iterator[_Field]:
 # The constraints of a v1 model, by the names of pydantic's `Field`.
 _V1_LIMITS = (
     *("gt", "ge", "lt", "le", "multiple_of"),
-    *("min_length", "max_length", "max_digits", "decimal_places"),
+    *("min_length", "max_length", "max_digits", "decimal_places", "strict"),
 )
 
 
@@ -181,6 +200,8 @@ def readable_v1_type(annotation: type) -> Any:
         return annotation
     from pydantic import Field
 
+    if annotation.__name__ == "StrictBool":  # there it is derived from `int`
+        return Annotated[bool, Field(strict=True)]
     plain = next((base for base in annotation.__mro__ if base.__module__ in ("builtins", "decimal")), object)
     return annotation if plain is object else Annotated[plain, Field(**_limits(annotation))]
 

@@ -15,7 +15,6 @@ objects, the following rules keep some each, until one is left:
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -27,14 +26,15 @@ from pydantic_core import SchemaValidator, core_schema
 
 from alloy._typed.json.text import encode
 from alloy._typed.json.values import json_type, same
+from alloy._typed.schemas.coercion import NUMBER_END
 from alloy._typed.types.core_nodes import Node, input_names, nodes, rebuilt
 from alloy._typed.types.core_validators import new_validator
+from alloy._typed.types.guards import MAPPINGS, OTHER, bare, choices_of, guarded, needs_guard, tagged
 from alloy.jsontypes import Json, JsonObject
 
 __all__ = ["with_member_selection"]
 
-# The tag of the choice that pydantic makes. It is part of an error's location, where a key must not equal it.
-_OTHER = "·"
+_NUMBER = "·number"
 _trials: ContextVar[int] = ContextVar("trials", default=0)
 _MOST_TRIALS = 4  # inside one another; each of them may double the work
 
@@ -100,7 +100,6 @@ class _Shape:
         return count
 
 
-_MAPPINGS = ("dict", "ordered-dict", "frozendict", "counter")
 _STRING = {"string": False}  # text that stands for a value of another type
 _DIGITS = {"number": True, "integer": True, "string": False}
 _ARRAY = {"array": True}
@@ -116,7 +115,7 @@ _TAKES: dict[str, dict[str, bool]] = {
     "multi-host-url": _STRING,
     **dict.fromkeys(("list", "tuple", "set", "frozenset", "deque", "generator"), _ARRAY),
     **dict.fromkeys(("named-tuple", "call", "arguments"), _ARRAY),
-    **dict.fromkeys(("model", "dataclass", "typed-dict", *_MAPPINGS), _OBJECT),
+    **dict.fromkeys(("model", "dataclass", "typed-dict", *MAPPINGS), _OBJECT),
 }
 _INSIDE = {
     "default": "schema",
@@ -165,13 +164,13 @@ class _Rewriter:
         if kind == "union":
             return _merged(self.types(_member(choice)) for choice in node["choices"])
         if kind in ("literal", "enum"):
-            return {**dict.fromkeys(map(json_type, _tags(node)), True), "string": True}
+            return {**dict.fromkeys(map(json_type, choices_of(node)), True), "string": True}
         return _TAKES.get(kind)
 
     def shape(self, node: Any) -> _Shape | None:
         """The shape of a type with fields or free keys; `None` if it is not known."""
         node = self.resolved(node)
-        if node["type"] in _MAPPINGS:
+        if node["type"] in MAPPINGS:
             return _Shape("dict", extra="allow")
         holder = node["schema"] if node["type"] in ("model", "dataclass") else node
         found = _fields_in(holder)
@@ -197,14 +196,15 @@ class _Rewriter:
         else:
             required = schema["type"] != "default"
         inner = self.resolved(schema)
-        tags = tuple(_tags(inner)) if inner.get("type") in ("literal", "enum") else None
+        tags = tuple(choices_of(inner)) if inner.get("type") in ("literal", "enum") else None
         return _Field(frozenset(names), required, self.types(schema), tags)
 
     # --- rewriting --------------------------------------------------------------------------------
 
     def concerns(self, node: Any) -> bool:
         """Whether *node* has to be rewritten."""
-        return self.members(node) is not None or self.has_only_defaults(node) is not None
+        rewrites = self.members(node) is not None or self.has_only_defaults(node) is not None
+        return rewrites or needs_guard(node) or bool(self._decimals(node))
 
     def has_only_defaults(self, node: Any) -> _Shape | None:
         """The shape of a type that ignores unknown keys and requires none."""
@@ -229,22 +229,45 @@ class _Rewriter:
                 shape = self.shape(member)
                 if shape is None:
                     return None
-                found[f"{_OTHER}{index}"] = shape
+                found[f"{OTHER}{index}"] = shape
         return found if len(found) > 1 and any(shape.fields for shape in found.values()) else None
 
     def rewritten(self, node: Node, made: Node) -> Any:
         """*node* rewritten; *made* is a copy of it in which all other nodes are."""
+        if decimals := self._decimals(node):
+            made = _with_decimals(made, decimals)
         if (members := self.members(node)) is not None:
-            return self._choice(made, members)
+            return self._choice(node, made, members)
         if (shape := self.has_only_defaults(node)) is not None:
             return _guard(made, shape)
+        return guarded(made, self.rewritten_definitions) if needs_guard(node) else made
+
+    def _decimals(self, node: Any) -> list[int]:
+        """The members of a union that can be a `Decimal`, if there are others."""
+        if node["type"] != "union":
+            return []
+        found = [i for i, choice in enumerate(node["choices"]) if self._may_be_decimal(_member(choice))]
+        return found if len(found) < len(node["choices"]) else []
+
+    def _may_be_decimal(self, node: Any) -> bool:
+        inner = self.resolved(node)
+        if inner["type"] == "nullable":
+            return self._may_be_decimal(inner["schema"])
+        if inner["type"] == "union":
+            return any(self._may_be_decimal(_member(choice)) for choice in inner["choices"])
+        return bool(inner["type"] == "decimal")
+
+    def rewritten_definitions(self) -> list[Any]:
+        """The definitions, rewritten."""
+        made: list[Any] = rebuilt(list(self.definitions.values()), self.rewritten)
         return made
 
-    def _choice(self, node: Node, members: dict[str, _Shape]) -> Any:
-        choices = {tag: _member(node["choices"][int(tag[len(_OTHER) :])]) for tag in members}
+    def _choice(self, node: Node, made: Node, members: dict[str, _Shape]) -> Any:
+        union = made["choices"][OTHER] if made["type"] == "tagged-union" else made
+        choices = {tag: _member(union["choices"][int(tag[len(OTHER) :])]) for tag in members}
         names = ", ".join(shape.name for shape in members.values())
-        return _tagged(
-            {**choices, _OTHER: _bare(node)},
+        return tagged(
+            {**choices, OTHER: bare(made)},
             _Chooser(members, choices, self).choose,
             f"Input should match one of {names} better than the others, but it matches several equally well",
             node.get("ref"),
@@ -275,46 +298,37 @@ def _member(choice: Any) -> Any:
     return choice[0] if isinstance(choice, tuple) else choice  # (schema, label)
 
 
-def _tags(node: Any) -> list[Any]:
-    values = node["expected"] if node["type"] == "literal" else node["members"]
-    return [value.value if isinstance(value, enum.Enum) else value for value in values]
+def _with_decimals(node: Node, members: list[int]) -> Node:
+    """The union *node*, in which the text of a number is for the *members* that can be a `Decimal`."""
+
+    def choose(value: Json) -> str:
+        return _NUMBER if isinstance(value, str) and value.endswith(NUMBER_END) else OTHER
+
+    numbers = {**bare(node), "choices": [node["choices"][index] for index in members]}
+    return tagged({_NUMBER: numbers, OTHER: bare(node)}, choose, "", node.get("ref"))
 
 
 def _guard(node: Node, shape: _Shape) -> Any:
     def known(value: Json) -> str | None:
-        return None if isinstance(value, dict) and shape.unrelated(value) else _OTHER
+        return None if isinstance(value, dict) and shape.unrelated(value) else OTHER
 
     keys = ", ".join(sorted(shape.known))
     message = f"Input should be an object with some of the keys {keys}"
-    return _tagged({_OTHER: _bare(node)}, known, message, node.get("ref"))
-
-
-def _tagged(
-    choices: dict[Any, Any], choose: Callable[[Json], str | None], message: str, ref: str | None
-) -> Any:
-    # No other core schema can look at JSON before it is validated and still validate it as JSON: strict
-    # mode has other rules for Python objects.
-    return core_schema.tagged_union_schema(
-        choices,
-        choose,
-        custom_error_type="union_member",
-        custom_error_message=message.replace("{", "{{"),
-        ref=ref,
-    )
+    return tagged({OTHER: bare(node)}, known, message, node.get("ref"))
 
 
 # --- choosing -------------------------------------------------------------------------------------
 
 
 class _Chooser:
-    """The discriminator of a union: returns the tag of the member, or `_OTHER` to leave it to pydantic."""
+    """The discriminator of a union: returns the tag of the member, or `OTHER` to leave it to pydantic."""
 
     def __init__(self, members: dict[str, _Shape], choices: dict[str, Node], rewriter: _Rewriter) -> None:
         self._members, self._choices, self._rewriter = members, choices, rewriter
 
     def choose(self, value: Json) -> str | None:
         if not isinstance(value, dict):
-            return _OTHER
+            return OTHER
         left = self._by_tag(value)
         left = [tag for tag in left if self._members[tag].complete(value)]
         left = [tag for tag in left if not self._members[tag].unrelated(value)]
@@ -324,7 +338,7 @@ class _Chooser:
         left = _least(left, lambda tag: self._members[tag].missing(value))
         if len(left) == 1:
             return left[0]
-        return self._by_trial(left, value) if left and self._members[left[0]].fields else _OTHER
+        return self._by_trial(left, value) if left and self._members[left[0]].fields else OTHER
 
     def _by_tag(self, value: JsonObject) -> list[str]:
         tagged = {tag: shape.tag(value) for tag, shape in self._members.items()}
@@ -361,15 +375,11 @@ class _Chooser:
 
     @cached_property
     def _validators(self) -> dict[str, SchemaValidator]:
-        definitions = rebuilt(list(self._rewriter.definitions.values()), self._rewriter.rewritten)
+        definitions = self._rewriter.rewritten_definitions()
         return {
-            tag: new_validator(core_schema.definitions_schema(_bare(choice), definitions))
+            tag: new_validator(core_schema.definitions_schema(bare(choice), definitions))
             for tag, choice in self._choices.items()
         }
-
-
-def _bare(node: Any) -> Any:
-    return {key: item for key, item in node.items() if key != "ref"}
 
 
 def _least(tags: list[str], cost: Callable[[str], int | None]) -> list[str]:

@@ -2,8 +2,8 @@
 
 pydantic validates JSON text in *strict* mode: a number is not a boolean, a boolean is not a number, and a
 string is neither. What strict mode refuses is validated once more after `coerce`, which makes the few
-conversions that cannot be misunderstood. What strict mode accepts too easily (`true` for 1 in an enum or a
-Literal, the nearest float for a Decimal, NaN) is coerced before the first validation.
+conversions that cannot be misunderstood. What strict mode accepts too easily is refused by guards
+(`alloy._typed.types.guards`), or coerced before the first validation (the nearest float for a Decimal, NaN).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from alloy._typed.json.text import Unreadable, decode, encode, path_step, repeats_a_key
-from alloy._typed.schemas.coercion import DECIMAL, NAMES, coerce
+from alloy._typed.schemas.coercion import DECIMAL, NAMES, STRICT, coerce
 from alloy._typed.schemas.refs import definition_name, mapped, nodes
 from alloy._typed.types.async_parsers import restart
 from alloy._typed.types.core_schema import Core
@@ -89,8 +89,14 @@ class Validator:
             raise Unreadable(f"$: {error}") from None
 
 
+# The types whose values `coerce` converts. A Decimal keeps the digits that were written.
+_CONVERTED = frozenset(("int", "float", "bool", "literal", "enum", "definition-ref"))
+
+
 class _Generator(GenerateJsonSchema):
     """pydantic's schemas without generated field titles, and with the marks that `coerce` reads."""
+
+    _strict = False  # whether the type that is generated now, or the class around it, is strict
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -107,6 +113,20 @@ class _Generator(GenerateJsonSchema):
             zip((m.name for m in schema["members"]), made.get("enum", [made.get("const")]), strict=False)
         )
         return {**made, NAMES: names}
+
+    def generate_inner(self, schema: Any) -> JsonObject:
+        outer, config = self._strict, schema.get("config") or {}
+        self._strict = schema.get("strict", config.get("strict", outer))
+        try:
+            made = super().generate_inner(schema)
+            strict = self._strict and schema["type"] in _CONVERTED
+            return {**made, STRICT: True} if strict else made
+        finally:
+            self._strict = outer
+
+    def dataclass_args_schema(self, schema: core_schema.DataclassArgsSchema) -> JsonObject:
+        taken = [field for field in schema["fields"] if field.get("init", True)]
+        return super().dataclass_args_schema({**schema, "fields": taken})
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonObject:
         return {**super().decimal_schema(schema), DECIMAL: True}
@@ -137,8 +157,8 @@ def _is_lax(node: Mapping[str, Any]) -> bool:
 def _without_marks(schema: Json) -> Json:
     copy = mapped(schema, _without_marks)
     if isinstance(copy, dict):
-        copy.pop(NAMES, None)
-        copy.pop(DECIMAL, None)
+        for mark in (NAMES, DECIMAL, STRICT):
+            copy.pop(mark, None)
     return copy
 
 
