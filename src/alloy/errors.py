@@ -158,7 +158,10 @@ class ModelNotFoundError(BadRequestError):
 
 
 class UnsupportedError(BadRequestError):
-    """The model does not support *feature*: `"tools"`, `"output"` (structured) or `"output_with_tools"`."""
+    """The model does not support *feature*: `"tools"`, `"output"`, `"output_with_tools"` or `"strict_tools"`.
+
+    With `"schema"` only the schemas of this request are too complex for the provider.
+    """
 
     def __init__(self, message: str, *, feature: str, provider: str, **details: Any) -> None:
         super().__init__(message, provider=provider, **details)

@@ -194,7 +194,8 @@ class Request:
     *tool_choice* is `"auto"`, `"none"` (shows the tools without letting the model call them),
     `"required"` or one tool's name. *tool_mode* `"react"` and *output_mode* `"prompted"` have the tools
     and the answer's shape written into the prompt instead of the provider's own fields: see
-    `alloy.backends.fallback.react`; a backend never sees them. *extra* is merged verbatim into the request
+    `alloy.backends.fallback.react`; a backend never sees them. *strict_tools* may be turned off where the
+    provider refuses to enforce the schemas of the tools. *extra* is merged verbatim into the request
     body, last. The settings between are those of `Config`.
     """
 
@@ -203,6 +204,7 @@ class Request:
     system: str | None = None
     tools: tuple[ToolSchema, ...] = ()
     output: OutputSchema | None = None
+    strict_tools: bool = True
     tool_mode: ToolMode = "native"
     output_mode: OutputMode = "native"
     temperature: float | None = None

@@ -24,7 +24,7 @@ class Result(Generic[T_co]):
     - *transcript*: every message of the conversation.
     - *downgrades*: the features that Alloy emulated because the model does not support them: `"tools"`
       (ReAct), `"output"` (the type described in the prompt), `"output_with_tools"` (the typed answer in a
-      separate turn).
+      separate turn), `"strict_tools"` (tools whose schemas are not enforced).
     - *seconds*: how long the whole call took.
     """
 

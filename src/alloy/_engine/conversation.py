@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from alloy._engine.call_ids import with_unique_call_ids
 from alloy._engine.effects import CallModel, Elapsed, Emit, RunTools, Script, Sleep, parse_values
 from alloy._engine.endings import check_finish
-from alloy._engine.fallbacks import Plan, with_fallback
+from alloy._engine.fallbacks import Plan, with_fallback, with_simpler_schemas
 from alloy._engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
 from alloy._engine.routes import Route
 from alloy._engine.toolbox import left_behind
@@ -57,7 +57,8 @@ class Question(Generic[T]):
     logs. *read* converts the answer's text, which came along a route, into a value or raises an
     `AnswerError`; *check* returns what is wrong with a value, or `None`. *optional* means that an empty
     answer is a value too. *on_missing_feature* is called with a feature that the model there turned out to
-    lack, *on_success* with the whole transcript when there is a value.
+    lack, *on_refused_schema* with one that it lacks for the schemas of one request, and *on_success* with the
+    whole transcript when there is a value.
     """
 
     routes: tuple[Route, ...]
@@ -69,6 +70,7 @@ class Question(Generic[T]):
     policy: Policy = field(default_factory=Policy)
     name: str = "ask()"
     on_missing_feature: Callable[[Route, str], None] = lambda _, __: None
+    on_refused_schema: Callable[[Route, str, Request], None] = lambda _, __, ___: None
     on_success: Callable[[tuple[Turn, ...]], None] = lambda _: None
 
 
@@ -281,15 +283,22 @@ def _fall_back(question: Question[T], error: UnsupportedError, state: _State) ->
 
     Each feature is emulated once, so this ends.
     """
-    planned = with_fallback(state.plan, error.feature)
+    feature, request = error.feature, state.plan.request
+    if feature == "schema":
+        feature, planned = with_simpler_schemas(state.plan)
+    else:
+        planned = with_fallback(state.plan, feature)
     if planned is None:
         raise error
-    if error.feature not in question.policy.fallbacks:
+    if feature not in question.policy.fallbacks:
         error.add_note("strict_capabilities, tool_mode or output_mode forbids the fallback for that")
         raise error
     state.plan = planned
-    question.on_missing_feature(state.route, error.feature)
-    yield from Emit(FallbackTaken(error.feature, state.route.name))
+    if error.feature == "schema":
+        question.on_refused_schema(state.route, feature, request)
+    else:
+        question.on_missing_feature(state.route, feature)
+    yield from Emit(FallbackTaken(feature, state.route.name))
 
 
 def _answer(question: Question[T], text: str, route: Route) -> Script[T]:

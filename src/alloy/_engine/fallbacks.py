@@ -6,7 +6,10 @@ the process.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from alloy._engine.routes import ModelAddress
 from alloy.messages import OutputSchema, Request, ToolResults
@@ -16,13 +19,26 @@ __all__ = [
     "Plan",
     "forget",
     "missing_features",
+    "refused_schemas",
     "remember_missing_feature",
+    "remember_refused_schema",
     "with_fallback",
+    "with_simpler_schemas",
 ]
 
 # --- what is remembered -----------------------------------------------------------------------------
 
 _missing: dict[ModelAddress, frozenset[str]] = {}
+
+_refused: dict[ModelAddress, set[tuple[str, str]]] = {}  # by model: the feature and the schemas
+REFUSED_MAX = 1024  # bounds what generated types leave behind
+
+# What is sent without the feature when the provider refuses a request for the size of its schemas. The first
+# one that the request uses is given up first, because its loss is the smallest.
+_SCHEMAS_OF: dict[str, Callable[[Request], Any]] = {
+    "strict_tools": lambda request: [tool.parameters for tool in request.tools],
+    "output": lambda request: request.output and request.output.schema,
+}
 
 
 def missing_features(address: ModelAddress) -> frozenset[str]:
@@ -35,14 +51,36 @@ def remember_missing_feature(address: ModelAddress, feature: str) -> None:
     _missing[address] = missing_features(address) | {feature}
 
 
+def refused_schemas(address: ModelAddress, request: Request) -> frozenset[str]:
+    """The features that the model at *address* supports, but not with the schemas of *request*."""
+    refused = _refused.get(address)
+    if refused is None:
+        return frozenset()
+    return frozenset(name for name in _SCHEMAS_OF if (name, _schemas(name, request)) in refused)
+
+
+def remember_refused_schema(address: ModelAddress, feature: str, request: Request) -> None:
+    """Remember that *feature* is not possible with the schemas of *request*: other types keep it."""
+    refused = _refused.setdefault(address, set())
+    if len(refused) >= REFUSED_MAX:
+        refused.clear()
+    refused.add((feature, _schemas(feature, request)))
+
+
+def _schemas(feature: str, request: Request) -> str:
+    return json.dumps(_SCHEMAS_OF[feature](request), sort_keys=True)
+
+
 def forget() -> None:
     """Forget everything remembered, for example because a server has been updated."""
     _missing.clear()
+    _refused.clear()
 
 
 # What each feature is called in messages, and what is done without it.
 TEXTS = {
     "tools": ("tool calls", "ReAct, with the tools described in the prompt"),
+    "strict_tools": ("strict tools", "sending the tools without enforcing their schemas"),
     "output": ("structured output", "describing the type in the prompt"),
     "output_with_tools": (
         "tools with structured output",
@@ -67,17 +105,31 @@ class Plan:
     fallbacks: tuple[str, ...] = ()
 
 
+def with_simpler_schemas(plan: Plan) -> tuple[str, Plan | None]:
+    """*plan* for a provider that its schemas are too complex for, and which feature is not used there.
+
+    `None` when its request has no schema that could be left out.
+    """
+    for feature in _SCHEMAS_OF:
+        if (planned := with_fallback(plan, feature)) is not None:
+            return feature, planned
+    return "schema", None
+
+
 def with_fallback(plan: Plan, feature: str) -> Plan | None:
     """*plan* without the native use of *feature*; `None` when the request does not use it."""
     if feature in plan.fallbacks:
         return None
     request, fallbacks = plan.request, (*plan.fallbacks, feature)
     native_output = request.output is not None and request.output_mode == "native"
+    native_tools = bool(request.tools) and request.tool_mode == "native"
     if feature == "tools" and request.tool_mode == "native" and _uses_tools(request):
         return replace(plan, request=replace(request, tool_mode="react"), fallbacks=fallbacks)
+    if feature == "strict_tools" and native_tools and request.strict_tools:
+        return replace(plan, request=replace(request, strict_tools=False), fallbacks=fallbacks)
     if feature == "output" and native_output:
         return replace(plan, request=replace(request, output_mode="prompted"), fallbacks=fallbacks)
-    if feature == "output_with_tools" and native_output and request.tool_mode == "native" and request.tools:
+    if feature == "output_with_tools" and native_output and native_tools:
         return Plan(replace(request, output=None), request.output, fallbacks)
     return None
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from alloy._engine.fallbacks import TEXTS, Plan, missing_features, with_fallback
+from alloy._engine.fallbacks import TEXTS, Plan, missing_features, refused_schemas, with_fallback
 from alloy._engine.routes import Route
 from alloy._typed.schemas.dialects import to_wire
 from alloy.backends.base import Capabilities
@@ -46,7 +46,9 @@ def plan(draft: Draft, route: Route) -> Plan:
     left_out: dict[str, Any] = dict.fromkeys(_left_out(request, can, route.name))
     extra = _extra(draft.extra, route.backend.name)
     planned = Plan(replace(request, model=route.model, extra=extra, **left_out))
-    lacks = _table_gaps(can, request.output, route) | missing_features(route.address)
+    address = route.address
+    lacks = _table_gaps(can, request.output, route) | missing_features(address)
+    lacks |= refused_schemas(address, request)
     return _emulated(planned, lacks, draft.fallbacks, route.name)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from alloy._engine.conversation import Question, converse
 from alloy._engine.effects import Handler, Script, handled
-from alloy._engine.fallbacks import TEXTS, remember_missing_feature
+from alloy._engine.fallbacks import TEXTS, remember_missing_feature, remember_refused_schema
 from alloy._engine.handlers import current_handlers, current_listeners
 from alloy._engine.logs import wants_events
 from alloy._engine.planning import Draft, plan
@@ -91,6 +91,7 @@ def prepare(
         policy=policy,
         name=name,
         on_missing_feature=_remember,
+        on_refused_schema=_remember_schema,
         on_success=_ignore if conversation is None else partial(setattr, conversation, "turns"),
     )
     return PreparedCall(
@@ -155,3 +156,7 @@ def _ignore(_: tuple[Turn, ...]) -> None:
 
 def _remember(route: Route, feature: str) -> None:
     remember_missing_feature(route.address, feature)
+
+
+def _remember_schema(route: Route, feature: str, request: Request) -> None:
+    remember_refused_schema(route.address, feature, request)

@@ -90,8 +90,15 @@ def test_a_function_without_parameters_declares_none():
 @pytest.mark.parametrize(
     ("settings", "calling"),
     [
-        ({}, None),
-        ({"tool_choice": "auto"}, {"mode": "AUTO"}),
+        ({}, {"mode": "VALIDATED"}),
+        ({"tool_choice": "auto"}, {"mode": "VALIDATED"}),
+        ({"strict_tools": False}, None),
+        ({"strict_tools": False, "tool_choice": "auto"}, {"mode": "AUTO"}),
+        ({"model": "gemini-2.5-flash"}, None),
+        ({"model": "gemini-2.5-flash", "tool_choice": "auto"}, {"mode": "AUTO"}),
+        ({"model": "tunedModels/mine"}, None),
+        ({"model": "gemini-flash-latest"}, {"mode": "VALIDATED"}),
+        ({"model": "publishers/google/models/gemini-3.8-pro"}, {"mode": "VALIDATED"}),
         ({"tool_choice": "none"}, {"mode": "NONE"}),
         ({"tool_choice": "required"}, {"mode": "ANY"}),
         ({"tool_choice": "ping"}, {"mode": "ANY", "allowedFunctionNames": ["ping"]}),
@@ -108,7 +115,7 @@ def test_a_function_without_parameters_declares_none():
     ],
 )
 def test_the_allowed_tools_are_sent(settings: dict[str, Any], calling: Any):
-    """The generic words become the modes of function calling; AUTO takes no names, so VALIDATED does."""
+    """The generic words become the modes of function calling; Gemini 3 knows VALIDATED, which takes names."""
     config = encoded(tools=(ADD, PING), **settings).get("toolConfig")
 
     assert config == (None if calling is None else {"functionCallingConfig": calling})

@@ -217,7 +217,8 @@ def test_a_forced_tool(server: WireServer, mode: str) -> None:
     run(mode, server, tools=[ping, describe], tool_choice="ping")
 
     forced = {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["ping"]}}
-    assert [request.json.get("toolConfig") for request in server.requests] == [forced, None]
+    free = {"functionCallingConfig": {"mode": "VALIDATED"}}
+    assert [request.json.get("toolConfig") for request in server.requests] == [forced, free]
 
 
 def test_parallel_tools_cannot_be_switched(server: WireServer) -> None:
@@ -355,5 +356,6 @@ def test_the_request_can_be_seen_without_sending_it() -> None:
         "model": MODEL,
         "contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
         "tools": [{"functionDeclarations": [{"name": "ping", "description": "Say pong."}]}],
+        "toolConfig": {"functionCallingConfig": {"mode": "VALIDATED"}},
         "generationConfig": {"maxOutputTokens": 5},
     }

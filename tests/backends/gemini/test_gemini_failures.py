@@ -109,7 +109,12 @@ def test_an_invalid_key_is_an_authentication_error(server: WireServer, message: 
     [
         ("models/gemini-x is not found for API version v1, or is not supported", "check `model`"),
         ("models/gemini-flash-latest is not found for API version v1", "GOOGLE_GENAI_API_VERSION=beta"),
-        ("Requested entity was not found.", "check `base_url`: the address without the API's version"),
+        ("Requested entity was not found.", "check `base_url`, which may end in the API's version"),
+        (
+            "Cannot POST /v1/models/gemini-3-pro:generateContent",
+            r"set GOOGLE_GENAI_API_VERSION .*/v1.*/models/",
+        ),
+        ("The model `gemini-9` does not exist", "check `model`"),
     ],
 )
 def test_a_404_names_what_is_missing(server: WireServer, message: str, advice: str) -> None:

@@ -88,7 +88,7 @@ def message(
 def events(answer: dict[str, Any], pieces: Pieces = words) -> list[dict[str, Any]]:
     """*answer* as the events of a stream, in the order that the API sends them."""
     counted = answer["usage"]
-    first = {**counted, "output_tokens": 1, "output_tokens_details": None}
+    first = {**counted, "output_tokens": min(1, counted["output_tokens"]), "output_tokens_details": None}
     last = {
         **dict.fromkeys(counted),
         **{key: counted[key] for key in ("output_tokens", "output_tokens_details")},

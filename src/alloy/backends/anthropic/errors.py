@@ -28,13 +28,34 @@ _OUTPUT = re.compile(
     r"|^output_config(\.format)?: Extra inputs are not permitted",
     re.IGNORECASE,
 )
+# The limits of the compiler of schemas: of the schemas of one request, not of the model.
+_SCHEMA = re.compile(
+    r"grammar\b.*\b(too (large|complex)|timed out|inefficient)|schemas?\b.*\btoo (complex|large|many|deep)"
+    r"|too many (strict tools|optional parameters|parameters with union)",
+    re.IGNORECASE,
+)
+_STRICT_TOOLS = re.compile(
+    r"does(n't| not) support strict tools?|^tools\.\d+\.(custom\.)?strict: Extra inputs are not permitted",
+    re.IGNORECASE,
+)
+# What servers of other models say with the status 500 when an image is sent.
+_NO_VISION = re.compile(
+    r"image (input|url)s? (is|are) not supported|does(n't| not) support (images?|image input|vision)\b"
+    r"|no (endpoints|models?) .*\bsupports? image|(not|isn't) a (vision|multimodal) model|\bmmproj\b",
+    re.IGNORECASE,
+)
 
 
 class AnthropicErrors(ErrorReader):
     """The errors of Anthropic and of compatible servers."""
 
     address_variable = "ANTHROPIC_BASE_URL"
-    features = (("tools", _TOOLS), ("output", _OUTPUT))
+    features = (
+        ("schema", _SCHEMA),
+        ("strict_tools", _STRICT_TOOLS),
+        ("tools", _TOOLS),
+        ("output", _OUTPUT),
+    )
     feature_statuses = (400, 404, 422)
     advice: Mapping[int, str] = {
         401: "check ANTHROPIC_API_KEY or configure(api_key=…)",
@@ -58,6 +79,8 @@ class AnthropicErrors(ErrorReader):
 
     def status_of(self, failure: Failure) -> int:
         """Without a status, by the kind of the error."""
+        if _NO_VISION.search(failure.body.message):
+            return 400
         kind = failure.body.kind or ""
         by_kind = self.statuses.get(kind, 400 if kind.startswith("invalid_") else 500)
         return failure.status or failure.body.status or by_kind
@@ -65,13 +88,13 @@ class AnthropicErrors(ErrorReader):
     def hint(self, status: int, failure: Failure) -> str:
         """What to do."""
         message = failure.body.message
+        if _NO_VISION.search(message):
+            return "; choose a model with vision"
         if failure.status == 404:
             if "model" in message.lower():
                 return "; check `model`"
             example = "which ends without /v1, as in https://api.anthropic.com"
             return f"; check `base_url`, {example}; the request went to {failure.url}"
-        if status == 400 and "too complex" in message:
-            return '; use a simpler type or fewer tools, or output_mode="prompted"'
         return super().hint(status, failure)
 
     def adjust(self, error: ProviderError, failure: Failure) -> None:

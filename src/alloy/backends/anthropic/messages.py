@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from alloy._typed.schemas.refs import nodes
 from alloy.backends.anthropic.dialect import DIALECT, MAX_OPTIONAL, MAX_STRICT_TOOLS, MAX_UNIONS
 from alloy.backends.anthropic.errors import ERRORS, NAME
-from alloy.backends.anthropic.replies import MessagesAccumulator, read_message
+from alloy.backends.anthropic.replies import read_message
+from alloy.backends.anthropic.stream import MessagesAccumulator, as_events
 from alloy.backends.anthropic.turns import called_tools, turns
 from alloy.backends.base import Capabilities
 from alloy.backends.http.backend import HttpBackend
@@ -122,6 +123,7 @@ class AnthropicBackend(HttpBackend):
     sdk = ANTHROPIC
     path = "/v1/messages"
     errors = ERRORS
+    split = staticmethod(as_events)
     request_id_headers = ("request-id", "x-request-id")
     key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 
@@ -229,7 +231,7 @@ def _tools(request: Request, can: ClaudeCapabilities) -> JsonObject:
         # The API refuses calls in the history of a request without tools.
         past = [{"name": name, "input_schema": {"type": "object"}} for name in called_tools(request.messages)]
         return {"tools": past, "tool_choice": {"type": "none"}} if past else {}
-    strict = _Strictness(request) if can.structured_output else None
+    strict = _Strictness(request) if can.structured_output and request.strict_tools else None
     shown = [_tool(tool, strict=tool.strict and strict is not None and strict.takes(tool)) for tool in tools]
     choice = _tool_choice(request, can)
     return {"tools": shown, "tool_choice": choice} if choice != {"type": "auto"} else {"tools": shown}

@@ -20,7 +20,10 @@ NAME = "anthropic"
 INVALID = "INVALID_JSON"
 
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")  # what the id of a call may not contain
-_MODEL = re.compile(r"claude-(?:[a-z]+-\d+(?:-\d{1,2}(?!\d))?|\d+(?:-\d{1,2}(?!\d))?-[a-z]+)")
+
+# A family and a version, in either order: `claude-sonnet-4-0` and `claude-4-sonnet-20250522` are one model.
+_NUMBER = r"(\d+)(?:[-.](\d{1,2})(?!\d))?"
+_MODEL = re.compile(rf"claude-(?:([a-z]+)-{_NUMBER}|{_NUMBER}-([a-z]+))")
 _THINKING = ("thinking", "redacted_thinking")
 
 
@@ -120,8 +123,16 @@ def _is_blank(block: Mapping[str, Any]) -> bool:
 
 
 def _other_model(one: str, other: str) -> bool:
-    ours, theirs = _MODEL.search(one.lower().replace(".", "-")), _MODEL.search(other.lower())
-    return ours is not None and theirs is not None and ours.group() != theirs.group()
+    ours, theirs = _identity(one), _identity(other)
+    return ours is not None and theirs is not None and ours != theirs
+
+
+def _identity(model: str) -> tuple[str, int, int] | None:
+    """The family and the version of a Claude model; `None` for a name that says neither."""
+    if (found := _MODEL.search(model.lower())) is None:
+        return None
+    family, major, minor, other_major, other_minor, other_family = found.groups()
+    return family or other_family, int(major or other_major), int(minor or other_minor or 0)
 
 
 def _tool_use(call: ToolCall, sent_id: str) -> JsonObject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -60,6 +61,7 @@ class GeminiSdk(Sdk):
         library: Any = self.library()
         options = {
             "base_url": settings.base_url,
+            "api_version": settings.version,
             "httpx_client": library.Client(transport=transport, trust_env=False),
             "httpx_async_client": library.AsyncClient(transport=transport, trust_env=False),
             "async_client_args": {"ssl": True},  # otherwise it makes a context for web sockets
@@ -112,6 +114,9 @@ GEMINI = GeminiSdk()
 
 # --- settings -----------------------------------------------------------------------------------------
 
+# An address that ends in a version, as the examples of Google's REST API show it: with /models, too.
+_VERSIONED = re.compile(r"(https?://.+?)/(v\d+[a-z0-9]*)(?:/models)?/*")
+
 # What the SDK reads when a client is made, in addition to keys.
 _ENVIRONMENT = (
     "GOOGLE_GENAI_USE_ENTERPRISE",
@@ -130,6 +135,7 @@ class Settings(NamedTuple):
 
     api_key: str | None
     base_url: str | None
+    version: str | None
     environment: tuple[str | None, ...]
 
     def __repr__(self) -> str:
@@ -150,12 +156,27 @@ def read_settings(endpoint: Endpoint) -> Settings:
                 f"no key for Gemini: set {KEYS} or configure(api_key=…), use Google Cloud with "
                 "GOOGLE_GENAI_USE_ENTERPRISE=true, or run offline with ALLOY_BACKEND=fake"
             )
-    base_url = endpoint.base_url or env("GOOGLE_GEMINI_BASE_URL")
-    if base_url:
-        checked_url(base_url, "https://host, without the API's version")
+    if base_url := endpoint.base_url or env("GOOGLE_GEMINI_BASE_URL"):
+        checked_url(base_url, "https://host, with the API's version at its end or without it")
     cloud_keys = ("GOOGLE_API_KEY", "GEMINI_API_KEY") if key is None else ()
     environment = tuple(env(name) for name in (*_ENVIRONMENT, *cloud_keys))
-    return Settings(checked_key("Gemini", key.strip()) if key else None, endpoint.base_url, environment)
+    key = checked_key("Gemini", key.strip()) if key else None
+    return Settings(key, *_split_version(endpoint.base_url, key), environment)
+
+
+def _split_version(base_url: str | None, key: str | None) -> tuple[str | None, str | None]:
+    """The address and the API's version that the SDK is given; it adds its own version to every address.
+
+    `None` is what the SDK finds out by itself: so is an address of the environment, unless it ends in a
+    version. The SDK sends requests exactly to a custom address on Google Cloud without key and project.
+    """
+    env = os.environ.get
+    on_cloud = _on_cloud()
+    if on_cloud and not key and not (env("GOOGLE_CLOUD_PROJECT") and env("GOOGLE_CLOUD_LOCATION")):
+        return base_url, None
+    address = base_url or env("GOOGLE_VERTEX_BASE_URL" if on_cloud else "GOOGLE_GEMINI_BASE_URL") or ""
+    found = _VERSIONED.fullmatch(address)
+    return (found[1], found[2]) if found else (base_url, None)
 
 
 def _on_cloud() -> bool:

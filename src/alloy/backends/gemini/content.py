@@ -8,7 +8,7 @@ answers are decoded by `replies`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
@@ -51,15 +51,18 @@ _NO_THINKING = frozenset({"reasoning_effort"})
 class GeminiCapabilities(Capabilities):
     """*efforts* is each `reasoning_effort` as a thinking level (a str) or budget (an int).
 
-    *signed* says that the model requires a thought signature in function calls of the history, *system*
-    that it accepts a system instruction.
+    *signed* says that the model requires a thought signature in function calls of the history, *validated*
+    that it has the mode in which calls obey the declarations, *system* that it accepts a system instruction.
     """
 
     refuses: frozenset[str] = _REFUSES
     efforts: Mapping[str, str | int] = field(default_factory=dict)
     signed: bool = False
+    validated: bool = False
     system: bool = True
 
+
+_NEW = GeminiCapabilities(drops=_SAMPLING, efforts=_LEVELS, signed=True, validated=True)
 
 # The first pattern that matches the last part of the model's name counts. Facts are from Google's pages of
 # 2026-11; addresses (`urls`) are fetched from Gemini 2.5 on.
@@ -84,11 +87,9 @@ CAPABILITIES: tuple[tuple[str, GeminiCapabilities], ...] = (
     # newer Flash models refuse MINIMAL
     (
         "gemini-3-flash*",
-        GeminiCapabilities(
-            drops=_SAMPLING, efforts={**_LEVELS, "none": "MINIMAL", "minimal": "MINIMAL"}, signed=True
-        ),
+        replace(_NEW, efforts={**_LEVELS, "none": "MINIMAL", "minimal": "MINIMAL"}),
     ),
-    ("gemini-*", GeminiCapabilities(drops=_SAMPLING, efforts=_LEVELS, signed=True)),
+    ("gemini-*", _NEW),
     ("*", GeminiCapabilities(efforts=_LEVELS)),  # tuned models and endpoints, whose names say nothing
 )
 
@@ -121,7 +122,7 @@ class GeminiBackend(GeminiHttpBackend):
             body["systemInstruction"] = {"parts": [{"text": request.system}]}
         if request.tools:
             body["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in request.tools]}]
-            if calling := _calling(request):
+            if calling := _calling(request, can):
                 body["toolConfig"] = {"functionCallingConfig": calling}
         if generation := _generation(request, can):
             body["generationConfig"] = generation
@@ -165,15 +166,15 @@ def _thinking(effort: str, model: str, can: GeminiCapabilities) -> JsonObject:
     return {"thinkingLevel": found} if isinstance(found, str) else {"thinkingBudget": found}
 
 
-def _calling(request: Request) -> JsonObject | None:
-    """The mode of function calling: https://ai.google.dev/gemini-api/docs/function-calling#mode."""
+def _calling(request: Request, can: GeminiCapabilities) -> JsonObject | None:
+    """The mode of function calling: https://ai.google.dev/gemini-api/docs/function-calling#mode.
+
+    VALIDATED is AUTO with calls that obey the declarations. AUTO does not accept names.
+    """
     names = {} if request.allowed_tools is None else {"allowedFunctionNames": list(request.allowed_tools)}
     match request.tool_choice:
-        case None | "auto" if names:
-            return {
-                "mode": "VALIDATED",
-                **names,
-            }  # AUTO that obeys the declarations; AUTO does not accept names
+        case None | "auto" if names or (can.validated and request.strict_tools):
+            return {"mode": "VALIDATED", **names}
         case None:
             return None
         case "auto":
@@ -210,7 +211,7 @@ def _contents(request: Request, can: GeminiCapabilities) -> Iterator[JsonObject]
                 yield _user([_part(part) for part in turn.parts])
             case Reply():
                 parts, given = _parts_of(turn)
-                if parts:  # Gemini refuses a turn without parts
+                if any(map(_is_content, parts)):  # Gemini refuses a turn without parts
                     yield {"role": "model", "parts": _signed(parts) if can.signed else parts}
             case ToolResults(results):
                 yield _user([_response(result, given) for result in results])
@@ -247,8 +248,15 @@ def _parts_of(reply: Reply) -> tuple[list[JsonObject], dict[str, str | None]]:
             # An id that occurs twice in a turn is useless: the second call is answered by its position.
             given[call.id] = None if its.get("id") in given.values() else its.get("id")
         return parts, given
-    text = [{"text": reply.text}] if reply.text else []
+    text = [{"text": reply.text}] if reply.text.strip() else []
     return text + [{"functionCall": _rebuilt(call)} for call in reply.calls], {}
+
+
+def _is_content(part: JsonObject) -> bool:
+    """Whether *part* is more than a thought or blank text; a signature alone has to go back, too."""
+    if part.get("thought"):
+        return False
+    return bool(part.keys() - {"text", "thought"}) or bool(str(part.get("text") or "").strip())
 
 
 def _rebuilt(call: ToolCall) -> JsonObject:

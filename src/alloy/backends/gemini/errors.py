@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from alloy.backends.http.errors import LONGEST, ErrorBody, ErrorReader, Failure
+from alloy.backends.http.finish import is_missing
 from alloy.backends.http.redaction import redacted
 from alloy.errors import (
     AlloyError,
@@ -26,10 +27,13 @@ from alloy.errors import (
 )
 from alloy.jsontypes import Json
 
-__all__ = ["ERRORS", "KEYS", "NAME", "finish_error", "sign_in_error"]
+__all__ = ["ERRORS", "KEYS", "NAME", "finish_error", "sign_in_error", "unknown_end"]
 
 NAME = "gemini"
 KEYS = "GOOGLE_API_KEY or GEMINI_API_KEY"
+
+# Not the path of the request, which servers repeat: "Cannot POST /v1/models/gemini-3-pro:generateContent".
+_NO_MODEL = re.compile(r"(?<![/\w])models?\b(?!/\S*:\w)", re.IGNORECASE)
 
 # --- errors that a server reports ---------------------------------------------------------------------
 
@@ -38,9 +42,18 @@ class GeminiErrors(ErrorReader):
     """The errors of Gemini, on both of its platforms."""
 
     address_variable = "GOOGLE_GEMINI_BASE_URL"
+    # "The specified schema produces a constraint that has too many states for serving", "A schema in
+    # GenerationConfig in the request exceeds the maximum allowed nesting depth": of one schema only.
     # "Function calling is not enabled for models/gemma-3-27b-it", "Function calling with a response mime
     # type: 'application/json' is unsupported": the most special first.
     features = (
+        (
+            "schema",
+            re.compile(
+                r"too many states|schemas?\b.*\b(too (complex|large|big|deep|long)|exceeds?\b)", re.IGNORECASE
+            ),
+        ),
+        ("strict_tools", re.compile(r"function_?calling_?config.*\bVALIDATED\b", re.IGNORECASE)),
         (
             "output_with_tools",
             re.compile(r"(function calling|tool use) with a response mime type", re.IGNORECASE),
@@ -82,13 +95,17 @@ class GeminiErrors(ErrorReader):
     def hint(self, status: int, failure: Failure) -> str:
         """What to do."""
         message = failure.body.message
-        if status != 404:
+        if status not in (404, 405):
             return super().hint(status, failure)
-        if "model" not in message.lower():
-            asked = f"the request went to {failure.url}"
-            return f"; check `base_url`: the address without the API's version; {asked}"
+        if not _NO_MODEL.search(message):
+            return (
+                "; check `base_url`, which may end in the API's version, or set GOOGLE_GENAI_API_VERSION to "
+                f"one that the server has (v1, v1beta); the request went to {failure.url}"
+            )
         if "-latest" in message:
             return "; names that end in -latest need GOOGLE_GENAI_API_VERSION=beta"
+        if "API version" in message:
+            return "; check `model`, or set GOOGLE_GENAI_API_VERSION (v1, v1beta)"
         return "; check `model`"
 
     def adjust(self, error: ProviderError, failure: Failure) -> None:
@@ -145,13 +162,22 @@ _FAILED: dict[str, tuple[type[ProviderError], str, bool]] = {
 }
 
 
-def finish_error(reason: Any, message: str) -> ProviderError:
-    """The error for an answer that ended with *reason*, after which there is no answer."""
-    details = f": {message}" if message else ""
-    if not isinstance(reason, str) or reason not in _FAILED:
-        return BadReplyError(f"the answer ended with the finishReason {reason!r}{details}", provider=NAME)
-    kind, meaning, transient = _FAILED[reason]
-    return kind(f"{meaning} ({reason}){details}", provider=NAME, code=reason, transient=transient)
+def finish_error(reason: Any, message: str) -> ProviderError | None:
+    """The error for an answer that ended with *reason*, if that says that there is no answer."""
+    if not isinstance(reason, str) or (word := reason.upper()) not in _FAILED:
+        return None
+    kind, meaning, transient = _FAILED[word]
+    return kind(f"{meaning} ({word}){_details(message)}", provider=NAME, code=word, transient=transient)
+
+
+def unknown_end(reason: Any, message: str) -> BadReplyError:
+    """The error for an answer without content, whose *reason* is unknown, or says nothing."""
+    text = f"the answer ended with the finishReason {reason!r}{_details(message)}"
+    return BadReplyError(text, provider=NAME, transient=is_missing(reason))
+
+
+def _details(message: str) -> str:
+    return f": {message}" if message else ""
 
 
 # --- Google Cloud's sign-in ---------------------------------------------------------------------------

@@ -7,14 +7,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
-from alloy.backends.gemini.errors import ERRORS, NAME, finish_error
-from alloy.backends.http.bodies import FORMAT_ERRORS, as_count, as_text, read_object
+from alloy.backends.gemini.errors import ERRORS, NAME, finish_error, unknown_end
+from alloy.backends.http.bodies import (
+    FORMAT_ERRORS,
+    as_count,
+    as_object,
+    as_text,
+    larger_counts,
+    read_object,
+)
+from alloy.backends.http.event_stream import END_MARK
+from alloy.backends.http.finish import Ending, is_missing, later, meaning, read_ending
 from alloy.errors import BadReplyError
 from alloy.jsontypes import JsonObject
 from alloy.messages import (
     Delta,
     Echo,
-    Finish,
     ReasoningDelta,
     Reply,
     TextDelta,
@@ -25,29 +33,14 @@ from alloy.messages import (
 
 __all__ = ["ContentAccumulator", "parted", "read_content"]
 
-_FINISH: dict[Any, Finish] = {
-    "STOP": "stop",  # also when functions are called
-    "MAX_TOKENS": "length",
-    "CONTINUATION": "length",  # the limit of one request, not that of the caller
-    "SAFETY": "filter",
-    "RECITATION": "filter",
-    "LANGUAGE": "filter",
-    "BLOCKLIST": "filter",
-    "PROHIBITED_CONTENT": "filter",
-    "SPII": "filter",
-    "ESCALATION": "filter",
-    "MODEL_ARMOR": "filter",
-    "IMAGE_SAFETY": "filter",
-    "IMAGE_PROHIBITED_CONTENT": "filter",
-    "IMAGE_RECITATION": "filter",
-}
+TEXT = "arguments"  # the key for arguments that are not an object
 
 
 def read_content(raw: Any) -> Reply:
     """The reply in a whole answer. Raises `BadReplyError`, or the error of a failed generation."""
     accumulator = ContentAccumulator()
     accumulator.feed(raw)
-    return accumulator.reply()
+    return accumulator.reply(is_whole=True)
 
 
 def parted(chunk: Any) -> Iterator[Any]:
@@ -74,10 +67,12 @@ class ContentAccumulator:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[ToolCall] = []
+        self._index: Any = None  # of the candidate that is read: the first one
+        self._ended = False  # by `END_MARK`, which some servers send
         self._reason: Any = None  # why the answer ended
         self._message = ""  # what the server says about the end
         self._block: Mapping[str, Any] = {}  # why the prompt was blocked
-        self._usage = Usage()
+        self._usage: JsonObject = {}
         self._model = self._id = self._seed = ""
 
     def feed(self, event: Any) -> Delta | None:
@@ -88,39 +83,48 @@ class ContentAccumulator:
         """
         return read_object(NAME, event, self._take)
 
-    def reply(self) -> Reply:
-        """The whole reply. Raises `BadReplyError` without a finish reason or a blocked prompt."""
-        if self._reason is None and not self._block:
-            raise _bad("the answer ended without a finishReason, so it is not complete")
+    def reply(self, *, is_whole: bool = False) -> Reply:
+        """The whole reply. Raises `BadReplyError` without a finish reason or a blocked prompt.
+
+        *is_whole* says that the answer was not streamed, so that a finish reason may be missing.
+        """
         self._end_run()
+        ending = self._ending(is_whole=is_whole or self._ended)
         return Reply(
             text="".join(self._text),
             calls=tuple(self._calls),
-            finish=self._finish(),
-            usage=self._usage,
+            finish=ending.finish,
+            usage=_usage(self._usage),
             model=self._model,
             id=self._id,
             reasoning="".join(self._reasoning),
-            explanation=self._explanation(),
+            explanation=ending.explanation,
             echo=Echo(NAME, self._parts),
         )
 
-    def _finish(self) -> Finish:
-        if self._reason is None:
-            return "filter"
-        if not isinstance(self._reason, str) or self._reason not in _FINISH:
-            raise finish_error(self._reason, self._message)
-        finish = _FINISH[self._reason]
-        return "tool_calls" if finish == "stop" and self._calls else finish
+    def _ending(self, *, is_whole: bool) -> Ending:
+        reason, has_content = self._reason, bool(self._text or self._calls)
+        if is_missing(reason) and self._block:
+            return Ending("filter", self._explanation())
+        if (failed := finish_error(reason, self._message)) is not None:
+            raise failed
+        if reason is not None and not has_content and meaning(reason) in (None, "other"):
+            raise unknown_end(reason, self._message)
+        ending = read_ending(
+            reason,
+            field="finishReason",
+            provider=NAME,
+            calls=self._calls,
+            complete=is_whole and has_content,
+        )
+        return Ending("filter", self._explanation()) if ending.finish == "filter" else ending
 
     def _explanation(self) -> str:
-        if self._reason is None:
+        if is_missing(self._reason):
             message = as_text(self._block.get("blockReasonMessage"))
             return f"the prompt was blocked ({self._block.get('blockReason')})" + (
                 f": {message}" if message else ""
             )
-        if _FINISH.get(self._reason) != "filter":
-            return ""
         return f"{self._reason}: {self._message}" if self._message else str(self._reason)
 
     # --- one chunk --------------------------------------------------------------------------------------
@@ -131,17 +135,32 @@ class ContentAccumulator:
         self._model = self._model or as_text(event.get("modelVersion"))
         self._id = self._id or as_text(event.get("responseId"))
         if isinstance(event.get("usageMetadata"), dict):
-            self._usage = _usage(event["usageMetadata"])  # counts up from chunk to chunk: the last one counts
+            self._usage = larger_counts(self._usage, event["usageMetadata"])
         feedback = event.get("promptFeedback") or {}
-        if feedback.get("blockReason"):
+        if not is_missing(feedback.get("blockReason")):
             self._block = feedback
-        candidate = _first(event.get("candidates") or ())
-        self._reason = candidate.get("finishReason") or self._reason
+        if event == END_MARK:
+            self._ended = True
+        candidate = self._candidate(event.get("candidates") or ())
+        reason = candidate.get("finishReason")
+        self._reason = later(self._reason, reason) or reason
         self._message = _end_message(candidate) or self._message
         deltas = [self._take_part(part) for part in (candidate.get("content") or {}).get("parts") or ()]
         return _most_important([delta for delta in deltas if delta is not None])
 
+    def _candidate(self, candidates: Any) -> Mapping[str, Any]:
+        """The first candidate, which is the only one unless `extra` asks for more."""
+        found: Mapping[str, Any]
+        for found in candidates:
+            place = found.get("index") or 0
+            if self._index is None:
+                self._index = place
+            if place == self._index:
+                return found
+        return {}
+
     def _take_part(self, part: JsonObject) -> Delta | None:
+        part = _sendable(part)
         self._keep(part)
         if call := part.get("functionCall"):
             return self._call(call)
@@ -192,12 +211,13 @@ class ContentAccumulator:
         return f"call_{self._seed}_{len(self._calls)}"
 
 
-def _first(candidates: Any) -> Mapping[str, Any]:
-    found: Mapping[str, Any]
-    for found in candidates:
-        if not found.get("index"):
-            return found
-    return {}
+def _sendable(part: JsonObject) -> JsonObject:
+    """*part* with an object as the arguments of its call: some servers write them as text."""
+    call = part.get("functionCall")
+    if not isinstance(call, dict) or not isinstance(call.get("args"), str):
+        return part
+    arguments = as_object(call["args"], TEXT)
+    return part if TEXT in arguments else {**part, "functionCall": {**call, "args": arguments}}
 
 
 def _end_message(candidate: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from alloy.backends.http.payload import parse_json
@@ -17,6 +18,7 @@ __all__ = [
     "as_object",
     "as_text",
     "given",
+    "larger_counts",
     "merge",
     "read_object",
     "with_ids",
@@ -49,13 +51,13 @@ def allowed_tools(request: Request) -> list[ToolSchema]:
 
 
 def as_object(arguments: str, key: str) -> JsonObject:
-    """The *arguments* of a call as an object; text that is not one, under *key*."""
+    """The *arguments* of a call as an object, which some models encode twice; other text, under *key*."""
     if not arguments.strip():
         return {}
-    try:
+    value: Json = None
+    with suppress(ValueError):
         value = parse_json(arguments)
-    except ValueError:
-        value = None
+        value = parse_json(value) if isinstance(value, str) else value
     return value if isinstance(value, dict) else {key: arguments}
 
 
@@ -105,3 +107,18 @@ def as_text(value: Any) -> str:
 def as_count(value: Any) -> int:
     """*value* if it can be a number of tokens, otherwise 0."""
     return value if isinstance(value, int) and value > 0 else 0
+
+
+def larger_counts(counts: Mapping[str, Any], new: Mapping[str, Any]) -> JsonObject:
+    """Usage that a stream has sent so far, with the *new* one: of each number the larger one.
+
+    Counts go up in a stream, and some servers end it with zeros.
+    """
+    merged = dict(counts)
+    for key, value in new.items():
+        old = merged.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            merged[key] = larger_counts(old, value)
+        elif value is not None and as_count(value) >= as_count(old):
+            merged[key] = value
+    return merged

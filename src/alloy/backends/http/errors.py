@@ -124,6 +124,10 @@ class Failure(NamedTuple):
         return cls(read, response.status_code, response.headers, url, received.request_id)
 
 
+# What to do where Alloy cannot, or may not, emulate the feature.
+_ADVICE = {"schema": '; use a simpler type, fewer tools, or output_mode="prompted"'}
+
+
 class ErrorReader:
     """How a provider's errors are read; a subclass has what differs from the others.
 
@@ -154,7 +158,7 @@ class ErrorReader:
         if status in self.feature_statuses:
             for feature, pattern in self.features:
                 if pattern.search(body.message):
-                    return UnsupportedError(body.message, feature=feature, **marks)
+                    return UnsupportedError(body.message + _ADVICE.get(feature, ""), feature=feature, **marks)
         kind, transient = _class_of(status)
         message, wait = body.message + self.hint(status, failure), retry_after(failure.headers)
         found = kind(message, transient=transient, retry_after=wait, **marks)

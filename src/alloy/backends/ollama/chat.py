@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -21,10 +22,12 @@ from alloy.backends.http.bodies import (
     as_count,
     as_text,
     given,
+    larger_counts,
     merge,
     read_object,
     with_ids,
 )
+from alloy.backends.http.finish import later, read_ending
 from alloy.backends.http.payload import parse_json
 from alloy.backends.ollama.address import OllamaHttpBackend, find_host, read_settings, server_url
 from alloy.backends.ollama.dialect import DIALECT
@@ -39,7 +42,6 @@ from alloy.jsontypes import JsonObject
 from alloy.messages import (
     Delta,
     Echo,
-    Finish,
     OutputSchema,
     ReasoningDelta,
     Reply,
@@ -78,7 +80,9 @@ CAPABILITIES: tuple[tuple[str, Capabilities], ...] = (
 _THINK_LEVELS = ("gpt-oss",)
 _LEVELS = {"minimal": "low", "xhigh": "max"}  # the values of other providers
 
-_FINISH: dict[Any, Finish] = {None: "stop", "stop": "stop", "length": "length"}
+# Where the reasoning is: at Ollama, and at servers that copied its API.
+_THINKING = ("thinking", "reasoning", "reasoning_content")
+_COUNTS = ("prompt_eval_count", "eval_count")
 
 _ID = re.compile(
     r"[A-Za-z0-9_-]{1,64}"
@@ -133,7 +137,7 @@ class OllamaBackend(OllamaHttpBackend):
         """The reply in an answer, which is read as a stream of one line."""
         accumulator = ChatAccumulator()
         accumulator.feed(raw)
-        return accumulator.reply()
+        return accumulator.reply(is_whole=True)
 
     def accumulator(self) -> ChatAccumulator:
         """A new accumulator for one stream."""
@@ -149,22 +153,26 @@ def _capabilities(model: str) -> Capabilities:
 
 def _messages(request: Request) -> list[JsonObject]:
     messages = [] if request.system is None else [{"role": "system", "content": request.system}]
+    after_tools = False
     for turn in request.messages:
-        messages += _sent(turn)
+        messages += _sent(turn, after_tools=after_tools)
+        after_tools = isinstance(turn, ToolResults)
     if request.output is not None:
         _describe(request.output, messages)
     return messages
 
 
-def _sent(turn: Turn) -> Sequence[JsonObject]:
+def _sent(turn: Turn, *, after_tools: bool) -> Sequence[JsonObject]:
     match turn:
         case User():
             # A message has its images next to its text, so their place in the text is lost.
             images = [part.base64 for part in turn.parts if not isinstance(part, str)]
             message = {"role": "user", "content": turn.text}
             return ({**message, "images": images} if images else message,)
+        case Reply(calls=(), text=text) if not text.strip():
+            return ()  # many chat templates refuse an empty turn
         case Reply(calls=calls, echo=Echo(by="ollama", data=message)):
-            return ({**message, "tool_calls": with_ids(message["tool_calls"], calls)} if calls else message,)
+            return (_own(message, calls, after_tools=after_tools),)
         case Reply():
             return (_assistant(turn.text, turn.calls),)
         case ToolResults(results):
@@ -180,6 +188,16 @@ def _sent(turn: Turn) -> Sequence[JsonObject]:
             ]
 
 
+def _own(message: JsonObject, calls: Sequence[ToolCall], *, after_tools: bool) -> JsonObject:
+    """The *message* of a turn as the server sent it, with its reasoning if it calls tools or follows them.
+
+    A model that thinks continues where it was; the reasoning of other turns is not part of its prompt.
+    """
+    if calls:
+        return {**message, "tool_calls": with_ids(message["tool_calls"], calls)}
+    return message if after_tools else {key: message[key] for key in message if key not in _THINKING}
+
+
 def _assistant(text: str, calls: Sequence[ToolCall]) -> JsonObject:
     message: JsonObject = {"role": "assistant", "content": text}
     if calls:
@@ -192,10 +210,10 @@ def _assistant(text: str, calls: Sequence[ToolCall]) -> JsonObject:
 
 def _as_object(arguments: str) -> JsonObject:
     """*arguments* as the object that the server requires, also when a model wrote something else."""
-    try:
-        value = parse_json(arguments or "{}")
-    except ValueError:
-        value = arguments
+    value: Any = arguments or "{}"
+    with suppress(ValueError):
+        value = parse_json(value)
+        value = parse_json(value) if isinstance(value, str) else value  # some models encode it twice
     return value if isinstance(value, dict) else {"arguments": value}
 
 
@@ -231,11 +249,14 @@ class ChatAccumulator:
     def __init__(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._thinking = "thinking"  # the field that has the reasoning
         self._calls: list[ToolCall] = []
         self._shown = 0
         self._model = ""
         self._has_message = False
-        self._last: Mapping[str, Any] | None = None
+        self._done: bool | None = None  # `None` before a line that says it
+        self._reason: Any = None  # why the answer ended
+        self._usage: JsonObject = {}
 
     def feed(self, event: Any) -> Delta | None:
         """Take in one line. Raises `ProviderError` when the server reports a failure.
@@ -244,74 +265,99 @@ class ChatAccumulator:
         """
         return read_object(NAME, event, self._take)
 
-    def reply(self) -> Reply:
-        """The whole reply. Raises `BadReplyError` without the line that says `done`."""
-        if self._last is None:
-            raise _bad("the answer ended before its `done`, so it is not complete")
-        reason = self._last.get("done_reason")  # older servers do not send one
-        if reason is not None and not (isinstance(reason, str) and reason in _FINISH):
-            raise _bad(f"the answer ended with the done_reason {reason!r}")
-        finish = _FINISH[reason]
+    def reply(self, *, is_whole: bool = False) -> Reply:
+        """The whole reply. Raises `BadReplyError` without the line that says `done`.
+
+        *is_whole* says that the answer was not streamed, so that `done` may be missing.
+        """
         text, reasoning = "".join(self._text), "".join(self._reasoning)
+        has_content = bool(text or self._calls)
+        if not (self._done or (is_whole and has_content and self._done is None)):
+            raise _bad("the answer ended before its `done`, so it is not complete")
+        ending = read_ending(
+            self._reason, field="done_reason", provider=NAME, calls=self._calls, complete=True
+        )
+        if ending.finish == "other" and not (has_content and isinstance(self._reason, str)):
+            # "load" and "unload" among them, which come without an answer
+            raise _bad(f"the answer ended with the done_reason {self._reason!r}", transient=False)
         message = _assistant(text, self._calls)
-        if self._calls and reasoning:
-            message["thinking"] = reasoning  # a model that thinks continues where it was
-        counts = self._last.get("prompt_eval_count"), self._last.get("eval_count")
+        if reasoning:
+            message[self._thinking] = reasoning
         return Reply(
             text=text,
             calls=tuple(self._calls),
-            finish="tool_calls" if finish == "stop" and self._calls else finish,
-            usage=Usage(*map(as_count, counts)),
+            finish=ending.finish,
+            usage=Usage(*(as_count(self._usage.get(name)) for name in _COUNTS)),
             model=self._model,
             reasoning=reasoning,
+            explanation=ending.explanation,
             echo=Echo(NAME, message),
         )
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         if event.get("error"):
-            raise ERRORS.in_answer(event["error"])
+            raise ERRORS.in_line(event)
         self._model = self._model or as_text(event.get("model"))
         message = event.get("message")
         if isinstance(message, dict):
             self._has_message = True
         if not self._has_message:
             raise _bad(f"the answer has no message: {event!r:.120}")
-        if event.get("done") is True:
-            self._last = event
+        if event.get("done") is not None:
+            self._done = self._done or event["done"] is True
+        self._reason = later(self._reason, event.get("done_reason"))
+        self._usage = larger_counts(self._usage, {name: event.get(name) for name in _COUNTS})
         return self._next_delta(message or {}, event)
 
     def _next_delta(self, message: Mapping[str, Any], event: Mapping[str, Any]) -> Delta | None:
-        text, reasoning = as_text(message.get("content")), as_text(message.get("thinking"))
+        text, reasoning = as_text(message.get("content")), self._reasoning_in(message)
         if text:
             self._text.append(text)
         if reasoning:
             self._reasoning.append(reasoning)
+        earlier = tuple(self._calls) if self._done else ()
         for call in message.get("tool_calls") or ():
-            self._calls.append(self._call(call, as_text(event.get("created_at"))))
+            made = self._call(call)
+            if made not in earlier:  # some servers repeat the calls in the last line
+                self._calls.append(self._identified(made, as_text(event.get("created_at"))))
         if text:
             return TextDelta(text)
         if self._shown < len(self._calls):
             self._shown += 1
-            call = self._calls[self._shown - 1]
-            return ToolCallDelta(call.id, call.name)
+            shown = self._calls[self._shown - 1]
+            return ToolCallDelta(shown.id, shown.name)
         return ReasoningDelta(reasoning) if reasoning else None
 
-    def _call(self, call: Mapping[str, Any], stamp: str) -> ToolCall:
-        function = call["function"]
+    def _reasoning_in(self, message: Mapping[str, Any]) -> str:
+        name = next((name for name in _THINKING if as_text(message.get(name))), None)
+        if name is None:
+            return ""
+        self._thinking = name
+        return as_text(message[name])
+
+    def _call(self, call: Mapping[str, Any]) -> ToolCall:
+        """The call as the server wrote it, with its id if it has one."""
+        function = call.get("function", call)
         name, arguments = function["name"], function.get("arguments")
         if not isinstance(name, str) or not name:
             raise _bad(f"the answer calls a tool without a name: {call!r:.120}")
         written = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
-        found = as_text(call.get("id"))
-        if not _ID.fullmatch(found) or any(found == other.id for other in self._calls):
-            # Older servers send no ids. The time in it makes the id differ from those of other turns.
-            seed = f"{stamp} {len(self._calls)} {name} {written}"
-            found = f"call_{sha256(seed.encode('utf-8', 'replace')).hexdigest()[:16]}"
-        return ToolCall(found, name, written)
+        return ToolCall(as_text(call.get("id")), name, written)
+
+    def _identified(self, call: ToolCall, stamp: str) -> ToolCall:
+        """*call* with an id that no other call has; older servers send none.
+
+        The time in a made id, *stamp*, makes it differ from those of other turns.
+        """
+        if _ID.fullmatch(call.id) and all(call.id != other.id for other in self._calls):
+            return call
+        seed = f"{stamp} {len(self._calls)} {call.name} {call.arguments}"
+        made = f"call_{sha256(seed.encode('utf-8', 'replace')).hexdigest()[:16]}"
+        return replace(call, id=made)
 
 
-def _bad(message: str) -> BadReplyError:
-    return BadReplyError(message, provider=NAME)
+def _bad(message: str, *, transient: bool | None = None) -> BadReplyError:
+    return BadReplyError(message, provider=NAME, transient=transient)
 
 
 # --- the copy of OpenAI's API -------------------------------------------------------------------------

@@ -1,0 +1,182 @@
+"""A message of Anthropic's API, built from the events of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from operator import index
+from typing import Any
+
+from alloy.backends.anthropic.errors import ERRORS, NAME
+from alloy.backends.anthropic.replies import GAP, read_message
+from alloy.backends.anthropic.turns import INVALID
+from alloy.backends.http.bodies import as_object, as_text, larger_counts, read_object
+from alloy.errors import BadReplyError
+from alloy.jsontypes import JsonObject
+from alloy.messages import Delta, ReasoningDelta, Reply, TextDelta, ToolCallDelta
+
+__all__ = ["MessagesAccumulator", "as_events"]
+
+# The type of the block that a delta belongs to, and the field of the delta that makes the block longer.
+_GROWS = {
+    "text_delta": ("text", "text"),
+    "citations_delta": ("text", "citation"),
+    "thinking_delta": ("thinking", "thinking"),
+    "signature_delta": ("thinking", "signature"),
+    "input_json_delta": ("tool_use", "partial_json"),
+}
+
+
+def as_events(event: Any) -> Iterator[Any]:
+    """*event*, or the events of the message that it is: some gateways answer a streamed request with one."""
+    if not (isinstance(event, dict) and event.get("type") == "message"):
+        yield event
+        return
+    blocks = event.get("content")
+    yield {"type": "message_start", "message": event}
+    for place, block in enumerate(blocks if isinstance(blocks, list) else ()):
+        yield {"type": "content_block_start", "index": place, "content_block": block}
+    yield {"type": "message_stop"}
+
+
+class _Block:
+    """A content block, and the pieces of its text or its input so far."""
+
+    def __init__(self, block: JsonObject) -> None:
+        self.block = dict(block)
+        self.pieces: list[str] = []
+
+    @property
+    def kind(self) -> str:
+        return as_text(self.block.get("type"))
+
+    def takes(self, kind: str) -> bool:
+        """Whether deltas for a block of *kind* belong here; tools of the provider have input too."""
+        return self.kind == kind or (kind == "tool_use" and self.kind.endswith("tool_use"))
+
+    def whole(self) -> JsonObject:
+        """The block as a message that is not streamed has it."""
+        grown = "".join(self.pieces)
+        match self.kind:
+            case "text" | "thinking" as field:
+                return {**self.block, field: as_text(self.block.get(field)) + grown}
+            case _ if grown.strip():
+                return {**self.block, "input": as_object(grown, INVALID)}
+        return self.block
+
+
+class MessagesAccumulator:
+    """Builds the message from the events of a stream, and the `Reply` from the message.
+
+    Blocks are kept in the order in which they start. An index only says which of the open blocks a delta
+    belongs to, because gateways use one twice, or leave some out. A delta whose block has not started, or
+    has another type, belongs to the last block if that has its type; otherwise it starts a block.
+    """
+
+    def __init__(self) -> None:
+        self._message: JsonObject = {}
+        self._usage: JsonObject = {}
+        self._blocks: list[_Block] = []
+        self._open: dict[int, _Block] = {}
+        self._thinking: _Block | None = None  # the block of the last thinking delta
+        self._stopped = False
+
+    def feed(self, event: Any) -> Delta | None:
+        """Take in one event. Raises `ProviderError` when the provider reports a failure."""
+        return read_object(NAME, event, self._take)
+
+    def reply(self) -> Reply:
+        """The whole reply. Raises `BadReplyError` without the terminal event."""
+        if not self._stopped:
+            raise BadReplyError("the stream ended before the message was complete", provider=NAME)
+        content: Any = [block.whole() for block in self._blocks] or self._message.get("content")
+        return read_message({**self._message, "content": content, "usage": self._usage})
+
+    def _take(self, event: Mapping[str, Any]) -> Delta | None:
+        match event.get("type"):
+            case "content_block_delta":
+                return self._grow(index(event["index"]), event["delta"])
+            case "content_block_start":
+                return self._start(index(event["index"]), event["content_block"])
+            case "content_block_stop":
+                self._open.pop(index(event["index"]), None)
+            case "message_start":
+                self._message = dict(event["message"])
+                self._count(self._message.get("usage"))
+            case "message_delta":
+                self._end(event["delta"])
+                self._count(event.get("usage"))
+            case "message_stop":
+                self._stopped = True
+            case "[DONE]":  # `END_MARK`: some gateways send it instead
+                self._stopped = self._stopped or bool(self._message)
+            case "error":
+                raise ERRORS.in_answer(event.get("error") or event, as_text(event.get("request_id")) or None)
+            case _ if event.get("error"):
+                raise ERRORS.in_answer(event["error"])
+        return None
+
+    def _end(self, delta: Mapping[str, Any]) -> None:
+        """Some gateways send this more than once, and leave fields out or empty."""
+        self._message.update({key: value for key, value in delta.items() if value is not None})
+
+    def _count(self, usage: Any) -> None:
+        """Counts are cumulative; those that a later event leaves out, or sets to 0, stay valid."""
+        if isinstance(usage, dict):
+            self._usage = larger_counts(self._usage, usage)
+
+    def _start(self, place: int, started: JsonObject) -> Delta | None:
+        known = self._called(started.get("id")) if started.get("type") == "tool_use" else None
+        if known is not None:  # some gateways start a call again, and its input too
+            known.pieces.clear()
+            self._open[place] = known
+            return None
+        block = self._add(started)
+        self._open[place] = block
+        match block.kind:
+            case "tool_use":
+                return ToolCallDelta(as_text(started.get("id")), as_text(started.get("name")))
+            case "text" if text := as_text(started.get("text")):
+                return TextDelta(text)
+            case "thinking" if text := as_text(started.get("thinking")):
+                return self._think(block, text)
+        return None
+
+    def _called(self, call_id: Any) -> _Block | None:
+        return next((block for block in self._blocks if call_id and block.block.get("id") == call_id), None)
+
+    def _add(self, started: JsonObject) -> _Block:
+        block = _Block(started)
+        self._blocks.append(block)
+        return block
+
+    def _grow(self, place: int, delta: Mapping[str, Any]) -> Delta | None:
+        kind = as_text(delta.get("type"))
+        if kind not in _GROWS:
+            return None
+        owner, field = _GROWS[kind]
+        block = self._owner(place, owner)
+        if kind == "signature_delta":
+            block.block["signature"] = as_text(delta.get("signature"))
+        elif kind == "citations_delta":
+            block.block["citations"] = [*(block.block.get("citations") or ()), delta.get("citation")]
+        elif text := as_text(delta.get(field)):
+            block.pieces.append(text)
+            if kind == "text_delta":
+                return TextDelta(text)
+            if kind == "thinking_delta":
+                return self._think(block, text)
+        return None
+
+    def _owner(self, place: int, kind: str) -> _Block:
+        """The block of *kind* that a delta at *place* belongs to. Raises `BadReplyError` for input alone."""
+        for block in (self._open.get(place), self._blocks[-1] if self._blocks else None):
+            if block is not None and block.takes(kind):
+                return block
+        if kind == "tool_use":
+            raise BadReplyError("the stream has the input of a tool call that has not started", provider=NAME)
+        return self._add({"type": kind})
+
+    def _think(self, block: _Block, text: str) -> ReasoningDelta:
+        gap = GAP if self._thinking not in (None, block) else ""
+        self._thinking = block
+        return ReasoningDelta(gap + text)
