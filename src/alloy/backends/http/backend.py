@@ -61,6 +61,14 @@ class HttpBackend(BaseBackend, ABC):
     def settings(self, endpoint: Endpoint) -> Hashable:
         """Everything that decides the address. Raises `ConfigurationError` for what no request can carry."""
 
+    def located(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Endpoint:
+        """*endpoint*, or the one that *body* must go to; may start a server first."""
+        return endpoint
+
+    async def located_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Endpoint:
+        """As `located`."""
+        return endpoint
+
     def target(self, body: Mapping[str, Any], *, streamed: bool) -> Hashable:
         """What the SDK is asked to address the request to: a path, unless the provider's `Sdk` says more."""
         return self.path
@@ -161,7 +169,7 @@ class HttpBackend(BaseBackend, ABC):
         self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken, *, streamed: bool
     ) -> Received:
         """The response to *body*, not read yet. Raises `ProviderError` for an error status."""
-        endpoint = endpoint.with_key()
+        endpoint = self.located(body, endpoint.with_key(), cancel)
         exchange = HttpExchange(CLIENTS.get(self.sdk, self.settings(endpoint), endpoint), endpoint)
         try:
             body = self.prepare(exchange, body, cancel)
@@ -179,7 +187,7 @@ class HttpBackend(BaseBackend, ABC):
 
     async def _post_async(self, body: Mapping[str, Any], endpoint: Endpoint, *, streamed: bool) -> Received:
         """As `_post`."""
-        endpoint = await endpoint.with_key_async()
+        endpoint = await self.located_async(body, await endpoint.with_key_async())
         exchange = HttpExchange(
             await CLIENTS.get_async(self.sdk, self.settings(endpoint), endpoint), endpoint
         )

@@ -1,0 +1,3 @@
+"""Models on this machine: GGUF files, run by llama.cpp through the package xllamacpp."""
+
+PREFIXES: dict[str, tuple[str, ...]] = {"local": ()}

@@ -1,0 +1,137 @@
+"""Models that run on this machine: `local:path/to/model.gguf` and `local:smollm2`.
+
+The model runs in a child process, as a llama.cpp server on loopback with the API of Chat Completions: a model
+that crashes does not take the program with it, and all threads, event loops and commands share one copy of
+the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from alloy.backends.base import CancelToken, Capabilities
+from alloy.backends.http.errors import Failure
+from alloy.backends.http.stainless import StainlessSdk
+from alloy.backends.http.transport_errors import origin
+from alloy.backends.local.model_files import find_model
+from alloy.backends.local.servers import SERVERS, LocalServer
+from alloy.backends.openai.chat import OpenAIChatBackend
+from alloy.backends.openai.errors import OpenAIErrors
+from alloy.endpoints import Endpoint
+from alloy.errors import AlloyError, ConfigurationError, ProviderConnectionError, UnsupportedError
+
+__all__ = ["LocalBackend"]
+
+NAME = "local"
+_CAPABILITIES = Capabilities(documents=False, urls=False, document_urls=False)
+
+
+class LoopbackSdk(StainlessSdk):
+    """OpenAI's SDK for a server on loopback, which is never reached through a proxy."""
+
+    def pool(self, *, is_async: bool, **options: Any) -> Any:
+        """An HTTP client that ignores the proxies of the environment."""
+        return super().pool(is_async=is_async, **{**options, "trust_env": False})
+
+
+class LocalErrors(OpenAIErrors):
+    """The errors of the server of a local model."""
+
+    address_variable = ""
+    advice: Mapping[int, str] = {}
+
+    def hint(self, status: int, failure: Failure) -> str:
+        """A longer context is the only thing that can be set."""
+        if failure.body.kind == "exceed_context_size_error":
+            return "; a longer context is set in the model's name: local:PATH?context=16384"
+        return ""
+
+
+class LocalBackend(OpenAIChatBackend):
+    """Chat Completions of a child process that runs a GGUF file by llama.cpp.
+
+    Before each request the server of the body's model is looked up, or started, and the request is
+    addressed to it. A `base_url` says at which port of this machine the server is to listen.
+    """
+
+    name = NAME
+    sdk = LoopbackSdk("openai", "OpenAIError", "OpenAI", "AsyncOpenAI")
+    errors = LocalErrors(NAME)
+
+    def capabilities(self, model: str) -> Capabilities:
+        """What llama.cpp supports with the right model; the server says more when it runs."""
+        return _CAPABILITIES
+
+    def address(self, endpoint: Endpoint) -> str:
+        """The same for all models: what is remembered of a model depends on its file."""
+        return NAME
+
+    def located(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Endpoint:
+        """The endpoint of the server that runs the body's model, which is started if necessary."""
+        server = SERVERS.get(find_model(body["model"]), _port(endpoint), cancel)
+        return _endpoint(server, body, endpoint)
+
+    async def located_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Endpoint:
+        """As `located`."""
+        server = await SERVERS.get_async(find_model(body["model"]), _port(endpoint))
+        return _endpoint(server, body, endpoint)
+
+    def content(self, body: Mapping[str, Any], *, streamed: bool) -> Mapping[str, Any]:
+        """With the name that the server gives its model; a path is of no use there."""
+        return {**super().content(body, streamed=streamed), "model": find_model(body["model"]).name}
+
+    def explain(self, error: Exception) -> AlloyError | None:
+        """*error* as an Alloy error: it names a server that died."""
+        problem = super().explain(error)
+        request = getattr(error, "_request", None)  # the public property raises when there is none
+        server = None if problem is None or request is None else SERVERS.at(origin(request))
+        if server is None or server.alive:
+            return problem
+        return ProviderConnectionError(
+            f"the server of {server.model.path} ended with the exit status {server.process.returncode}"
+            f"{f' ({server.last_words})' if server.last_words else ''}; the next request starts it again",
+            provider=NAME,
+        )
+
+
+def _port(endpoint: Endpoint) -> int:
+    """The port in `base_url`; 0 for any free one."""
+    if endpoint.base_url is None:
+        return 0
+    parts = urlsplit(endpoint.base_url)
+    try:
+        port = parts.port
+    except ValueError:  # out of range
+        port = None
+    if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost") or not port:
+        raise ConfigurationError(
+            "local: base_url says at which port of this machine the model's server is to listen, as in "
+            f"http://127.0.0.1:8080, and {parts.scheme}://{parts.hostname} does not: leave it out for any "
+            "free port, or use openai-chat:MODEL for a server that is already running"
+        )
+    return port
+
+
+def _endpoint(server: LocalServer, body: Mapping[str, Any], endpoint: Endpoint) -> Endpoint:
+    """How to reach *server*, after a look at what its model supports."""
+    if body.get("tools") and not server.abilities.tools:
+        raise UnsupportedError(
+            f"the chat template of {server.model.name} has no place for tools", feature="tools", provider=NAME
+        )
+    if not server.abilities.vision and _has_images(body):
+        raise ConfigurationError(
+            f"local:{server.model.name} does not accept images: choose a model with vision, and name the "
+            "file of its vision part: local:PATH?mmproj=PATH"
+        )
+    address = f"{server.address}/v1"
+    # Headers, proxies and clients are meant for servers outside of this machine.
+    return replace(endpoint, base_url=address, api_key=server.key, headers=(), http_client=(), transport=None)
+
+
+def _has_images(body: Mapping[str, Any]) -> bool:
+    contents = [message.get("content") for message in body["messages"]]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return any(part.get("type") == "image_url" for part in parts)
