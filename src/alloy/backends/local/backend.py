@@ -8,6 +8,7 @@ the weights.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -86,15 +87,20 @@ class LocalBackend(OpenAIChatBackend):
     def explain(self, error: Exception) -> AlloyError | None:
         """*error* as an Alloy error: it names a server that died."""
         problem = super().explain(error)
-        request = getattr(error, "_request", None)  # the public property raises when there is none
-        server = None if problem is None or request is None else SERVERS.at(origin(request))
-        if server is None or server.alive:
+        server = None if problem is None else SERVERS.at(_origin(error))
+        if server is None or not server.has_ended():
             return problem
         return ProviderConnectionError(
             f"the server of {server.model.path} ended with the exit status {server.process.returncode}"
             f"{f' ({server.last_words})' if server.last_words else ''}; the next request starts it again",
             provider=NAME,
         )
+
+
+def _origin(error: Exception) -> str:
+    with suppress(AttributeError, RuntimeError):  # an error without a request
+        return origin(error.request)  # type: ignore[attr-defined]
+    return ""
 
 
 def _port(endpoint: Endpoint) -> int:

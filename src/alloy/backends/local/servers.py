@@ -48,15 +48,22 @@ class LocalServer:
         self.key = os.urandom(16).hex()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self.process = _child()
-        reader = threading.Thread(target=self._read_log, name="alloy-local-log", daemon=True)
-        reader.start()
-        self.address = self._started(port, reader)
+        self._reader = threading.Thread(target=self._read_log, name="alloy-local-log", daemon=True)
+        self._reader.start()
+        self.address = self._started(port)
         self.abilities = self._abilities()
 
     @property
     def alive(self) -> bool:
         """Whether the process is still there."""
         return self.process.poll() is None
+
+    def has_ended(self) -> bool:
+        """Whether the process has ended, or does so now: its connections break a little earlier."""
+        try:
+            return self.process.wait(LEAVING) is not None
+        except subprocess.TimeoutExpired:
+            return False
 
     @property
     def last_words(self) -> str:
@@ -71,6 +78,7 @@ class LocalServer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._reader.join()
 
     def forget(self) -> None:
         """Let go of a process that belongs to the parent of this forked process."""
@@ -81,7 +89,7 @@ class LocalServer:
     def _stdin(self) -> Any:
         return self.process.stdin
 
-    def _started(self, port: int, reader: threading.Thread) -> str:
+    def _started(self, port: int) -> str:
         options = {**self.model._asdict(), "port": port, "key": self.key}
         stdout: Any = self.process.stdout
         try:
@@ -94,7 +102,6 @@ class LocalServer:
         if "address" in answer:
             return str(answer["address"])
         self.close()
-        reader.join(LEAVING)
         raise self._failed(answer.get("error", f"exit status {self.process.returncode}"), port)
 
     def _failed(self, error: str, port: int) -> ConfigurationError:
@@ -109,13 +116,13 @@ class LocalServer:
         )
 
     def _read_log(self) -> None:
-        log: Any = self.process.stderr
-        for line in log:
-            text = line.decode("utf-8", "replace")
-            # "0.00.029.863 E llama_model_load: error loading model: …"; Python's own errors have no letter.
-            _, level, message = [*text.split(" ", 2), "", ""][:3]
-            if level == "E" and len(self._log) < LOG_LINES:
-                self._log.append(message.strip())
+        stderr: Any = self.process.stderr
+        with stderr:
+            for line in stderr:
+                # "0.00.029.863 E llama_model_load: error loading model: …"
+                _, level, message = [*line.decode("utf-8", "replace").split(" ", 2), "", ""][:3]
+                if level == "E" and len(self._log) < LOG_LINES:
+                    self._log.append(message.strip())
 
     def _abilities(self) -> Abilities:
         parts = urlsplit(self.address)
@@ -194,6 +201,8 @@ class Servers:
             if found is not None and _is_good(found):
                 return found
             start = self._starts[model, port] = Future[LocalServer]()
+        if found is not None and found.exception() is None:
+            found.result().close()  # it has died; this frees what is left of it
         threading.Thread(
             target=_run, args=(start, model, port), name="alloy-local-start", daemon=True
         ).start()
