@@ -319,5 +319,5 @@ def test_a_model_without_a_place_for_tools_gets_them_through_react() -> None:
     """The server says so before a request is sent: llama.cpp would leave the tools out in silence."""
     seen: list[Any] = []
     with suppress(AlloyError), listen(seen.append):  # the model is too small to follow the format reliably
-        ask("What is 2 + 3? Use add.", model="local:smollm2", tools=[add], max_tokens=80, reasks=0)
+        ask("What is 2 + 3? Use add.", model="local:smollm2", tools=[add], max_tokens=80)
     assert [event.feature for event in seen if isinstance(event, FallbackTaken)] == ["tools"]
