@@ -144,6 +144,29 @@ NUMBERED: dict[str, tuple[Events, str, tuple[ToolCall, ...], list[str]]] = {
         (ONE, TWO),
         ["tool_use", "tool_use"],
     ),
+    "null beside a number": (
+        stream([{**event, "index": None} for event in text(0, "One.")], call(1, "t1", '{"a": 1}')),
+        "One.",
+        (ONE,),
+        ["text", "tool_use"],
+    ),
+    "left out": (
+        stream(
+            [
+                {key: value for key, value in event.items() if key != "index"}
+                for event in (*text(0, "One."), *call(1, "t1", '{"a": 1}'), *call(2, "t2", '{"a": 2}'))
+            ]
+        ),
+        "One.",
+        (ONE, TWO),
+        ["text", "tool_use", "tool_use"],
+    ),
+    "calls without ids": (
+        stream(call(0, "", '{"a": 1}'), call(1, "", '{"a": 2}')),
+        "",
+        (ToolCall("toolu_0", "add", '{"a": 1}'), ToolCall("toolu_1", "add", '{"a": 2}')),
+        ["tool_use", "tool_use"],
+    ),
     "a call that starts again": (
         stream(call(0, "t1", '{"a"'), call(0, "t1", '{"a": 1}')),
         "",
@@ -226,6 +249,32 @@ def test_all_of_a_whole_message_is_shown() -> None:
     assert reply == CLAUDE.decode(WHOLE)
     calls = [ToolCallDelta("t1", "add"), ToolCallDelta("t2", "add")]
     assert deltas == [ReasoningDelta("Hm."), TextDelta("One."), *calls]
+
+
+@pytest.mark.parametrize("missing", ["message_start", "delta", "type"])
+def test_events_may_lack_what_is_not_needed(missing: str) -> None:
+    """Of the first event, of the one with the usage, and of a whole message."""
+    events = stream(text(0, "One."))
+    if missing == "message_start":
+        events = events[1:]
+    elif missing == "delta":
+        events.insert(-1, {"type": "message_delta", "usage": {"output_tokens": 7}})
+    else:
+        whole = {key: value for key, value in WHOLE.items() if key != "type"}
+        events = list(as_events(whole))
+
+    assert feed(CLAUDE, events)[0].text == "One."
+
+
+@pytest.mark.parametrize("mode", ["send", "send_async"])
+def test_calls_without_ids_get_their_own(server: WireServer, mode: str) -> None:
+    """And the results go back under them."""
+    blocks = [{"type": "tool_use", "name": "add", "input": {}, "id": made} for made in (None, "", "t1")]
+    server.script(says.reply(says.message(*blocks)))
+    reply = ANTHROPIC.talk(mode, server)
+
+    assert [each.id for each in reply.calls] == ["toolu_0", "toolu_1", "t1"]
+    assert [block["id"] for block in echoed(reply)] == ["toolu_0", "toolu_1", "t1"]
 
 
 # --- usage --------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from alloy.errors import BadReplyError
 from alloy.jsontypes import JsonObject
 from alloy.messages import Finish, Reply, ToolCall, Usage
 
-__all__ = ["GAP", "read_message"]
+__all__ = ["GAP", "read_message", "with_id"]
 
 GAP = "\n\n"  # between blocks of thinking
 
@@ -28,7 +28,7 @@ def _reply(message: Mapping[str, Any]) -> Reply:
     content = message.get("content")
     if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
         raise _bad(f"the message has no list of content blocks but {content!r:.80}")
-    content = [_sendable(block) for block in content]
+    content = [_sendable(block, place) for place, block in enumerate(content)]
     text = "".join(as_text(block.get("text")) for block in content if block.get("type") == "text")
     thinking = [as_text(block.get("thinking")) for block in content if block.get("type") == "thinking"]
     calls = tuple(_call(block) for block in content if block.get("type") == "tool_use")
@@ -50,8 +50,16 @@ def _reply(message: Mapping[str, Any]) -> Reply:
     )
 
 
-def _sendable(block: JsonObject) -> JsonObject:
-    """*block* with an object as its input, which is all that the API accepts: some servers send text."""
+def with_id(block: JsonObject, place: int) -> JsonObject:
+    """*block* with an id if it is a call without one, as some gateways send it."""
+    if block.get("type") != "tool_use" or block.get("id"):
+        return block
+    return {**block, "id": f"toolu_{place}"}
+
+
+def _sendable(block: JsonObject, place: int) -> JsonObject:
+    """*block* with an id, and with an object as its input: some servers send text."""
+    block = with_id(block, place)
     given = block.get("input")
     if block.get("type") != "tool_use" or given is None or isinstance(given, dict):
         return block
@@ -61,7 +69,7 @@ def _sendable(block: JsonObject) -> JsonObject:
 def _call(block: Mapping[str, Any]) -> ToolCall:
     call_id, name, given = block.get("id"), block.get("name"), block.get("input")
     if not isinstance(call_id, str) or not isinstance(name, str):
-        raise _bad(f"a tool_use block has no id or no name: {block!r:.120}")
+        raise _bad(f"a tool_use block has no name, or an id that is not text: {block!r:.120}")
     if isinstance(given, dict) and given.keys() == {INVALID}:
         return ToolCall(call_id, name, as_text(given[INVALID]))
     return ToolCall(call_id, name, json.dumps({} if given is None else given, ensure_ascii=False))

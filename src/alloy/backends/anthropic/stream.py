@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from operator import index
 from typing import Any
 
 from alloy.backends.anthropic.errors import ERRORS, NAME
-from alloy.backends.anthropic.replies import GAP, read_message
+from alloy.backends.anthropic.replies import GAP, read_message, with_id
 from alloy.backends.anthropic.turns import INVALID
 from alloy.backends.http.bodies import as_object, as_text, larger_counts, read_object
 from alloy.errors import BadReplyError
@@ -28,14 +27,20 @@ _GROWS = {
 
 def as_events(event: Any) -> Iterator[Any]:
     """*event*, or the events of the message that it is: some gateways answer a streamed request with one."""
-    if not (isinstance(event, dict) and event.get("type") == "message"):
+    blocks = event.get("content") if isinstance(event, dict) else None
+    if not isinstance(blocks, list) or event.get("type", "message") != "message":
         yield event
         return
-    blocks = event.get("content")
     yield {"type": "message_start", "message": event}
-    for place, block in enumerate(blocks if isinstance(blocks, list) else ()):
+    for place, block in enumerate(blocks):
         yield {"type": "content_block_start", "index": place, "content_block": block}
     yield {"type": "message_stop"}
+
+
+def _place(event: Mapping[str, Any]) -> int | str | None:
+    """The index of a content block; some gateways leave it out."""
+    found = event.get("index")
+    return found if isinstance(found, int | str) else None
 
 
 class _Block:
@@ -76,7 +81,7 @@ class MessagesAccumulator:
         self._message: JsonObject = {}
         self._usage: JsonObject = {}
         self._blocks: list[_Block] = []
-        self._open: dict[int, _Block] = {}
+        self._open: dict[int | str | None, _Block] = {}
         self._thinking: _Block | None = None  # the block of the last thinking delta
         self._stopped = False
 
@@ -94,21 +99,21 @@ class MessagesAccumulator:
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         match event.get("type"):
             case "content_block_delta":
-                return self._grow(index(event["index"]), event["delta"])
+                return self._grow(_place(event), event["delta"])
             case "content_block_start":
-                return self._start(index(event["index"]), event["content_block"])
+                return self._start(_place(event), event["content_block"])
             case "content_block_stop":
-                self._open.pop(index(event["index"]), None)
+                self._open.pop(_place(event), None)
             case "message_start":
                 self._message = dict(event["message"])
                 self._count(self._message.get("usage"))
             case "message_delta":
-                self._end(event["delta"])
+                self._end(event.get("delta") or {})
                 self._count(event.get("usage"))
             case "message_stop":
                 self._stopped = True
             case "[DONE]":  # `END_MARK`: some gateways send it instead
-                self._stopped = self._stopped or bool(self._message)
+                self._stopped = self._stopped or bool(self._message or self._blocks)
             case "error":
                 raise ERRORS.in_answer(event.get("error") or event, as_text(event.get("request_id")) or None)
             case _ if event.get("error"):
@@ -124,17 +129,17 @@ class MessagesAccumulator:
         if isinstance(usage, dict):
             self._usage = larger_counts(self._usage, usage)
 
-    def _start(self, place: int, started: JsonObject) -> Delta | None:
+    def _start(self, place: int | str | None, started: JsonObject) -> Delta | None:
         known = self._called(started.get("id")) if started.get("type") == "tool_use" else None
         if known is not None:  # some gateways start a call again, and its input too
             known.pieces.clear()
             self._open[place] = known
             return None
-        block = self._add(started)
+        block = self._add(with_id(started, len(self._blocks)))
         self._open[place] = block
         match block.kind:
             case "tool_use":
-                return ToolCallDelta(as_text(started.get("id")), as_text(started.get("name")))
+                return ToolCallDelta(as_text(block.block.get("id")), as_text(started.get("name")))
             case "text" if text := as_text(started.get("text")):
                 return TextDelta(text)
             case "thinking" if text := as_text(started.get("thinking")):
@@ -149,7 +154,7 @@ class MessagesAccumulator:
         self._blocks.append(block)
         return block
 
-    def _grow(self, place: int, delta: Mapping[str, Any]) -> Delta | None:
+    def _grow(self, place: int | str | None, delta: Mapping[str, Any]) -> Delta | None:
         kind = as_text(delta.get("type"))
         if kind not in _GROWS:
             return None
@@ -167,7 +172,7 @@ class MessagesAccumulator:
                 return self._think(block, text)
         return None
 
-    def _owner(self, place: int, kind: str) -> _Block:
+    def _owner(self, place: int | str | None, kind: str) -> _Block:
         """The block of *kind* that a delta at *place* belongs to. Raises `BadReplyError` for input alone."""
         for block in (self._open.get(place), self._blocks[-1] if self._blocks else None):
             if block is not None and block.takes(kind):
