@@ -245,6 +245,7 @@ def test_an_empty_turn_is_not_sent_back(server: WireServer, way: Any, parts: Any
     [
         {"text": "", "thoughtSignature": "c2ln"},
         {"functionCall": {"name": "ping"}},
+        {"functionCall": {"name": "ping"}, "thought": True},
         {"inlineData": {"mimeType": "image/png", "data": "aGk="}},
         {"executableCode": {"code": "1"}},
     ],

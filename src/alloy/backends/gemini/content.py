@@ -255,7 +255,7 @@ def _parts_of(reply: Reply) -> tuple[list[JsonObject], dict[str, str | None]]:
 def _is_content(part: JsonObject) -> bool:
     """Whether *part* is more than a thought or blank text; a signature alone has to go back, too."""
     if part.get("thought"):
-        return False
+        return bool(part.keys() - {"text", "thought", "thoughtSignature"})
     return bool(part.keys() - {"text", "thought"}) or bool(str(part.get("text") or "").strip())
 
 
