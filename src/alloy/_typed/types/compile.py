@@ -10,6 +10,7 @@ import re
 from collections import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Generic, TypeVar, get_origin
 
 from alloy._typed.types.annotations import children, parts, path_name, type_name
@@ -50,7 +51,24 @@ class TypeSpec(Generic[T]):
     hook: Hook | None = field(default=None, repr=False)
 
 
-_specs: dict[Any, TypeSpec[Any]] = {}
+class _Slot:
+    """Where the cache keeps what one type compiles to, once it is known."""
+
+    __slots__ = ("spec",)
+
+    def __init__(self) -> None:
+        self.spec: TypeSpec[Any] | None = None
+
+
+@lru_cache(maxsize=256)
+def _slot(annotation: Any, name: str, generation: int) -> _Slot:
+    """The slot of *annotation*. Programs may build classes without end, so only the last used are kept.
+
+    `lru_cache` needs no lock of ours, and two threads that compile one type at once store equal results.
+    *name* is there because True == 1 and so Literal[True] == Literal[1], and *generation* because the
+    registered parsers are a part of what is compiled.
+    """
+    return _Slot()
 
 
 def compile_type(
@@ -69,25 +87,16 @@ def compile_type(
     if parser is not None:
         return _parsed(annotation, _output_hook(annotation, parser), namespace)
     try:
-        # By name as well, because True == 1 and so Literal[True] == Literal[1].
-        key = (annotation, type_name(annotation), generation())
-        found = _specs.get(key)
+        slot = _slot(annotation, type_name(annotation), generation())
     except TypeError:  # unhashable, as Annotated[int, []] is
         return _compile(annotation, namespace)
-    if found is None:
-        # Only text and classes that are local to a function can use *namespace*; they are not cached.
-        local = bool(namespace) and any(map(_is_local, parts(annotation, namespace)))
-        found = _compile(annotation, namespace if local else None)
-        if not local:
-            _forget_before(key[-1])
-            _specs[key] = found
+    if slot.spec is not None:
+        return slot.spec
+    # Only text and classes that are local to a function can use *namespace*; they are not cached.
+    if namespace and any(map(_is_local, parts(annotation, namespace))):
+        return _compile(annotation, namespace)
+    slot.spec = found = _compile(annotation, None)
     return found
-
-
-def _forget_before(current: int) -> None:
-    """Remove the types that were compiled with other parsers than those of the generation *current*."""
-    if _specs and next(reversed(_specs))[-1] != current:
-        _specs.clear()
 
 
 def _output_hook(output: Any, parse: Callable[[Any], Any]) -> Hook:
