@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from alloy._typed.types.annotations import class_of, field_hints, resolved, substituted, type_name
 from alloy._typed.types.constraints import check_constraints
 from alloy._typed.types.descriptions import field_descriptions
-from alloy._typed.types.own_init import check_parameters, check_type
+from alloy._typed.types.own_init import check_arguments, check_parameters, check_type
 from alloy._typed.types.replacements import Replacements, described
 
 __all__ = ["Fields", "fields_of"]
@@ -262,6 +262,7 @@ class _ModelFields(Fields):
         for name, info in self.subject.__pydantic_fields__.items():
             check_constraints(self.hints[name], info.metadata, f"{name}: ")
         check_parameters(self.subject)
+        check_arguments(self.subject, self.hints)
 
     def change(self, replace: Replacements) -> bool:
         # The class that is referred back to may have a copy; a copy finds it, because it refers to it, too.

@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 from alloy._typed.types.class_copies import Shown, as_shown
 from alloy._typed.types.core_nodes import nodes
 from alloy._typed.types.core_validators import new_validator
+from alloy._typed.types.init_arguments import has_own_init
 from alloy._typed.types.unions import with_member_selection
 
 __all__ = ["Core", "core_of"]
@@ -31,9 +32,10 @@ class Core:
     built: Any = None
 
     def validator(self) -> Any:
-        """A validator for the schema, with Alloy's rules for unions."""
+        """A validator for the schema, with Alloy's rules for unions and for an `__init__`."""
         schema = with_member_selection(self.schema)
-        return self.built if schema is self.schema and self.built is not None else new_validator(schema)
+        kept = schema is self.schema and self.built is not None and not has_own_init(schema)
+        return self.built if kept else new_validator(schema)
 
     def wrapped(self, name: str, key: str) -> Core:
         """The schema of an object called *name* that has the value under *key*, and no other key."""

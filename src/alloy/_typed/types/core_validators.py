@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import SchemaValidator
 
 from alloy._typed.types.core_nodes import Node, rebuilt
-from alloy._typed.types.own_init import with_converted_arguments
+from alloy._typed.types.init_arguments import with_read_arguments
 
 __all__ = ["new_validator"]
 
@@ -18,7 +18,7 @@ def new_validator(schema: Any) -> SchemaValidator:
     By default pydantic-core takes the validator that a nested model or dataclass already has, and that
     one was not built from *schema*.
     """
-    schema = with_converted_arguments(schema)
+    schema = with_read_arguments(schema)
     if _ALWAYS_PREBUILT:
         return SchemaValidator(rebuilt(schema, _without_prebuilt))
     return SchemaValidator(schema, None, False)  # the third argument: use what is already built

@@ -1,38 +1,42 @@
-"""Models with an `__init__` of their own.
+"""Models with an `__init__` of their own: what it takes.
 
-pydantic calls it with the values as they are in JSON, and then the class reads what it passes on as
-pydantic would: bytes would stay base64, and a name would not be a member. So values that Alloy reads
-otherwise are converted first, and `__init__` gets them as a Python caller gives them. Only the types are
-converted before: the validators of the class run when `__init__` calls pydantic.
+`alloy._typed.types.init_arguments` reads its arguments. Here a class is refused whose `__init__` cannot
+take the fields that a model is shown, before a model is asked.
 """
 
 from __future__ import annotations
 
+import enum
 import inspect
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections import abc
+from collections.abc import Mapping
 from types import NoneType
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import AliasPath, BaseModel
-from pydantic_core import core_schema
 
 from alloy._typed.types.annotations import UNIONS, class_of, resolved, type_name
 from alloy._typed.types.constraints import Unsuited
-from alloy._typed.types.core_nodes import Node, children, input_names, nodes, rebuilt
+from alloy._typed.types.core_nodes import input_names
 
-__all__ = ["check_parameters", "check_type", "with_converted_arguments"]
-
-
-# --- what __init__ takes ----------------------------------------------------------------------------
+__all__ = [
+    "BY_NAME",
+    "check_arguments",
+    "check_parameters",
+    "check_type",
+    "hint_of",
+    "is_json",
+    "parameters_of",
+    "signature_of",
+]
 
 
 def check_parameters(subject: type[BaseModel]) -> None:
     """Raise `Unsuited` if the `__init__` of *subject* cannot take the fields that the model is shown."""
-    parameters = _parameters(subject)
+    parameters = parameters_of(subject)
     if parameters is None:
         return
-    names = {name for name, kind in parameters.items() if kind.kind in _BY_NAME}
+    names = {name for name, kind in parameters.items() if kind.kind in BY_NAME}
     shown = [_shown_name(subject, name) for name in subject.__pydantic_fields__]
     if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         for name in shown:
@@ -44,18 +48,22 @@ def check_parameters(subject: type[BaseModel]) -> None:
             raise _unsuited(subject, f"requires {name!r}, which is not a field: give it a default")
 
 
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _parameters(subject: type[BaseModel]) -> dict[str, inspect.Parameter] | None:
+def parameters_of(subject: type[BaseModel]) -> dict[str, inspect.Parameter] | None:
     """The parameters of the class's own `__init__`, without `self`; `None` if it has none of its own."""
     if not subject.__pydantic_custom_init__ or subject.__pydantic_root_model__:
         return None
+    found = signature_of(subject)
+    return None if found is None else dict(found[1:])
+
+
+def signature_of(subject: type[BaseModel]) -> list[tuple[str, inspect.Parameter]] | None:
     try:
-        found = inspect.signature(subject.__init__).parameters
+        return [*inspect.signature(subject.__init__).parameters.items()]
     except (TypeError, ValueError):  # written in C
         return None
-    return dict(list(found.items())[1:])
 
 
 def _shown_name(subject: type[BaseModel], field: str) -> str:
@@ -65,21 +73,55 @@ def _shown_name(subject: type[BaseModel], field: str) -> str:
     return next(input_names(getattr(alias, "convert_to_aliases", lambda: alias)()), field)
 
 
+def check_arguments(subject: type[BaseModel], hints: Mapping[str, Any]) -> None:
+    """Raise `Unsuited` if `__init__` takes another type for a field than its hint in *hints*.
+
+    What it does with a text or a number is its own affair, because the value is then as it is in JSON.
+    """
+    for field in subject.__pydantic_fields__:
+        if not is_json(hints[field]):
+            _check_parameter(subject, field, hints[field])
+
+
 def check_type(subject: type[BaseModel], field: str, hint: Any) -> None:
-    """Raise `Unsuited` if `__init__` takes another type for *field* than *hint*, which is converted."""
-    name = _shown_name(subject, field)
-    parameters = _parameters(subject)
+    """Raise `Unsuited` if `__init__` cannot get *field*, whose type is *hint* and which Alloy converts."""
     alias = subject.__pydantic_fields__[field].validation_alias
-    if parameters is not None and AliasPath in map(type, getattr(alias, "choices", [alias])):
+    if parameters_of(subject) is not None and AliasPath in map(type, getattr(alias, "choices", [alias])):
         raise _unsuited(subject, f"cannot get {field!r}, whose alias is an AliasPath: give it a plain alias")
+    _check_parameter(subject, field, hint)
+
+
+def _check_parameter(subject: type[BaseModel], field: str, hint: Any) -> None:
+    name = _shown_name(subject, field)
+    parameters = parameters_of(subject)
     if parameters is None or name not in parameters:
         return
-    found = resolved(parameters[name].annotation, subject.__init__.__module__)
+    found = hint_of(subject, parameters[name])
     if found is not inspect.Parameter.empty and not _accepts(found, hint):
         raise _unsuited(
             subject,
             f"takes {name!r} as {type_name(found)}, and the field is {type_name(hint)}: give both one type",
         )
+
+
+def hint_of(subject: type[BaseModel], parameter: inspect.Parameter) -> Any:
+    return resolved(parameter.annotation, subject.__init__.__module__)
+
+
+_JSON = (str, int, float, bool, NoneType)
+_COLLECTIONS = (list, dict, abc.Mapping, abc.Sequence, abc.Collection, abc.Iterable)
+
+
+def is_json(hint: Any) -> bool:
+    """Whether values of the type *hint* are the same in Python and in JSON, or not known to differ."""
+    kind = class_of(hint)
+    if hasattr(hint, "__metadata__"):
+        return is_json(hint.__origin__)
+    if kind is Literal:
+        return not any(isinstance(value, enum.Enum | bytes) for value in get_args(hint))
+    if kind in UNIONS or kind in _COLLECTIONS:
+        return all(map(is_json, get_args(hint)))
+    return kind in _JSON or not isinstance(kind, type)
 
 
 def _accepts(taken: Any, given: Any) -> bool:
@@ -96,9 +138,16 @@ def _accepts(taken: Any, given: Any) -> bool:
         return all(_accepts(taken, member) for member in members)
     if kind in UNIONS:
         return any(_accepts(member, given) for member in get_args(taken))
-    if not isinstance(kind, type) or not isinstance(other, type) or not issubclass(other, kind):
+    if not isinstance(kind, type) or not isinstance(other, type) or not _is_subclass(other, kind):
         return False
     return all(map(_accepts, get_args(taken), get_args(given)))
+
+
+def _is_subclass(kind: type, other: type) -> bool:
+    try:
+        return issubclass(kind, other) or (kind is int and other in (float, complex))
+    except TypeError:  # some protocols and all TypedDicts cannot be asked
+        return True
 
 
 def _unsuited(subject: type, problem: str) -> Unsuited:
@@ -106,110 +155,3 @@ def _unsuited(subject: type, problem: str) -> Unsuited:
     return Unsuited(
         f"{name}.__init__ {problem}, or register a parser with register_parser({name}, wire=…, parse=…)"
     )
-
-
-# --- converting its arguments -----------------------------------------------------------------------
-
-
-def with_converted_arguments(schema: Any) -> Any:
-    """The core schema *schema* with conversions before each `__init__` of a model's own."""
-    if not any(node.get("custom_init") for node in nodes(schema)):
-        return schema
-    conversions = _Conversions({node["ref"]: node for node in nodes(schema) if "ref" in node})
-    made = rebuilt(schema, conversions.called)
-    return core_schema.definitions_schema(made, [*conversions.added.values()]) if conversions.added else made
-
-
-class _Conversions:
-    """Replaces models with an `__init__` of their own by calls of it with converted values.
-
-    In what is converted first, functions of the class are left out: the class calls them when it gets the
-    values. *added* are definitions without them.
-    """
-
-    def __init__(self, definitions: Mapping[str, Node]) -> None:
-        self.added: dict[str, Node] = {}
-        self._definitions = definitions
-
-    def called(self, node: Node, made: Node) -> Any:
-        """The replacement for *node*, of which *made* is a copy with replacements in it."""
-        if node["type"] != "model" or not node.get("custom_init") or not self._converts(node):
-            return made
-        if node.get("root_model"):
-            return _after(node["cls"], self._conversion(made["schema"]), node)
-        return _after(partial(_call, node["cls"]), self._arguments(made), node)
-
-    def _arguments(self, node: Node) -> Any:
-        holder = node["schema"]
-        while holder["type"] != "model-fields":  # inside of validators of the class
-            holder = holder["schema"]
-        fields: dict[str, Any] = {}
-        for name, field in holder["fields"].items():
-            schema = field["schema"]["schema"] if field["schema"]["type"] == "default" else field["schema"]
-            converted = self._conversion(schema) if self._converts(schema) else core_schema.any_schema()
-            for key in (name, *input_names(field.get("validation_alias"))):
-                fields[key] = core_schema.typed_dict_field(converted, required=False)
-        return core_schema.typed_dict_schema(
-            fields,
-            extra_behavior="allow",
-            extras_schema=self._conversion(holder.get("extras_schema", core_schema.any_schema())),
-            config=node.get("config"),
-        )
-
-    def _converts(self, node: Any) -> bool:
-        """Whether something is converted in *node*, or in what it refers to."""
-        seen: set[str] = set()
-        todo = [node]
-        while todo:
-            for part in nodes(todo.pop()):
-                if _is_ours(part):
-                    return True
-                ref = part.get("schema_ref", "")
-                if ref in self._definitions and ref not in seen:
-                    seen.add(ref)
-                    todo.append(self._definitions[ref])
-        return False
-
-    def _conversion(self, node: Any) -> Any:
-        """*node* without the functions of the class."""
-        if isinstance(node, list | tuple):
-            return type(node)(map(self._conversion, node))
-        if not isinstance(node, dict):
-            return node
-        kind = node.get("type", "")
-        if not isinstance(kind, str) or kind in ("model", "dataclass") or _is_ours(node):
-            return node
-        if kind == "definition-ref":
-            return {**node, "schema_ref": self._definition(node["schema_ref"])}
-        if kind == "function-plain":
-            return core_schema.any_schema()
-        if kind.startswith("function-"):
-            return self._conversion(node["schema"])
-        return {**node, **{key: self._conversion(child) for key, child in children(node).items()}}
-
-    def _definition(self, ref: str) -> str:
-        target = self._definitions[ref]
-        if target["type"] in ("model", "dataclass"):
-            return ref
-        own = f"{ref} of an argument"
-        if own not in self.added:
-            self.added[own] = {}  # it may refer to itself
-            self.added[own] = {**rebuilt(self._conversion(target), self.called), "ref": own}
-        return own
-
-
-def _after(build: Callable[[Any], Any], schema: Any, node: Node) -> Any:
-    return core_schema.no_info_after_validator_function(build, schema, ref=node.get("ref"))
-
-
-def _call(kind: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    return kind(**arguments)
-
-
-def _is_ours(node: Node) -> bool:
-    """Whether *node* calls a function of Alloy, which converts a value."""
-    if not str(node.get("type")).startswith("function-"):
-        return False
-    function = node["function"]["function"]
-    module = getattr(getattr(function, "func", function), "__module__", None) or ""
-    return module.partition(".")[0] == __name__.partition(".")[0]
