@@ -21,7 +21,7 @@ def test_threads_compile_at_the_same_time() -> None:
 
     def work(thread: int) -> None:
         try:
-            for number in range(60):
+            for number in range(300):
                 kind = dataclasses.make_dataclass(f"Part{thread}_{number}", [("n", int)])
                 assert parse(kind, '{"n": 1}') == kind(1)
         except Exception as error:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pytest
 import typing_extensions
@@ -24,6 +24,7 @@ from pydantic import (
     HttpUrl,
     Json,
     SecretStr,
+    WrapValidator,
     create_model,
     field_validator,
     model_validator,
@@ -38,6 +39,10 @@ from alloy.testing import replies
 class Level(enum.Enum):
     LOW = "low"
     HIGH = "high"
+
+
+class Odd(enum.Enum):
+    LOW = (1, 2)
 
 
 class Point(NamedTuple):
@@ -134,6 +139,17 @@ def test_init_gets_python_values(kind: Any, text: str, value: Any, strict: bool)
         made: Any = parse(own, f'{{"value": {text}}}')
         assert made._got == {"value": value}
         assert type(made._got["value"]) is type(value)
+
+
+@pytest.mark.parametrize("kind", [Level, Literal[Level.LOW], list[Literal[Level.LOW]], Odd])
+def test_a_class_may_take_the_values_of_members(kind: Any) -> None:
+    """`__init__` gets the members, as a Python caller gives them, and the class takes their values."""
+    plain, own = twins((kind, ...), use_enum_values=True)
+    text = '{"value": ["LOW"]}' if kind not in (Level, Literal[Level.LOW], Odd) else '{"value": "LOW"}'
+
+    made: Any = parse(own, text)
+    assert made.model_dump() == parse(plain, text).model_dump()
+    assert made._got["value"] in (Level.LOW, [Level.LOW], Odd.LOW)
 
 
 class Trip(BaseModel):
@@ -345,6 +361,56 @@ def test_validators_of_the_class_run_once() -> None:
         assert sorted(calls) == ["after", "before", "nights", "tags", "word", "wrap"]
     with pytest.raises(ParseError, match=r"\$\.nights: expected an integer"):
         parse(Validated, '{"nights": true}')
+
+
+def unchanged(value: Any) -> Any:
+    return value
+
+
+def handled(value: Any, handler: Any) -> Any:
+    return handler(value)
+
+
+@pytest.mark.parametrize("validator", [BeforeValidator(unchanged), WrapValidator(handled)])
+def test_a_validator_that_comes_first_hides_no_wrong_value(validator: Any) -> None:
+    """It may pass on what it got, and the class would take that by the rules for Python values."""
+    for kind, wrong in ((int, "true"), (bool, '"yes"'), (float, "true"), (date, "0"), (list[bool], "[1]")):
+        field = Annotated[kind, validator]
+        for shown, text in ((field, wrong), (dict[str, field], f'{{"a": {wrong}}}')):
+            _, own = twins((shown, ...))
+            with pytest.raises(ParseError, match="expected"):
+                parse(own, f'{{"value": {text}}}')
+
+
+class Restoring(BaseModel):
+    """Its `__init__` has a type for one field; the other may be whatever the validator reads."""
+
+    nights: int
+    tags: list[str] = []
+
+    def __init__(self, nights: int, **values: Any) -> None:
+        super().__init__(nights=max(nights, 1), **values)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, values: Any) -> Any:
+        tags = values.get("tags", [])
+        return {**values, "tags": tags.split(",") if isinstance(tags, str) else tags}
+
+    @field_validator("nights", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return int(value.removesuffix(" nights")) if isinstance(value, str) else value
+
+
+def test_an_argument_with_a_type_has_that_type() -> None:
+    """`__init__` may rely on it, whatever the validators of the class read; other arguments may differ."""
+    assert parse(Restoring, '{"nights": 0, "tags": "a,b"}').model_dump() == {"nights": 1, "tags": ["a", "b"]}
+    for text in ('{"nights": "2 nights"}', '{"nights": true}', '{"tags": []}'):
+        with pytest.raises(ParseError, match=r"\$\.nights: "):
+            parse(Restoring, text)
+    with pytest.raises(ParseError, match=r"\$\.tags\[0\]: expected a string"):
+        parse(Restoring, '{"nights": 1, "tags": [1]}')
 
 
 class Broken(BaseModel):

@@ -26,6 +26,7 @@ __all__ = [
     "needs_keys",
     "readable_enum",
     "readable_literal",
+    "value_of",
 ]
 
 _SCALARS = (str, int, float, bool, type(None))
@@ -57,7 +58,7 @@ def needs_keys(annotation: Any) -> bool:
 
 def json_value(value: Any) -> Json:
     """The JSON form of an enum member, or of a value of a `Literal`."""
-    plain = _value_of(value)
+    plain = value_of(value)
     if isinstance(plain, bytes) and plain.isascii():
         return plain.decode()
     for kind in (bool, int, str):  # without the class that may be derived from it
@@ -89,10 +90,11 @@ def _as_configured(schema: Any, handler: Any) -> Any:
     # A handler does not show the configuration, but what pydantic builds for an enum depends on it.
     if handler.generate_schema(_Probe)["type"] != "function-after":
         return schema
-    return core_schema.no_info_after_validator_function(_value_of, schema)
+    return core_schema.no_info_after_validator_function(value_of, schema)
 
 
-def _value_of(member: Any) -> Any:
+def value_of(member: Any) -> Any:
+    """The value of an enum *member*; anything else as it is."""
     return member.value if isinstance(member, enum.Enum) else member
 
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
-from pydantic_core import core_schema
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator, core_schema
 
+from alloy._typed.json.text import encode
+from alloy._typed.types.choices import value_of
 from alloy._typed.types.core_nodes import Node, children, nodes, rebuilt
 from alloy._typed.types.own_init import BY_NAME, hint_of, is_json, parameters_of, signature_of
 
@@ -129,6 +131,9 @@ class _Taken:
         return "ignore" if rule == "ignore" else "forbid"
 
 
+_UNTYPED = (inspect.Parameter.empty, Any, object)
+
+
 class _Reading:
     """Replaces each model with an `__init__` of its own by a call of it, with arguments that are read.
 
@@ -161,11 +166,12 @@ class _Reading:
         taken = _Taken.by(cls)
         paths = {name: _path(name, each, config, taken.named) for name, each in inner["fields"].items()}
         always = frozenset(name for name, path in paths.items() if path[0] in taken.needed)
-        early = _may_add_fields(cls)
-        fields = {
-            name: {**each, "schema": self._field(each["schema"], name in always, early)}
-            for name, each in inner["fields"].items()
-        }
+        early = _may_change_fields(cls)
+        fields: dict[str, Any] = {}
+        for name, each in inner["fields"].items():
+            typed = taken.named.get(str(paths[name][0]), Any) not in _UNTYPED
+            schema = self._field(each["schema"], name in always, typed, early)
+            fields[name] = {**each, "schema": schema}
         shown = fields.keys() | {path[0] for path in paths.values()}
         added = {name: hint for name, hint in taken.named.items() if name not in shown}
         if rule != "forbid":
@@ -178,40 +184,54 @@ class _Reading:
         call = _Call(cls, holder, paths, always, frozenset((*added, *taken.self_name)))
         return _after(call, core_schema.model_schema(holder, arguments, config=config), node.get("ref"))
 
-    def _field(self, schema: Node, needed: bool, early: bool) -> Node:
-        """The schema of an argument; it is required as the field is, and *needed* as `__init__` does."""
+    def _field(self, schema: Node, needed: bool, typed: bool, early: bool) -> Node:
+        """The schema of an argument; it is required as the field is, and *needed* as `__init__` does.
+
+        *typed* is whether `__init__` has a type for it. *early* is whether validators of the class change it.
+        """
         default = schema["type"] == "default"
-        types: Any = self._types_of(schema["schema"] if default else schema)
+        types: Any = self._types_of(schema["schema"] if default else schema, typed)
+        if early and not typed and _is_simple(types):
+            types = core_schema.no_info_plain_validator_function(_Lenient(types, converts=True))
         if default and needed:
             return {**schema, "schema": types, "validate_default": False}
         if default or (early and not needed):
             return dict(core_schema.with_default_schema(types, default=None))  # it is not passed on
         return dict(types)
 
-    def _types_of(self, node: Any) -> Any:
-        """*node* without the functions of the class."""
+    def _types_of(self, node: Any, typed: bool = False) -> Any:
+        """*node* without the functions of the class. If it is *typed*, only its types are accepted."""
         if isinstance(node, list | tuple):
-            return type(node)(map(self._types_of, node))
+            return type(node)(self._types_of(part, typed) for part in node)
         if not isinstance(node, dict):
             return node
         kind = node.get("type", "")
         if not isinstance(kind, str) or kind in ("model", "dataclass") or _is_ours(node):
-            return node
+            # With `use_enum_values` it is the class that takes the value of a member.
+            return self._types_of(node["schema"], typed) if _calls(node, value_of) else node
         if kind == "definition-ref":
             return {**node, "schema_ref": self._definition(node["schema_ref"])}
-        if kind == "json":
-            made = {**node, "schema": self._types_of(node["schema"])} if "schema" in node else node
-            return core_schema.no_info_wrap_validator_function(_checked, made)
         if kind == "lax-or-strict" and not any(map(_is_users, _inside(node))):
             return node  # a type of the standard library, which may be built by its class
         if kind == "chain" and any(map(_is_users, _inside(node))):
-            return self._types_of(node["steps"][0])
+            return self._types_of(node["steps"][0], typed)
         if kind.startswith("function-") and not _is_of_a_type(node):
-            # What a validator that comes first wants is not known, unless Alloy has to convert it.
-            known = kind == "function-after" or self._converts(node)
-            return self._types_of(node["schema"]) if known and "schema" in node else core_schema.any_schema()
-        made = {**node, **{key: self._types_of(child) for key, child in children(node).items()}}
+            return self._argument_of(node, typed)
+        made = {**node, **{key: self._types_of(child, typed) for key, child in children(node).items()}}
+        if kind == "json":
+            return core_schema.no_info_wrap_validator_function(_checked, made)
         return _with_its_keys(made) if kind == "typed-dict" else made
+
+    def _argument_of(self, node: Node, typed: bool) -> Any:
+        """What the function that *node* calls gets. One that comes first may take other types, too."""
+        if "schema" not in node:
+            return core_schema.any_schema()
+        types = self._types_of(node["schema"], typed)
+        if node["type"] == "function-after" or typed or self._converts(node):
+            return types
+        if not _is_simple(types):
+            return core_schema.any_schema()
+        return core_schema.no_info_plain_validator_function(_Lenient(types, converts=False))
 
     def _converts(self, node: Any) -> bool:
         """Whether Alloy converts something in *node*, or in what it refers to."""
@@ -246,6 +266,43 @@ def _checked(value: Any, check: Callable[[Any], Any]) -> Any:
     """*value*, which is text with JSON: the class reads it."""
     check(value)
     return value
+
+
+class _Lenient:
+    """Accepts a value for a validator that runs before the value has the type *types*.
+
+    A valid value is passed on, converted if it *converts*. Any other value is left to the validator, except
+    one that only the rules for Python values take (`true` as 1): the validator may pass it on as it is.
+    """
+
+    def __init__(self, types: Any, *, converts: bool) -> None:
+        self._types, self._converts = types, converts
+
+    @cached_property
+    def _validator(self) -> SchemaValidator:
+        return SchemaValidator(self._types)
+
+    def __call__(self, value: Any) -> Any:
+        try:
+            read = self._validator.validate_json(encode(value), strict=True)
+        except ValidationError:
+            if self._is_taken(value):
+                raise
+            return value
+        return read if self._converts else value
+
+    def _is_taken(self, value: Any) -> bool:
+        try:
+            self._validator.validate_python(value)
+        except ValidationError:
+            return False
+        return True
+
+
+def _is_simple(types: Any) -> bool:
+    """Whether *types* holds no class and no function of Alloy, so that it can be read by itself."""
+    classes = ("model", "dataclass", "definition-ref")
+    return not any(node["type"] in classes or _is_ours(node) or "ref" in node for node in nodes(types))
 
 
 # --- keys -------------------------------------------------------------------------------------------
@@ -314,7 +371,7 @@ def _is_validator_of_class(node: Node) -> bool:
     return any(each.func == node["function"]["function"] for each in validators)
 
 
-def _may_add_fields(cls: type[BaseModel]) -> bool:
+def _may_change_fields(cls: type[BaseModel]) -> bool:
     """Whether validators of the class get the arguments before they are its fields."""
     decorators = cls.__pydantic_decorators__
     return any(each.info.mode != "after" for each in decorators.model_validators.values()) or any(
@@ -349,6 +406,10 @@ def _package(node: Node) -> str:
 
 def _is_function(node: Node) -> bool:
     return str(node.get("type")).startswith("function-")
+
+
+def _calls(node: Node, function: Callable[..., Any]) -> bool:
+    return _is_function(node) and node["function"]["function"] is function
 
 
 def _is_ours(node: Node) -> bool:
