@@ -82,10 +82,15 @@ class ReplyReceived(_OfCall):
 
 @dataclass(frozen=True, slots=True)
 class FallbackTaken(_OfCall):
-    """*model* does not support *feature*, so Alloy emulates it: see `Result.downgrades`."""
+    """*model* does not support *feature*, so Alloy emulates it: see `Result.downgrades`.
+
+    *discarded* is the text of the answer that showed it, if it was that: a reader of the stream has seen this
+    text, and it is void.
+    """
 
     feature: str
     model: str
+    discarded: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

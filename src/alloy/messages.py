@@ -180,23 +180,28 @@ class ToolSchema:
 
 @dataclass(frozen=True, slots=True)
 class OutputSchema:
-    """The answer's type as plain JSON Schema; *strict* as in `ToolSchema`. *name* is a safe identifier."""
+    """The answer's type as plain JSON Schema; *strict* as in `ToolSchema`. *name* is a safe identifier.
+
+    *wrapped* says that the type is the property `value` of the schema, because providers accept only objects.
+    """
 
     name: str
     schema: dict[str, Any]
     strict: bool = False
+    wrapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """All that a backend needs to encode one request. `None` means: do not send it.
 
-    *tool_choice* is `"auto"`, `"none"` (shows the tools without letting the model call them),
-    `"required"` or one tool's name. *tool_mode* `"react"` and *output_mode* `"prompted"` have the tools
-    and the answer's shape written into the prompt instead of the provider's own fields: see
-    `alloy.backends.fallback.react`; a backend never sees them. *strict_tools* may be turned off where the
-    provider refuses to enforce the schemas of the tools. *extra* is merged verbatim into the request
-    body, last. The settings between are those of `Config`.
+        *tool_choice* is `"auto"`, `"none"` (shows the tools without letting the model call them),
+        `"required"` or one tool's name. *tool_mode* `"react"` and *output_mode* `"prompted"` have the tools
+        and the answer's shape written into the prompt instead of the provider's own fields: see
+        `alloy.backends.fallback.react`; a backend never sees them. *json_object* asks the provider for any JSON
+    object, next to a type that the prompt describes. *strict_tools* may be turned off where the provider
+    refuses to enforce the schemas of the tools. *extra* is merged verbatim into the request
+        body, last. The settings between are those of `Config`.
     """
 
     model: str
@@ -207,6 +212,7 @@ class Request:
     strict_tools: bool = True
     tool_mode: ToolMode = "native"
     output_mode: OutputMode = "native"
+    json_object: bool = False
     temperature: float | None = None
     max_tokens: int | None = None
     top_p: float | None = None

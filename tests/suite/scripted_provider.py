@@ -116,7 +116,7 @@ class ScriptedProvider:
     def _receive(self, body: Any, *, streamed: bool = False) -> ReceivedRequest:
         request = self.provider.read(body)
         first, *more = request.turns
-        if not request.system and (REACT_FORMAT in first.text or "JSON only" in first.text) and more:
+        if not request.system and (REACT_FORMAT in first.text or "Answer in JSON" in first.text) and more:
             # A model that does not support a system prompt gets it as the first turn.
             request = replace(request, system=first.text, turns=tuple(more))
         request = from_react(request) if REACT_FORMAT in request.system else request
@@ -129,7 +129,9 @@ class ScriptedProvider:
         if isinstance(item, RawAnswer):
             return item.answer
         turn = item.turn if isinstance(item, ChangedAnswer) else item
-        prompted = REACT_FORMAT in request.system or "JSON only" in request.system
+        prompted = REACT_FORMAT in request.system or any(
+            "\n\nAnswer " in turn.text for turn in request.turns if turn.role == "user"
+        )
         if turn.value is not NOTHING and request.tools and request.schema is None and not prompted:
             self._script.insert(0, item)  # the typed answer follows in an extra turn
             item = turn = ModelTurn("I know.", usage=(0, 0, 0, 0))

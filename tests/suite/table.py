@@ -20,6 +20,7 @@ YES = "yes"
 WAYS = ("run", "run_async", "stream", "stream_async")
 
 LOOSE = "Types without a strict form"
+JSON_MODE = "JSON mode, where schemas are refused"
 
 Claim = Callable[[Provider], str]
 
@@ -77,6 +78,8 @@ ROWS: tuple[Row, ...] = (
     Row("Answers", LOOSE, _native("loose_output", "fallback: the type in the prompt")),
     Row("Answers", "Prompted JSON, when asked for"),
     Row("Answers", "Missing structured output is detected"),
+    Row("Answers", JSON_MODE, _native("json_object", "no: the type in the prompt only")),
+    Row("Answers", "Ignored schemas are detected"),
     Row("Answers", "Wrong answers are re-asked"),
     Row("Answers", "Missing answers are re-asked"),
     Row("Answers", "Usage"),
@@ -86,6 +89,7 @@ ROWS: tuple[Row, ...] = (
     Row("Tools", "Tools and a typed answer", _both),
     Row("Tools", "ReAct, when asked for"),
     Row("Tools", "Missing tools are detected"),
+    Row("Tools", "Ignored tool choices are detected"),
     Row("Tools", "Errors and contracts go back to the model"),
     Row("Tools", "Turn limit"),
     Row("Streaming", "Streamed text"),
@@ -118,6 +122,7 @@ READ: dict[str, tuple[str, ...]] = {
     "urls": ("Images by URL", "Documents by URL"),
     "document_urls": ("Documents by URL",),
     "loose_output": (LOOSE,),
+    "json_object": (JSON_MODE,),
     "drops": tuple(f"`{name}`" for name in SENT),
     "refuses": tuple(f"`{name}`" for name in SENT),
 }
@@ -127,6 +132,16 @@ _NOT_REPORTED = "its API does not report it"
 
 ABSENT: dict[str, dict[str, str]] = {
     "Missing tools are detected": {"react": "its tools are always in the prompt"},
+    "Ignored schemas are detected": {
+        "react": "its types are always in the prompt",
+        "fake": "what a script answers is meant",
+    },
+    "Ignored tool choices are detected": {
+        "react": "its tools are always in the prompt",
+        "fake": "what a script answers is meant",
+        "ollama": "its API has no tool choice",
+        "ollama-chat": "its API has no tool choice",
+    },
     "Refusal": {"gemini": _NOT_REPORTED, "ollama": _NOT_REPORTED, "ollama-chat": _NOT_REPORTED},
     "Content filter": {
         "anthropic": "its API reports a refusal",

@@ -15,7 +15,7 @@ from alloy.backends.registry import resolve
 from alloy.errors import UnsupportedError
 from suite.script import ErrorAnswer, ModelTurn
 from suite.scripted_provider import PROVIDERS, ScriptedProvider, Way
-from suite.table import EXAMPLES, proves
+from suite.table import EXAMPLES, JSON_MODE, proves
 from suite.test_answers import Point
 from suite.test_prompts import PDF, PNG
 from suite.test_settings import VALUES
@@ -161,3 +161,40 @@ def test_missing_structured_output_is_detected(scripted: ScriptedProvider, way: 
     scripted.script(ModelTurn(value={"x": 2, "label": "b"}))
     assert scripted.ask(way, **options).value == Point(2, "b")
     assert [request.schema is not None for request in scripted.received] == [True, True, False, False]
+
+
+@proves(JSON_MODE)
+@every_way
+def test_json_mode_where_schemas_are_refused(scripted: ScriptedProvider, way: Way) -> None:
+    """After the provider refused a schema, its mode for any JSON object is used, if it has one."""
+    refusal = ErrorAnswer(400, scripted.provider.lacks["output"], lacks="output")
+    scripted.script(refusal, ModelTurn(value={"x": 1, "label": "a"}))
+    assert scripted.ask(way, output=Point).value == Point(1, "a")
+
+    mode = scripted.received[1].body.get("response_format")
+    assert mode == ({"type": "json_object"} if scripted.provider.can.json_object else None)
+
+
+@proves("Ignored schemas are detected")
+@every_way
+def test_ignored_schemas_are_detected(scripted: ScriptedProvider, way: Way) -> None:
+    """Prose is dropped, and the type is asked for in the prompt; later calls begin with that."""
+    scripted.script(ModelTurn("It is a point."), ModelTurn(value={"x": 1, "label": "a"}))
+    result = scripted.ask(way, output=Point)
+
+    assert (result.value, result.downgrades) == (Point(1, "a"), ("output",))
+    scripted.script(ModelTurn(value={"x": 2, "label": "b"}))
+    assert scripted.ask(way, output=Point).value == Point(2, "b")
+    assert [request.schema is not None for request in scripted.received] == [True, False, False]
+    assert not any("It is a point" in str(request.body) for request in scripted.received)
+
+
+@proves("Ignored tool choices are detected")
+@every_way
+def test_ignored_tool_choices_are_detected(scripted: ScriptedProvider, way: Way) -> None:
+    """An answer without the call that was required is dropped, and the tools are asked for by ReAct."""
+    scripted.script(ModelTurn("It is 5."), ModelTurn(calls=(("add", {"a": 2, "b": 3}),)), ModelTurn("5"))
+    result = scripted.ask(way, tools=[add], tool_choice="required")
+
+    assert (result.value, result.downgrades) == ("5", ("tools",))
+    assert [done.value for done in result.tool_calls] == [5]

@@ -17,9 +17,11 @@ from alloy._engine.fallbacks import Plan, with_fallback, with_simpler_schemas
 from alloy._engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
 from alloy._engine.routes import Route
 from alloy._engine.toolbox import left_behind
+from alloy._typed.json.extraction import is_prose
 from alloy._typed.types.async_parsers import resolving
 from alloy.errors import (
     AlloyError,
+    AnswerError,
     EmptyAnswerError,
     ParseError,
     PostconditionError,
@@ -57,8 +59,9 @@ class Question(Generic[T]):
     logs. *read* converts the answer's text, which came along a route, into a value or raises an
     `AnswerError`; *check* returns what is wrong with a value, or `None`. *optional* means that an empty
     answer is a value too. *on_missing_feature* is called with a feature that the model there turned out to
-    lack, *on_refused_schema* with one that it lacks for the schemas of one request, and *on_success* with the
-    whole transcript when there is a value.
+    lack, *on_refused_schema* with one that it lacks for the schemas of one request, *on_ignored_feature* with
+    one that the answer shows to have been ignored, and *on_used_feature* with one that was used. *on_success*
+    is called with the history when there is a value.
     """
 
     routes: tuple[Route, ...]
@@ -71,30 +74,54 @@ class Question(Generic[T]):
     name: str = "ask()"
     on_missing_feature: Callable[[Route, str], None] = lambda _, __: None
     on_refused_schema: Callable[[Route, str, Request], None] = lambda _, __, ___: None
+    on_ignored_feature: Callable[[Route, str], None] = lambda _, __: None
+    on_used_feature: Callable[[Route, str], None] = lambda _, __: None
     on_success: Callable[[tuple[Turn, ...]], None] = lambda _: None
 
 
 class _State:
     """What was sent and received so far, what it cost, and how the next request is put.
 
-    `messages` is the history; a failed try is cut off it again. `route` changes when the policy gives one
-    up. `plan` changes with it, and when the model turns out to lack a feature, when the typed answer is asked
-    for in a last turn, and when a forced tool was called.
+    `messages` is the transcript; a failed try is cut off it again. Answers in `void` are in it but are not
+    sent again. `route` changes when the policy gives one up. `plan` changes with it, and when the model turns
+    out to lack a feature, when the typed answer is asked for in a last turn, and when a forced tool was
+    called. `reasks` and `finalize` are what is left of the policy's tries.
     """
 
     def __init__(self, question: Question[Any]) -> None:
         self.route, *self.further = question.routes
         self.plan = question.plan(self.route)
         self.messages: list[Turn] = list(self.plan.request.messages)
+        self.void: list[Turn] = []
         self.usage = Usage()
         self.turns = self.attempts = self.tool_turns = 0
         self.model = ""
         self.tool_calls: list[ToolResult] = []
         self.paused = ""  # the text of turns that the provider interrupted
+        self.reasks, self.finalize = question.policy.reask, question.policy.auto_finalize
+
+    @property
+    def history(self) -> tuple[Turn, ...]:
+        """The turns that later requests continue."""
+        if not self.void:
+            return tuple(self.messages)
+        return tuple(turn for turn in self.messages if not any(turn is void for void in self.void))
+
+    @property
+    def forced_tool(self) -> str | None:
+        """What `tool_choice` requires of the reply to the current request: `"required"` or a tool's name."""
+        choice = self.plan.request.tool_choice
+        return None if choice in (None, "auto", "none") or not self.plan.request.tools else choice
+
+    @property
+    def output_is_native(self) -> bool:
+        """Whether the current request asks the provider to enforce the answer's type."""
+        request = self.plan.request
+        return request.output is not None and request.output_mode == "native" == request.tool_mode
 
     def request(self) -> Request:
         """The next request."""
-        return replace(self.plan.request, messages=tuple(self.messages))
+        return replace(self.plan.request, messages=self.history)
 
     def change_request(self, **changes: Any) -> None:
         """Put later requests with *changes*."""
@@ -140,7 +167,7 @@ def converse(question: Question[T]) -> Script[Result[T]]:
         yield from _emit(question, CallStarted(question.name, state.route.name))
         yield from _emit_fallbacks(state)
         result = yield from _converse(question, state)
-        yield from _finish(question, result)
+        yield from _finish(question, result, state.history)
     except Exception as error:
         if isinstance(error, AlloyError):
             error.usage, error.transcript = state.usage, tuple(state.messages)
@@ -151,45 +178,51 @@ def converse(question: Question[T]) -> Script[Result[T]]:
     return result
 
 
-def _finish(question: Question[T], result: Result[T]) -> Script[None]:
+def _finish(question: Question[T], result: Result[T], history: tuple[Turn, ...]) -> Script[None]:
     """Publish the end of a call that succeeds; a handler may still make it fail."""
     try:
         yield from _emit(question, Final(result, question.name))
     except GeneratorExit:  # the reader of a stream left it with the last event
-        question.on_success(result.transcript)
+        question.on_success(history)
         raise
-    question.on_success(result.transcript)
+    question.on_success(history)
 
 
 def _converse(question: Question[T], state: _State) -> Script[Result[T]]:
-    policy = question.policy
-    reasks, finalize = policy.reask, policy.auto_finalize
     while True:
         reply = yield from _ask(question, state)
         if reply.calls or reply.finish == "pause":
             yield from _continue_turn(question, reply, state)
+        elif state.forced_tool is not None and (yield from _fall_back_to_react(question, reply, state)):
             continue
-        if state.plan.awaited is not None:
+        elif state.plan.awaited is not None:
             state.ask_for_awaited_output()
-            continue
-        text, state.paused = state.paused + reply.text, ""
-        try:
-            value = yield from _answer(question, text, state.route)
-            return state.result(value, text, (yield from Elapsed()))
-        except EmptyAnswerError:
-            if not finalize:
-                raise
-            finalize = False
-            yield from Emit(Reask(("the model gave no answer",)))
-            state.messages.append(User(FINALIZE))
-            if state.plan.request.tools:
-                state.change_request(tool_choice="none")
-        except (ParseError, PostconditionError) as error:
-            if not reasks:
-                raise
-            reasks -= 1
-            yield from Emit(Reask(error.problems))
-            state.messages.append(User(reask_text(error)))
+        else:
+            text, state.paused = state.paused + reply.text, ""
+            try:
+                value = yield from _answer(question, text, state)
+                return state.result(value, text, (yield from Elapsed()))
+            except (EmptyAnswerError, ParseError, PostconditionError) as error:
+                if not (yield from _fall_back_to_prompt(question, reply, error, state)):
+                    yield from _ask_again(state, error)
+
+
+def _ask_again(state: _State, error: AnswerError) -> Script[None]:
+    """Add to the conversation what is wrong with the answer, or raise *error* when no try is left."""
+    if isinstance(error, EmptyAnswerError):
+        if not state.finalize:
+            raise error
+        state.finalize = False
+        yield from Emit(Reask(("the model gave no answer",)))
+        state.messages.append(User(FINALIZE))
+        if state.plan.request.tools:
+            state.change_request(tool_choice="none")
+    else:
+        if not state.reasks:
+            raise error
+        state.reasks -= 1
+        yield from Emit(Reask(error.problems))
+        state.messages.append(User(reask_text(error)))
 
 
 def _continue_turn(question: Question[T], reply: Reply, state: _State) -> Script[None]:
@@ -197,6 +230,8 @@ def _continue_turn(question: Question[T], reply: Reply, state: _State) -> Script
     if state.tool_turns == question.policy.max_tool_turns:
         raise _too_many(reply, state.tool_turns)
     state.tool_turns += 1
+    if state.forced_tool is not None and reply.calls:
+        question.on_used_feature(state.route, "tools")
     if state.plan.request.tool_choice not in (None, "auto", "none"):
         # A model that is forced to call a tool in every turn would never answer.
         state.change_request(tool_choice=None)
@@ -281,9 +316,14 @@ def _emit(question: Question[T], event: Notice) -> Script[None]:
 def _fall_back(question: Question[T], error: UnsupportedError, state: _State) -> Script[None]:
     """Emulate the feature that the model turned out to lack, or raise *error*.
 
-    Each feature is emulated once, so this ends.
+    Each feature is emulated once, so this ends. When the provider's JSON mode, which helped with that, is
+    refused too, the prompt alone has to do.
     """
     feature, request = error.feature, state.plan.request
+    if feature == "output" and request.json_object:
+        state.change_request(json_object=False)
+        question.on_missing_feature(state.route, "json_object")
+        return
     if feature == "schema":
         feature, planned = with_simpler_schemas(state.plan)
     else:
@@ -301,12 +341,71 @@ def _fall_back(question: Question[T], error: UnsupportedError, state: _State) ->
     yield from Emit(FallbackTaken(feature, state.route.name))
 
 
-def _answer(question: Question[T], text: str, route: Route) -> Script[T]:
+def _fall_back_to_react(question: Question[T], reply: Reply, state: _State) -> Script[bool]:
+    """Ask again by ReAct when the server ignored that a tool has to be called; `False` if that was by ReAct.
+
+    Raises `UnsupportedError` when that fallback is not allowed.
+    """
+    if state.plan.request.tool_mode == "react" or not state.route.may_ignore:
+        return False
+    if (yield from _discard(question, "tools", reply, reply.text, state)):
+        return True
+    raise UnsupportedError(
+        f"the answer calls no tool, although tool_choice is {state.forced_tool!r}: the server ignores it, "
+        "and strict_capabilities or tool_mode forbids the fallback to ReAct",
+        feature="tools",
+        provider=state.route.backend.name,
+    )
+
+
+def _fall_back_to_prompt(
+    question: Question[T], reply: Reply, error: AnswerError, state: _State
+) -> Script[bool]:
+    """Describe the type in the prompt if the answer shows that the server ignored the schema.
+
+    Returns whether it did. Prose is the proof: a server that enforces a schema cannot give it. To ask again
+    in the same conversation would not help, because a model goes on as it began.
+    """
+    if not state.output_is_native or not state.route.may_ignore:
+        return False
+    if reply.finish != "stop" or not is_prose(error.text):
+        return False
+    return (yield from _discard(question, "output", reply, error.text, state))
+
+
+def _discard(question: Question[T], feature: str, reply: Reply, text: str, state: _State) -> Script[bool]:
+    """Drop *reply*, which shows that *feature* was ignored, and emulate that; whether that is allowed."""
+    planned = with_fallback(replace(state.plan, json_object=False), feature)
+    if planned is None or feature not in question.policy.fallbacks:
+        return False
+    state.plan = planned
+    state.void.append(reply)
+    state.paused = ""
+    for ignored in (feature, "json_object") if feature == "output" else (feature,):
+        question.on_ignored_feature(state.route, ignored)
+    yield from Emit(FallbackTaken(feature, state.route.name, text))
+    return True
+
+
+def _check_forced_tool(question: Question[T], text: str, state: _State) -> None:
+    """Raise `ParseError` for an answer by ReAct that calls no tool, although one has to be called first."""
+    choice = state.forced_tool
+    if choice is not None and state.route.may_ignore:
+        wanted = "a tool" if choice == "required" else f"the tool {choice}"
+        raise ParseError(
+            f"a call of {wanted}, and then {question.expected}", (f"{wanted} has to be called first",), text
+        )
+
+
+def _answer(question: Question[T], text: str, state: _State) -> Script[T]:
+    _check_forced_tool(question, text, state)
     if not text.strip() and not question.optional:
         raise EmptyAnswerError(question.expected, ("the model gave no answer",))
-    value = yield from resolving(partial(question.read, text, route), parse_values)
+    value = yield from resolving(partial(question.read, text, state.route), parse_values)
     if question.check is not None and (problem := question.check(value)) is not None:
         raise PostconditionError(question.expected, (problem,), text)
+    if state.output_is_native:
+        question.on_used_feature(state.route, "output")
     return value
 
 

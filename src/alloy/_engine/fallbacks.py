@@ -1,7 +1,7 @@
 """Which features a model lacks, and how the next request is put without them.
 
-A missing feature is known from the backend's table, or from the provider's refusal, which is remembered for
-the process.
+A missing feature is known from the backend's table, from the provider's refusal, and from an answer that a
+server which looks at the request could not have given. The last two are remembered for the process.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from alloy.messages import OutputSchema, Request, ToolResults
 __all__ = [
     "TEXTS",
     "Plan",
+    "anything_was_ignored",
     "forget",
     "missing_features",
     "refused_schemas",
+    "remember_ignored_feature",
     "remember_missing_feature",
     "remember_refused_schema",
+    "remember_used_feature",
     "with_fallback",
     "with_simpler_schemas",
 ]
@@ -29,6 +32,7 @@ __all__ = [
 # --- what is remembered -----------------------------------------------------------------------------
 
 _missing: dict[ModelAddress, frozenset[str]] = {}
+_ignored_once: set[tuple[ModelAddress, str]] = set()
 
 _refused: dict[ModelAddress, set[tuple[str, str]]] = {}  # by model: the feature and the schemas
 REFUSED_MAX = 1024  # bounds what generated types leave behind
@@ -71,10 +75,33 @@ def _schemas(feature: str, request: Request) -> str:
     return json.dumps(_SCHEMAS_OF[feature](request), sort_keys=True)
 
 
+def remember_ignored_feature(address: ModelAddress, feature: str, *, is_own: bool) -> None:
+    """Remember that the model at *address* ignored *feature*.
+
+    At the provider's own address (*is_own*) only the second time in a row, because there it is more likely a
+    mistake of the model.
+    """
+    if is_own and (address, feature) not in _ignored_once:
+        _ignored_once.add((address, feature))
+    else:
+        remember_missing_feature(address, feature)
+
+
+def anything_was_ignored() -> bool:
+    """Whether there is anything for `remember_used_feature` to do."""
+    return bool(_ignored_once)
+
+
+def remember_used_feature(address: ModelAddress, feature: str) -> None:
+    """Remember that the model at *address* has just used *feature*."""
+    _ignored_once.discard((address, feature))
+
+
 def forget() -> None:
     """Forget everything remembered, for example because a server has been updated."""
     _missing.clear()
     _refused.clear()
+    _ignored_once.clear()
 
 
 # What each feature is called in messages, and what is done without it.
@@ -97,12 +124,14 @@ class Plan:
 
     *awaited* is the type of the answer while it is left out of *request*, because the model takes tools or
     structured output, but not both in one request: it is asked for in a last turn of its own.
-    *fallbacks* names the features that Alloy emulates.
+    *fallbacks* names the features that Alloy emulates. *json_object* says that JSON mode may be
+    used instead of a schema.
     """
 
     request: Request
     awaited: OutputSchema | None = None
     fallbacks: tuple[str, ...] = ()
+    json_object: bool = False
 
 
 def with_simpler_schemas(plan: Plan) -> tuple[str, Plan | None]:
@@ -128,7 +157,8 @@ def with_fallback(plan: Plan, feature: str) -> Plan | None:
     if feature == "strict_tools" and native_tools and request.strict_tools:
         return replace(plan, request=replace(request, strict_tools=False), fallbacks=fallbacks)
     if feature == "output" and native_output:
-        return replace(plan, request=replace(request, output_mode="prompted"), fallbacks=fallbacks)
+        prompted = replace(request, output_mode="prompted", json_object=plan.json_object)
+        return replace(plan, request=prompted, fallbacks=fallbacks)
     if feature == "output_with_tools" and native_output and native_tools:
         return Plan(replace(request, output=None), request.output, fallbacks)
     return None

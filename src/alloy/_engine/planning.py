@@ -45,10 +45,14 @@ def plan(draft: Draft, route: Route) -> Plan:
     _check_parts(request.messages, can, route.name)
     left_out: dict[str, Any] = dict.fromkeys(_left_out(request, can, route.name))
     extra = _extra(draft.extra, route.backend.name)
-    planned = Plan(replace(request, model=route.model, extra=extra, **left_out))
     address = route.address
     lacks = _table_gaps(can, request.output, route) | missing_features(address)
     lacks |= refused_schemas(address, request)
+    is_object = request.output is not None and not request.output.wrapped
+    planned = Plan(
+        replace(request, model=route.model, extra=extra, **left_out),
+        json_object=can.json_object and is_object and "json_object" not in lacks,
+    )
     return _emulated(planned, lacks, draft.fallbacks, route.name)
 
 

@@ -9,7 +9,14 @@ from typing import Any, Generic, TypeVar
 
 from alloy._engine.conversation import Question, converse
 from alloy._engine.effects import Handler, Script, handled
-from alloy._engine.fallbacks import TEXTS, remember_missing_feature, remember_refused_schema
+from alloy._engine.fallbacks import (
+    TEXTS,
+    anything_was_ignored,
+    remember_ignored_feature,
+    remember_missing_feature,
+    remember_refused_schema,
+    remember_used_feature,
+)
 from alloy._engine.handlers import current_handlers, current_listeners
 from alloy._engine.logs import wants_events
 from alloy._engine.planning import Draft, plan
@@ -20,6 +27,7 @@ from alloy._typed.answers.parse import read
 from alloy._typed.answers.partial import Shape
 from alloy._typed.schemas.dialects import Wire, to_wire
 from alloy._typed.types.compile import TypeSpec, compile_type
+from alloy.backends.base import is_own_address
 from alloy.backends.registry import resolve
 from alloy.conversations import Conversation
 from alloy.events import Listener
@@ -90,8 +98,10 @@ def prepare(
         optional=spec.annotation is None,
         policy=policy,
         name=name,
-        on_missing_feature=_remember,
+        on_missing_feature=_remember_missing,
         on_refused_schema=_remember_schema,
+        on_ignored_feature=_remember_ignored,
+        on_used_feature=_remember_used,
         on_success=_ignore if conversation is None else partial(setattr, conversation, "turns"),
     )
     return PreparedCall(
@@ -121,7 +131,7 @@ def _request(turns: tuple[Turn, ...], settings: Config, toolbox: Toolbox, spec: 
 
 @lru_cache(maxsize=1024)
 def _output_schema(spec: TypeSpec[Any]) -> OutputSchema | None:
-    return None if spec.schema is None else OutputSchema(spec.name, spec.schema)
+    return None if spec.schema is None else OutputSchema(spec.name, spec.schema, wrapped=spec.wrapped)
 
 
 def _wire(spec: TypeSpec[Any], route: Route) -> Wire | None:
@@ -154,9 +164,18 @@ def _ignore(_: tuple[Turn, ...]) -> None:
     """Keep nothing: a call without a conversation."""
 
 
-def _remember(route: Route, feature: str) -> None:
+def _remember_missing(route: Route, feature: str) -> None:
     remember_missing_feature(route.address, feature)
 
 
 def _remember_schema(route: Route, feature: str, request: Request) -> None:
     remember_refused_schema(route.address, feature, request)
+
+
+def _remember_ignored(route: Route, feature: str) -> None:
+    remember_ignored_feature(route.address, feature, is_own=is_own_address(route.backend, route.endpoint))
+
+
+def _remember_used(route: Route, feature: str) -> None:
+    if anything_was_ignored():  # otherwise the address is not looked up in every call
+        remember_used_feature(route.address, feature)

@@ -39,6 +39,11 @@ class Route:
         return f"{self.backend.name}:{self.model}"
 
     @property
+    def may_ignore(self) -> bool:
+        """Whether the server there may ignore what a request asks for."""
+        return getattr(self.backend, "may_ignore", True)
+
+    @property
     def capabilities(self) -> Capabilities:
         """What the backend's table says of the model."""
         return self.backend.capabilities(self.model)

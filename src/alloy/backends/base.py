@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from alloy._typed.schemas.dialects import Dialect
 from alloy.endpoints import Endpoint
@@ -31,6 +32,7 @@ __all__ = [
     "address_of",
     "import_sdk",
     "is_loaded",
+    "is_own_address",
     "load_backend",
     "secrets_of",
 ]
@@ -41,7 +43,8 @@ class Capabilities:
     """What a model supports. Alloy emulates what is missing, or refuses the call before it sends anything.
 
     *tools* and *structured_output* are the native ones, *output_with_tools* both in one request, and
-    *loose_output* structured output by a schema that strict mode does not support. *images* and
+    *loose_output* structured output by a schema that strict mode does not support. *json_object* is a mode
+    in which an answer is any JSON object: it helps where schemas are refused. *images* and
     *documents* are accepted as data, with *urls* by URL too (documents with *document_urls* as
     well). Settings in *drops* are rejected by the model, which works without them: they are not sent.
     Settings in *refuses* have no counterpart: using one is a `ConfigurationError`.
@@ -51,6 +54,7 @@ class Capabilities:
     structured_output: bool = True
     output_with_tools: bool = True
     loose_output: bool = True
+    json_object: bool = False
     images: bool = True
     documents: bool = True
     urls: bool = True
@@ -161,6 +165,15 @@ class BaseBackend:
     key_variables: tuple[str, ...] = ()
     """The environment variables that hold its keys: their values never appear in an error."""
 
+    may_ignore: bool = True
+    """Whether its servers may ignore a schema or a forced tool; otherwise prose is an ordinary answer."""
+
+    own_hosts: tuple[str, ...] = ()
+    """The hosts of the provider itself, or the first word of `address` where that is not a URL.
+
+    What a request asks for and another server ignores, is not asked of that server again.
+    """
+
     def load(self) -> None:
         """Import what takes long, such as an SDK: called once, before the time limit of a request starts."""
 
@@ -180,6 +193,13 @@ def address_of(backend: Backend, endpoint: Endpoint) -> str | None:
     """Where requests would go now: see `BaseBackend.address`."""
     address: Callable[[Endpoint], str | None] | None = getattr(backend, "address", None)
     return endpoint.base_url if address is None else address(endpoint)
+
+
+def is_own_address(backend: Backend, endpoint: Endpoint) -> bool:
+    """Whether requests would go to the provider itself, and not to a compatible server or a gateway."""
+    hosts: tuple[str, ...] = getattr(backend, "own_hosts", ())
+    address = address_of(backend, endpoint) or ""
+    return (urlsplit(address).hostname or address.partition(" ")[0]) in hosts
 
 
 def secrets_of(backend: Backend, endpoint: Endpoint) -> tuple[str, ...]:

@@ -30,4 +30,4 @@ def _output(output: OutputSchema | None, dialect: Dialect) -> OutputSchema | Non
     if output is None:
         return None
     wire = to_wire(output.schema, dialect)
-    return OutputSchema(output.name, wire.schema, wire.strict)
+    return OutputSchema(output.name, wire.schema, wire.strict, output.wrapped)

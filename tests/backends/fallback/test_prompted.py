@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
+from enum import Enum
 from typing import Any, Literal
 
 import pytest
@@ -12,6 +14,7 @@ from kit.ways import every_way
 
 from alloy import (
     ConfigurationError,
+    Image,
     ParseError,
     UnsupportedError,
     command,
@@ -24,7 +27,7 @@ from alloy.backends.base import Capabilities
 from alloy.backends.fake.backend import FakeBackend
 from alloy.backends.fallback.prompted import PromptedBackend
 from alloy.backends.registry import registrations_undone
-from alloy.messages import Reply, Request, User
+from alloy.messages import OutputSchema, Reply, Request, ToolCall, ToolResult, ToolResults, User
 from alloy.testing import call, replies
 
 
@@ -69,28 +72,139 @@ def test_an_answer_in_words_becomes_the_value(way: Any, answer: str):
     assert result.value == Invoice("ACME", 1.5)
     assert heard in (None, answer)
     [request] = seen.requests
-    assert "{ vendor: string, total: number }" in request["system"]
-    assert "output" not in request
+    assert '{ "vendor": string, "total": number }' in last_words(request)
+    assert "system" not in request and "output" not in request
 
 
 @pytest.mark.parametrize(
     ("output", "notation", "answer", "value"),
     [
-        (int, "{ value: integer }", '{"value": 3}', 3),
-        (int, "{ value: integer }", "3", 3),
-        (list[int], "{ value: integer[] }", "[1, 2]", [1, 2]),
+        (int, "\n\ninteger", '{"value": 3}', 3),
+        (int, "\n\ninteger", "3", 3),
+        (list[int], "\n\ninteger[]", "[1, 2]", [1, 2]),
         (dict[str, float], "{ [key: string]: number }", '{"a": 1.5}', {"a": 1.5}),
-        (tuple[int, str], "{ value: [integer, string] }", '{"value": [1, "a"]}', (1, "a")),
-        (Literal["a", "b"], '{ value: "a" | "b" }', "b", "b"),
-        (bool | None, "{ value: boolean | null }", '{"value": null}', None),
-        (list[Invoice], "type Invoice = { vendor: string, ", f"[{ACME}]", [Invoice("ACME", 1.5)]),
+        (tuple[int, str], "\n\n[integer, string]", '{"value": [1, "a"]}', (1, "a")),
+        (list[Invoice], "\n\nInvoice[]\n\ntype Invoice = { ", f"[{ACME}]", [Invoice("ACME", 1.5)]),
     ],
 )  # fmt: skip
 def test_every_kind_of_output_can_be_prompted(output: Any, notation: str, answer: str, value: Any):
-    """The wrapped ones too, with and without the wrapper."""
+    """Types that providers need in a wrapper are asked for without it, and read with and without it."""
     with replies(answer) as seen:
         assert asking(output)() == value
-    assert notation in seen.requests[0]["system"]
+    assert notation in last_words(seen.requests[0])
+    assert "value:" not in last_words(seen.requests[0])
+
+
+class Size(Enum):
+    SMALL = "s"
+    LARGE = "l"
+
+
+class Point(Enum):
+    ORIGIN = (0, 0)
+    UNIT = (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("output", "words", "answer", "value"),
+    [
+        (Literal["a", "b"], "a, b", "b", "b"),
+        (Literal["very good", "bad"], "very good, bad", "very good", "very good"),
+        (Literal[1, 2], "1, 2", "2", 2),
+        (bool, "true, false", "True", True),
+        (bool | None, "null, true, false", "null", None),
+        (Literal["a"] | None, "null, a", "a", "a"),
+        (Size, "s, l", "l", Size.LARGE),
+        (Point, "ORIGIN, UNIT", "UNIT", Point.UNIT),
+    ],
+)
+def test_a_choice_is_asked_for_in_words(output: Any, words: str, answer: str, value: Any):
+    """There is nothing of JSON in the request, because small models answer with the word."""
+    with replies(answer) as seen:
+        assert asking(output)() == value
+    wanted = f"What is it?\n\nAnswer with exactly one of these words and nothing else: {words}"
+    assert last_words(seen.requests[0]) == wanted
+
+
+@pytest.mark.parametrize(
+    "output", [Literal["a, b", "c"], Literal["true", True], Literal["", "a"], Literal["a\nb", "c"]]
+)
+def test_choices_that_are_not_clear_as_words_are_asked_for_as_json(output: Any):
+    with use_config(backend="fake"):
+        assert "in JSON" in last_words(asking(output).request())
+
+
+@pytest.mark.parametrize(
+    "text", ["b.", "**b**", "`b`", "*b*", "__b__.", "`b`.", '"b".', "\n b. \n", "**`b`**", "**b.**"]
+)
+def test_a_choice_is_read_without_the_marks_around_it(text: str):
+    with replies(text):
+        assert asking(Literal["a", "b"])() == "b"
+
+
+@pytest.mark.parametrize(
+    ("output", "text", "value"),
+    [
+        (int, "42.", 42),
+        (int, "**42**", 42),
+        (float, "`1.5`.", 1.5),
+        (float, "1.5.", 1.5),
+        (bool, "True.", True),
+        (bool, "**false**", False),
+        (bool | None, "null.", None),
+        (date, "2026-11-30.", date(2026, 11, 30)),
+        (Literal["e.g.", "e.g"], "e.g.", "e.g."),
+        (Literal["*", "**"], "**", "**"),
+        (int | str, "42.", "42."),  # text is not changed where text is an answer
+    ],
+)
+def test_a_scalar_is_read_without_the_marks_around_it(output: Any, text: str, value: Any):
+    with replies(text):
+        assert asking(output)() == value
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        (Literal["a", "b"], "a b."),
+        (Literal["a", "b"], "Not b."),
+        (int, "about 42."),
+        (int, "4 2."),
+        (bool, "Yes."),
+        (int, "42.."),
+    ],
+)
+def test_marks_do_not_make_a_value_of_other_text(output: Any, text: str):
+    with replies(text, text), pytest.raises(ParseError):
+        asking(output)()
+
+
+def last_words(request: dict[str, Any]) -> str:
+    """The user's last message in a request of the fake backend."""
+    return [turn["content"] for turn in request["messages"] if turn["role"] == "user"][-1]
+
+
+def test_the_type_follows_the_parts_of_a_prompt_and_is_not_repeated():
+    """With parts, earlier turns and results of tools, only the user's last words have it."""
+    image = Image.from_bytes(b"\x89PNG\r\n\x1a\n" + bytes(20), "image/png")
+    messages = (User("One"), Reply("1"), User(("Two", image)), Reply("", (ToolCall("1", "f", "{}"),)))
+    results = ToolResults((ToolResult(ToolCall("1", "f", "{}"), "5"),))
+    wanted = OutputSchema("Answer", {"type": "object"})
+    request = Request("m", (*messages, results), output=wanted, output_mode="prompted")
+    body = PromptedBackend(FakeBackend()).encode(request)
+    assert [("in JSON" in str(turn)) for turn in body["messages"]] == [False, False, True, False, False]
+    assert str(body["messages"][2]).index("Two") < str(body["messages"][2]).index("in JSON")
+
+
+@every_way
+def test_each_reask_ends_with_the_type(way: Any):
+    with replies("no idea", ACME) as seen:
+        assert way(asking())[0].value == Invoice("ACME", 1.5)
+    words = last_words(seen.requests[1])
+    assert words.startswith("That answer cannot be used.") and words.endswith(
+        '{ "vendor": string, "total": number }'
+    )
+    assert sum("in JSON" in turn["content"] for turn in seen.requests[1]["messages"]) == 1
 
 
 def test_text_needs_no_shape():
@@ -100,10 +214,10 @@ def test_text_needs_no_shape():
     assert "system" not in seen.requests[0]
 
 
-def test_the_callers_system_prompt_comes_first():
-    """What Alloy has to say stands behind it."""
+def test_the_callers_system_prompt_stays_as_it_is():
+    """The type is not in it."""
     with use_config(backend="fake"):
-        assert asking(system="Be brief.").request()["system"].startswith("Be brief.\n\nGive your answer")
+        assert asking(system="Be brief.").request()["system"] == "Be brief."
 
 
 @every_way
@@ -119,7 +233,7 @@ def test_a_wrong_answer_is_asked_for_again():
     """As for native answers, the problems go back first and then to the caller."""
     with replies('{"vendor": "ACME"}', ACME) as seen:
         assert asking()() == Invoice("ACME", 1.5)
-    assert "$.total: required, but missing" in seen.requests[1]["messages"][-1]["content"]
+    assert "$.total: required, but missing" in last_words(seen.requests[1])
     with replies("no idea", "still none"), pytest.raises(ParseError):
         asking()()
 
@@ -157,7 +271,7 @@ def test_both_can_be_stood_in_for(way: Any, registry: None):
         result, heard = way(asking(tools=[rate], output_mode="auto"))
     assert (result.value, result.downgrades) == (Invoice("ACME", 1.5), ("output", "tools"))
     assert heard in (None, ACME)
-    assert seen.requests[-1]["system"].count("{ vendor: string, total: number }") == 1
+    assert str(seen.requests[-1]["messages"]).count('{ "vendor": string, "total": number }') == 1
 
 
 def test_all_but_the_request_is_the_inner_backends():

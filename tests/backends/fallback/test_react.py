@@ -112,14 +112,17 @@ def test_a_tool_is_called_and_the_answer_comes_out(way: Any):
 
 @every_way
 def test_a_typed_answer_is_asked_for_in_words(way: Any):
-    """The answer's shape stands in the instructions, and JSON behind the label is read as the type."""
+    """The type stands after the user's last words, and JSON after the label is read as the type."""
     answer = '{"city": "Oslo", "degrees": 4}'
     with replies(OSLO, f"Thought: done\nFinal Answer:\n{answer}\n") as seen:
         result, heard = way(asking(Report))
     assert result.value == Report("Oslo", 4)
     assert heard in (None, answer)
     for request in seen.requests:
-        assert "{ city: string, degrees: integer }" in request["system"]
+        users = [turn["content"] for turn in request["messages"] if turn["role"] == "user"]
+        assert ['{ "city": string, "degrees": integer }' in text for text in users] == [
+            text is users[-1] for text in users
+        ]
         assert not request.keys() & {"tools", "output", "tool_choice"}
 
 

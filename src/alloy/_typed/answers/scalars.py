@@ -32,6 +32,17 @@ class Scalars:
 
     def read(self, piece: str, repairs: Repairs) -> Json:
         """The scalar in *piece*, or `NOTHING`."""
+        if (value := self._exact(piece, repairs)) is not NOTHING:
+            return value
+        if (bare := _bare(piece)) != piece and not any(map(_is_free_text, self.kinds)):
+            repairs["marks around the value"] = None
+            if (value := self._exact(bare, repairs)) is not NOTHING:
+                return value
+            return bare if _is_word(bare) else NOTHING
+        return piece if _is_word(piece) else NOTHING
+
+    def _exact(self, piece: str, repairs: Repairs) -> Json:
+        """The value of *piece* as JSON, a choice, in quotes or in Python's notation, or `NOTHING`."""
         if self.is_choice(piece):
             return piece
         try:
@@ -42,8 +53,7 @@ class Scalars:
             return value
         if (value := self._python_literal(piece)) is not NOTHING:
             repairs["Python notation"] = None
-            return value
-        return piece if _is_word(piece) else NOTHING
+        return value
 
     def is_choice(self, piece: str) -> bool:
         """Whether *piece* is one of the choices of the type, which may be several words."""
@@ -73,6 +83,29 @@ def quoted(piece: str, repairs: Repairs) -> Json:
         return NOTHING
     repairs.update(made)
     return value
+
+
+_MARKS = ("**", "__", "*", "_", "`")
+
+
+def _bare(piece: str) -> str:
+    """*piece* without the marks of emphasis and code around it, and without the full stop of its sentence."""
+    bare = piece.removesuffix(".")
+    while (inner := _unmarked(bare)) != bare:
+        bare = inner
+    return bare if piece.endswith(".") else bare.removesuffix(".")
+
+
+def _unmarked(text: str) -> str:
+    for mark in _MARKS:
+        if text.startswith(mark) and text.endswith(mark) and len(text) > 2 * len(mark):
+            return text[len(mark) : -len(mark)]
+    return text
+
+
+def _is_free_text(kind: Schema) -> bool:
+    """Whether any text is a value: then nothing may be taken away from it."""
+    return kind.get("type") == "string" and not kind.keys() & {"enum", "const", "format"}
 
 
 def _is_word(piece: str) -> bool:

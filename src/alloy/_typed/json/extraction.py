@@ -26,10 +26,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alloy._typed.json.repair import CLOSING_QUOTES, Broken, CutOff, Repairs, read_at
-from alloy._typed.json.text import Unreadable, decode_at, encode
+from alloy._typed.json.text import Unreadable, decode_at, encode, is_json
 from alloy.jsontypes import Json
 
-__all__ = ["AROUND", "NOTHING", "NO_JSON", "find"]
+__all__ = ["AROUND", "NOTHING", "NO_JSON", "find", "is_prose"]
 
 NO_JSON = "$: the answer is not JSON"
 AROUND = "text around the answer"
@@ -134,6 +134,15 @@ def find(text: str, repairs: Repairs, *, arrays: bool, scalar: Callable[[str, Re
         return NOTHING
     scalars = [] if scalar is None else _scalars(pieces, scalar, repairs, alone=not values)
     return _only([*values, *scalars], repairs, prose=len(pieces) > len(scalars))
+
+
+def is_prose(text: str) -> bool:
+    """Whether nothing in *text* is JSON, not even broken or cut-off JSON, or JSON in its reasoning."""
+    if not text.strip() or is_json(text.strip()):
+        return False
+    scan = _Scan(text, {}, arrays=True)
+    scan.run()
+    return not scan.cut_off and not any(section.values or section.fault for section in scan.sections)
 
 
 def _counting(scan: _Scan) -> list[_Section]:

@@ -126,6 +126,7 @@ class AnthropicBackend(HttpBackend):
     split = staticmethod(as_events)
     request_id_headers = ("request-id", "x-request-id")
     key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+    own_hosts = ("api.anthropic.com",)
 
     def capabilities(self, model: str) -> ClaudeCapabilities:
         """The first row of `CAPABILITIES` that matches."""

@@ -88,6 +88,8 @@ class FakeBackend:
     provider that it replaces.
     """
 
+    may_ignore = False  # what a script answers is meant, prose too
+
     def __init__(
         self, name: str = "fake", dialect: Dialect | None = None, capabilities: Capabilities | None = None
     ) -> None:

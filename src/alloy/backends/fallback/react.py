@@ -23,7 +23,7 @@ from alloy._typed.json.values import json_type
 from alloy._typed.schemas.refs import alternatives
 from alloy.backends.base import Accumulator, Backend, CancelToken
 from alloy.backends.fallback.prompted import with_instructions
-from alloy.backends.fallback.react_prompt import NAME, instructions, rewritten, written
+from alloy.backends.fallback.react_prompt import NAME, instructions, rewritten, with_format, written
 from alloy.backends.fallback.react_reader import NOTHING, AnswerFilter, Reading, read
 from alloy.backends.fallback.wrapper import Wrapper
 from alloy.backends.schemas import in_dialect
@@ -62,24 +62,23 @@ class ReActBackend(Wrapper):
 
     def encode(self, request: Request) -> JsonObject:
         """The body of *request* with its tools, the type of the answer and the turns so far as text."""
+        sent = in_dialect(request, self.dialect)
         return self.inner.encode(
             replace(
                 request,
-                messages=tuple(rewritten(request.messages)),
-                system=with_instructions(request.system, self._instructions(request)),
+                messages=with_format(tuple(rewritten(request.messages)), sent.output),
+                system=with_instructions(request.system, instructions(sent, may_call=self._may_call)),
                 stop=self._stop(request),
                 tools=(),
                 output=None,
                 tool_mode="native",
                 output_mode="native",
+                json_object=False,
                 tool_choice=None,
                 allowed_tools=None,
                 parallel_tools=None,
             )
         )
-
-    def _instructions(self, request: Request) -> str:
-        return instructions(in_dialect(request, self.dialect), may_call=self._may_call)
 
     def _stop(self, request: Request) -> tuple[str, ...] | None:
         can = self.inner.capabilities(request.model)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from alloy._typed.schemas.notation import notation
-from alloy.backends.fallback.prompted import description
+from alloy.backends.fallback.prompted import after_last_words, answer_format
 from alloy.backends.http.bodies import allowed_tools
-from alloy.messages import Reply, Request, ToolCall, ToolResults, ToolSchema, Turn, User
+from alloy.messages import OutputSchema, Reply, Request, ToolCall, ToolResults, ToolSchema, Turn, User
 
-__all__ = ["NAME", "instructions", "rewritten", "written"]
+__all__ = ["NAME", "instructions", "rewritten", "with_format", "written"]
 
 
 NAME = "react"  # of the echo: the part of the model's text that counts
@@ -36,14 +36,12 @@ Final Answer: the answer"""
 
 
 def instructions(request: Request, *, may_call: bool) -> str:
-    """The part of the system prompt about the format, the type of the answer and the tools."""
+    """The part of the system prompt about the format and the tools."""
     return "\n\n".join(_sections(request, may_call=may_call))
 
 
 def _sections(request: Request, *, may_call: bool) -> Iterator[str]:
     yield _FORM if may_call else _ANSWER_NOW
-    if request.output is not None:
-        yield f"The text behind Final Answer is {description(request.output)}"
     if request.tools:
         yield "The tools, with the types of their arguments in TypeScript notation:"
         yield from map(_tool, allowed_tools(request))
@@ -61,6 +59,13 @@ def _tool(tool: ToolSchema) -> str:
 
 
 # --- the turns so far -----------------------------------------------------------------------------
+
+
+def with_format(messages: Sequence[Turn], output: OutputSchema | None) -> tuple[Turn, ...]:
+    """*messages* with the format of the final answer after the user's last words."""
+    if output is None:
+        return tuple(messages)
+    return after_last_words(messages, f"Write the text after Final Answer {answer_format(output)}")
 
 
 def rewritten(messages: Sequence[Turn]) -> Iterator[Turn]:

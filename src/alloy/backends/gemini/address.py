@@ -197,6 +197,7 @@ class GeminiHttpBackend(HttpBackend):
     sdk = GEMINI
     errors = ERRORS
     key_variables = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+    own_hosts = ("developer", "cloud", "generativelanguage.googleapis.com", "aiplatform.googleapis.com")
     split = staticmethod(parted)  # a chunk may have several parts, of which only one would be shown
 
     def address(self, endpoint: Endpoint) -> str:

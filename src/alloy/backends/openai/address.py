@@ -82,6 +82,7 @@ class OpenAIHttpBackend(HttpBackend):
 
     sdk = OPENAI
     key_variables = ("OPENAI_API_KEY",)
+    own_hosts = ("api.openai.com",)
     keyless = False  # whether a server at a custom address may be used without a key
 
     def address(self, endpoint: Endpoint) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from alloy.backends.base import Capabilities
@@ -54,8 +55,8 @@ NAME = "openai-chat"
 # OpenAI's own models refuse `max_tokens` from o1 on; many other servers know only that.
 _OPENAI_MODEL = re.compile(r"(ft:)?(gpt-(?!oss)|chatgpt-|o\d)")
 
-_ALL = Capabilities(document_urls=False)
-_UNSAMPLED = Capabilities(document_urls=False, drops=SAMPLING)
+_ALL = Capabilities(document_urls=False, json_object=True)
+_UNSAMPLED = replace(_ALL, drops=SAMPLING)
 
 # The keys of the reasoning: in DeepSeek and llama.cpp, and in newer vLLM and OpenRouter.
 _REASONING = ("reasoning_content", "reasoning")
@@ -91,6 +92,8 @@ class OpenAIChatBackend(OpenAIHttpBackend):
         if (output := request.output) is not None:
             answer = {"name": output.name, "schema": output.schema, "strict": output.strict}
             body["response_format"] = {"type": "json_schema", "json_schema": answer}
+        elif request.json_object:
+            body["response_format"] = {"type": "json_object"}
         limit = "max_completion_tokens" if _OPENAI_MODEL.match(request.model) else "max_tokens"
         body |= given(
             {

@@ -23,7 +23,8 @@ _TOOLS = re.compile(
 _OUTPUT = re.compile(
     r"does(n't| not) support (structured outputs?|json_schema|response_format)"
     r"|^(?!invalid schema).*\b(response_format|text\.format)\b"
-    r".*\b(not supported|unsupported|unavailable)",
+    r".*\b(not supported|unsupported|unavailable)"
+    r"|response_format\.type\b.*\bmust be\b",  # LM Studio, of "json_object"
     re.IGNORECASE,
 )
 
