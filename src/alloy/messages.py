@@ -195,13 +195,13 @@ class OutputSchema:
 class Request:
     """All that a backend needs to encode one request. `None` means: do not send it.
 
-        *tool_choice* is `"auto"`, `"none"` (shows the tools without letting the model call them),
-        `"required"` or one tool's name. *tool_mode* `"react"` and *output_mode* `"prompted"` have the tools
-        and the answer's shape written into the prompt instead of the provider's own fields: see
-        `alloy.backends.fallback.react`; a backend never sees them. *json_object* asks the provider for any JSON
+    *tool_choice* is `"auto"`, `"none"` (shows the tools without letting the model call them),
+    `"required"` or one tool's name. *tool_mode* `"react"` and *output_mode* `"prompted"` have the tools
+    and the answer's type written into the prompt instead of the provider's own fields: see
+    `alloy.backends.fallback.react`; a backend never sees them. *json_object* asks the provider for any JSON
     object, next to a type that the prompt describes. *strict_tools* may be turned off where the provider
     refuses to enforce the schemas of the tools. *extra* is merged verbatim into the request
-        body, last. The settings between are those of `Config`.
+    body, last. The settings between are those of `Config`.
     """
 
     model: str

@@ -48,9 +48,10 @@ def setting(scripted: ScriptedProvider, way: Way, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.DEBUG, "alloy"):
         scripted.ask(way, tools=[add, describe])
         assert not any("not sent" in line for line in caplog.messages)
-        scripted.script(ModelTurn("Done."))
+        called = ModelTurn(calls=(("add", {"a": 2}),))
+        scripted.script(*[called] * (name == "tool_choice"), ModelTurn("Done."))
         scripted.ask(way, tools=[add, describe], **given)
-    plain, request = scripted.received
+    plain, request, *_ = scripted.received
     if name in provider.can.drops:
         assert request.body == plain.body
         assert any(f"{name}; it is not sent" in line for line in caplog.messages)
