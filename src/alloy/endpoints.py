@@ -18,6 +18,8 @@ from urllib.parse import unquote, urlsplit
 from weakref import WeakValueDictionary
 
 from alloy.errors import ConfigurationError
+from alloy.functions import is_async
+from alloy.threads import in_thread
 
 __all__ = ["Endpoint", "Transport"]
 
@@ -71,15 +73,18 @@ class KeyFunction:
 
     def key(self, carried: Carried | None = None) -> str:
         """The key now, *carried* by a call. Raises `ConfigurationError` when the function returns no key."""
-        return self._checked(self.function(), carried)
+        return self._checked(self._called(), carried)
 
     async def key_async(self, carried: Carried | None = None) -> str:
         """As `key`, without blocking the event loop."""
-        import asyncio
-
-        is_async = inspect.iscoroutinefunction(self.function)
-        key = self.function() if is_async else await asyncio.to_thread(self.function)
+        key = self.function() if is_async(self.function) else await in_thread(self._called)
         return self._checked(await key if inspect.isawaitable(key) else key, carried)
+
+    def _called(self) -> Any:
+        try:
+            return self.function()
+        except StopIteration as error:  # the generators that it would pass through take it for their end
+            raise ConfigurationError("the function in api_key raised StopIteration") from error
 
     def _checked(self, key: Any, carried: Carried | None) -> str:
         if inspect.isawaitable(key):

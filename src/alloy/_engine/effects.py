@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeAlias
+from typing import Any, ClassVar, Generic, TypeAlias, get_args
 
 from typing_extensions import TypeVar
 
@@ -19,11 +19,12 @@ from alloy._engine.routes import Route
 from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.errors import ConfigurationError
 from alloy.events import Event
-from alloy.messages import Reply, Request, ToolCall, ToolResult
+from alloy.messages import Finish, Reply, Request, ToolCall, ToolResult, Usage
 
 __all__ = [
     "CallModel",
     "Effect",
+    "EffectError",
     "Elapsed",
     "Emit",
     "Handler",
@@ -33,10 +34,15 @@ __all__ = [
     "Script",
     "Sleep",
     "handled",
+    "not_an_effect",
     "parse_values",
 ]
 
 T = TypeVar("T", default=Any)
+
+
+class EffectError(ConfigurationError):
+    """What is wrong with an effect; `handled` adds which handler it comes from."""
 
 
 class Effect(Generic[T]):
@@ -55,6 +61,12 @@ class Effect(Generic[T]):
         outcome: T = yield self
         return outcome
 
+    def _require(self, name: str, holds: Callable[[Any], bool], wanted: str) -> None:
+        """Raise `EffectError` unless the value of the field *name* is what is *wanted*."""
+        value = getattr(self, name)
+        if not holds(value):
+            raise EffectError(f"{type(self).__name__}: {name} must be {wanted}, not {value!r:.80}")
+
 
 @dataclass(frozen=True, slots=True)
 class CallModel(Effect[Reply]):
@@ -63,11 +75,15 @@ class CallModel(Effect[Reply]):
     route: Route
     request: Request
 
-    outcome = "a Reply"
+    outcome = "a Reply whose text is a str and whose calls are ToolCalls"
+
+    def __post_init__(self) -> None:
+        self._require("route", _is(Route), "a Route")
+        self._require("request", _is(Request), "a Request")
 
     def accepts(self, outcome: object) -> bool:
-        """Whether *outcome* is a reply."""
-        return isinstance(outcome, Reply)
+        """Whether *outcome* is a reply that a model can give."""
+        return isinstance(outcome, Reply) and _is_complete(outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +97,17 @@ class RunTools(Effect[list[ToolResult]]):
     route: Route
     calls: tuple[ToolCall, ...]
 
-    outcome = "a list with a ToolResult for each call, in their order"
+    outcome = "a list with a ToolResult for each call, in their order, whose content is a str"
+
+    def __post_init__(self) -> None:
+        self._require("route", _is(Route), "a Route")
+        self._require("calls", _are_calls, "a tuple of ToolCalls")
 
     def accepts(self, outcome: object) -> bool:
         """Whether *outcome* has a result for each call: providers refuse a call without its result."""
         return (
             isinstance(outcome, list)
-            and all(isinstance(result, ToolResult) for result in outcome)
+            and all(isinstance(each, ToolResult) and isinstance(each.content, str) for each in outcome)
             and [result.call.id for result in outcome] == [call.id for call in self.calls]
         )
 
@@ -98,6 +118,19 @@ class ParseValues(Effect[Sequence[Outcome]]):
 
     calls: tuple[Call, ...]
 
+    outcome = "a list with an outcome for each call, in their order"
+
+    def __post_init__(self) -> None:
+        self._require("calls", _are_functions, "a tuple of functions")
+
+    def accepts(self, outcome: object) -> bool:
+        """Whether *outcome* has an outcome for each call."""
+        return (
+            isinstance(outcome, tuple | list)
+            and len(outcome) == len(self.calls)
+            and all(isinstance(each, Outcome) for each in outcome)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Sleep(Effect[None]):
@@ -105,12 +138,18 @@ class Sleep(Effect[None]):
 
     seconds: float
 
+    def __post_init__(self) -> None:
+        self._require("seconds", _is_wait, "a number of at least 0")
+
 
 @dataclass(frozen=True, slots=True)
 class Emit(Effect[None]):
     """Publish *event* to the call's listeners and to the reader of its stream. Nothing is waited for."""
 
     event: Event
+
+    def __post_init__(self) -> None:
+        self._require("event", _is(*_EVENTS), "an event of alloy.events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +161,38 @@ class Elapsed(Effect[float]):
     def accepts(self, outcome: object) -> bool:
         """Whether *outcome* is a number."""
         return isinstance(outcome, int | float)
+
+
+_EVENTS = tuple(getattr(each, "__origin__", each) for each in get_args(Event))
+
+
+def _is(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kinds)
+
+
+def _is_wait(value: Any) -> bool:
+    return isinstance(value, int | float) and value >= 0  # false for NaN
+
+
+def _are_functions(value: Any) -> bool:
+    return isinstance(value, tuple | list) and all(map(callable, value))
+
+
+def _is_complete(reply: Any) -> bool:
+    return (
+        isinstance(reply.text, str)
+        and isinstance(reply.usage, Usage)
+        and reply.finish in get_args(Finish)
+        and _are_calls(reply.calls)
+    )
+
+
+def _are_calls(calls: object) -> bool:
+    return isinstance(calls, tuple | list) and all(
+        isinstance(call, ToolCall)
+        and all(isinstance(part, str) for part in (call.id, call.name, call.arguments))
+        for call in calls
+    )
 
 
 Script: TypeAlias = Generator[Effect[Any], Any, T]
@@ -144,26 +215,45 @@ def handled(script: Script[T], handler: Handler) -> Script[T]:
     try:
         while True:
             try:
-                effect = step(value)
+                effect: Any = step(value)
             except StopIteration as done:
                 result: T = done.value
                 return result
+            if not isinstance(effect, Effect):  # a handler inside this one yielded it
+                value, step = not_an_effect(effect), script.throw
+                continue
             try:
                 value, step = (yield from handler(effect)), script.send
                 if not effect.accepts(value):
                     raise _wrong_outcome(handler, effect, value)
+            except EffectError as error:
+                value, step = _in_handler(handler, error), script.throw
             except Exception as error:  # noqa: BLE001 - the script's to handle or to raise
                 value, step = error, script.throw
     finally:
         script.close()
 
 
+def not_an_effect(value: object) -> EffectError:
+    """The error for *value*, which a handler yielded."""
+    return EffectError(f"it yielded {value!r:.80}, which is not an effect: write `yield from effect` there")
+
+
+def _in_handler(handler: Handler, error: EffectError) -> ConfigurationError:
+    named = ConfigurationError(f"the handler {_name_of(handler)}: {error}")
+    named.__cause__ = error  # whose traceback shows the line
+    return named
+
+
 def _wrong_outcome(handler: Handler, effect: Effect[Any], value: object) -> ConfigurationError:
-    name = getattr(handler, "__qualname__", type(handler).__name__)
     return ConfigurationError(
-        f"the handler {name} returned {value!r:.80} for {type(effect).__name__}, which needs "
+        f"the handler {_name_of(handler)} returned {value!r:.80} for {type(effect).__name__}, which needs "
         f"{effect.outcome}: end it with `return (yield from effect)`"
     )
+
+
+def _name_of(handler: Handler) -> str:
+    return str(getattr(handler, "__qualname__", type(handler).__name__))
 
 
 def parse_values(calls: Sequence[Call]) -> Script[Sequence[Outcome]]:
@@ -195,6 +285,9 @@ class RunningScript(Generic[T]):
 
     def _step(self, advance: Callable[[Any], Effect[Any]], value: object) -> None:
         try:
-            self.pending = advance(value)
+            pending: Any = advance(value)
+            while not isinstance(pending, Effect):
+                pending = self._script.throw(not_an_effect(pending))
+            self.pending = pending
         except StopIteration as done:
             self.pending, self.result = None, done.value

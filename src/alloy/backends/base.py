@@ -22,6 +22,7 @@ from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError
 from alloy.jsontypes import Json, JsonObject
 from alloy.messages import Delta, Reply, Request
+from alloy.threads import late_error
 
 __all__ = [
     "Accumulator",
@@ -251,3 +252,7 @@ def import_sdk(module: str, *, extra: str) -> ModuleType:
         raise ConfigurationError(
             f"this model needs the package {module!r}: pip install 'alloy-ai[{extra}]'"
         ) from error
+    except RuntimeError as error:
+        if (late := late_error(error)) is None:
+            raise
+        raise late from error

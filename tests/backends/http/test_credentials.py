@@ -403,3 +403,16 @@ def test_an_address_with_a_key_of_gemini_lasts(server: WireServer) -> None:
     connection = CLIENTS.get(GEMINI_SDK, gemini_settings(Endpoint(server.url, KEY)))
     target = Target("m", streamed=False)
     assert connection.book.address(target) is connection.book.address(target)
+
+
+@every_api
+@every_mode
+def test_a_key_function_that_raises_stop_iteration_is_an_error(server: WireServer, api: Api, mode: str):
+    """Asyncio cannot raise it where a thread's result is awaited, and a generator takes it for its end."""
+
+    def exhausted() -> str:
+        return next(iter(()))
+
+    with pytest.raises(ConfigurationError, match="api_key raised StopIteration"):
+        api.ask(mode, server, api_key=exhausted)
+    assert server.requests == []

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
-from contextvars import copy_context
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import Any, TypeVar
 
 from alloy._engine.routes import Route
@@ -21,6 +19,7 @@ from alloy.backends.base import Backend, is_loaded, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event
 from alloy.messages import Reply, Request, ToolCall, ToolCallDelta
+from alloy.threads import in_thread
 
 __all__ = ["AsyncIO", "Done"]
 
@@ -87,7 +86,7 @@ class AsyncIO(CallIO):
     async def _load(self, backend: Backend) -> None:
         # In a thread: the loop's other tasks must not wait while an SDK is imported.
         if not is_loaded(backend):
-            await asyncio.to_thread(load_backend, backend)
+            await in_thread(partial(load_backend, backend))
 
     @asynccontextmanager
     async def _in_exchange(self, exchange: Exchange, ends: float | None) -> AsyncIterator[None]:
@@ -108,6 +107,8 @@ class AsyncIO(CallIO):
 
     async def run_tools(self, route: Route, calls: Sequence[ToolCall]) -> Parts:
         """Yield the end of each tool as it comes, and at last the results in the order of the calls."""
+        for event in self.begun(calls):
+            yield event
         gate = asyncio.Semaphore(self.call.settings.parallel_tools_max)
         runs = [asyncio.create_task(self._run_tool(route, call, gate)) for call in calls]
         waiting = set(runs)
@@ -127,14 +128,6 @@ class AsyncIO(CallIO):
             for run in runs:
                 run.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
-            if "_pool" in vars(self):
-                self._pool.shutdown(wait=False, cancel_futures=True)
-                del self._pool
-
-    @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        # A pool of the call's own: the loop's default one may be smaller than parallel_tools_max, and full.
-        return ThreadPoolExecutor(self.call.settings.parallel_tools_max, "alloy-tool")
 
     async def _run_tool(self, route: Route, call: ToolCall, gate: asyncio.Semaphore) -> ToolEnd:
         run = ToolRun(self.call.tools, call, route.backend.dialect)
@@ -147,7 +140,7 @@ class AsyncIO(CallIO):
                 # What async parsers hold open belongs to this loop.
                 return asyncio.run_coroutine_threadsafe(gathered(calls), loop).result()
 
-            return await loop.run_in_executor(self._pool, copy_context().run, run_tool, run, gather)
+            return await in_thread(partial(run_tool, run, gather), "alloy-tool")
 
     async def _in_time(self, work: Callable[[], Awaitable[T]]) -> T:
         """What *work* returns. Raises `DeadlineError` when the deadline passes first, or has passed."""

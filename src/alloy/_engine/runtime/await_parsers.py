@@ -7,6 +7,7 @@ from typing import TypeAlias, TypeVar
 
 from alloy._engine.effects import ParseValues, RunningScript, Script, parse_values
 from alloy._typed.types.async_parsers import Call, Outcome, Unresolved, resolving
+from alloy.threads import in_threads
 
 __all__ = ["Gather", "finished", "gathered", "resolved", "run_rounds", "run_rounds_async"]
 
@@ -32,11 +33,10 @@ async def _outcome(call: Call) -> Outcome:
 def finished(calls: Sequence[Call]) -> list[Outcome]:
     """As `gathered`, for code that cannot await: runs the calls in an event loop in another thread."""
     import asyncio
-    from concurrent.futures import ThreadPoolExecutor
-    from contextvars import copy_context
 
-    with ThreadPoolExecutor(1, "alloy-parser") as pool:  # the calling thread may already run a loop
-        return pool.submit(copy_context().run, asyncio.run, gathered(calls)).result()
+    # The calling thread may already run a loop.
+    (running,) = in_threads([lambda: asyncio.run(gathered(calls))], 1, "alloy-parser")
+    return running.result()
 
 
 def resolved(read: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from time import perf_counter
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from alloy._engine.effects import CallModel, Effect, ParseValues, RunTools, Sleep
+from alloy._engine.effects import CallModel, Effect, ParseValues, RunTools, Sleep, not_an_effect
 from alloy._engine.logs import log_event
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
@@ -25,13 +25,21 @@ from alloy.backends.registry import why_reached
 from alloy.endpoints import Carried, Endpoint
 from alloy.errors import (
     AlloyError,
-    ConfigurationError,
     ModelNotFoundError,
     ProviderConnectionError,
     ProviderError,
     ProviderTimeoutError,
 )
-from alloy.events import CallFailed, Event, Final, ReasoningDelta, TextDelta, ToolFinished, ToolStarted
+from alloy.events import (
+    CallFailed,
+    CallStarted,
+    Event,
+    Final,
+    ReasoningDelta,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+)
 from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta
 
 __all__ = ["CallIO", "Exchange"]
@@ -80,8 +88,8 @@ class CallIO(ABC):
         self.call, self.streamed = call, streamed
         self.clock = Clock(call.settings.timeout, call.settings.deadline)
         self.carried = Carried()  # by the requests of this call
-        self._ended = False  # the last event is out
-        self._tools: dict[str, ToolCall | None] = {}  # by id, those whose ToolStarted is out; None when ended
+        self._started = self._ended = False  # whether the first and the last event are out
+        self._open: dict[str, ToolCall] = {}  # by id, the tools that have started and not ended
 
     # --- effects ------------------------------------------------------------------------------------
 
@@ -104,9 +112,7 @@ class CallIO(ABC):
                 return self.sleep(seconds)
             case ParseValues(calls):
                 return self.gather(calls)
-        raise ConfigurationError(
-            f"a handler yielded {effect!r:.80}, which is not an effect: write `yield from effect` there"
-        )
+        raise not_an_effect(effect)
 
     @abstractmethod
     def send(self, route: Route, request: Request) -> Any:
@@ -135,25 +141,41 @@ class CallIO(ABC):
         """What the events of this call have in common."""
         return uuid4().hex
 
-    def emit(self, event: Event) -> Event | None:
-        """Publish *event* and return it for the reader of a stream.
+    def emit(self, event: Event) -> Iterator[Event]:
+        """Publish *event*, and yield it for the reader of a stream.
 
-        `None` when it is the end of a tool, which was published as it happened.
+        What has begun ends once, whatever a handler raises, answers or performs again: the end of a tool that
+        has not begun is not published, nor is a second beginning or end. When a call fails, its tools end.
         """
-        if isinstance(event, ToolFinished) and self._tools.get(event.result.call.id, event) is None:
-            return None
-        return self.publish(event)
+        match event:
+            case CallStarted() if self._started:
+                return
+            case ToolStarted(call) if call.id in self._open:
+                return
+            case ToolFinished(result) if result.call.id not in self._open:
+                return
+            case Final() | CallFailed() if self._ended:
+                return
+            case CallFailed(error, command, model):
+                if not self._started:  # a handler raised there
+                    yield self.publish(CallStarted(command, model))
+                for call in tuple(self._open.values()):
+                    yield self.publish(ToolFinished(left_behind(call, error)))
+        yield self.publish(event)
 
     def publish(self, event: Event) -> Event:
         """Log *event* and call the listeners with it; returns it with the call's id and duration."""
         if not isinstance(event, TextDelta | ReasoningDelta):
             event = replace(event, call_id=self.call_id)
-        if isinstance(event, ToolStarted):
-            self._tools[event.call.id] = event.call
-        if isinstance(event, ToolFinished):
-            self._tools[event.result.call.id] = None
-        if isinstance(event, CallFailed):
-            event = replace(event, seconds=self.clock.elapsed())
+        match event:
+            case CallStarted():
+                self._started = True
+            case ToolStarted(call):
+                self._open[call.id] = call
+            case ToolFinished(result):
+                self._open.pop(result.call.id, None)
+            case CallFailed():
+                event = replace(event, seconds=self.clock.elapsed())
         self._ended = isinstance(event, Final | CallFailed)
         log_event(event)
         self._notify(event)
@@ -164,6 +186,12 @@ class CallIO(ABC):
         if self.call.listeners and not isinstance(delta, ToolCallDelta):
             self._notify(delta)
         return delta
+
+    def begun(self, calls: Sequence[ToolCall]) -> Iterator[Event]:
+        """Publish the beginning of tools that a handler runs again, or in place of others."""
+        if self.call.question.policy.emits:
+            for call in calls:
+                yield from self.emit(ToolStarted(call))
 
     def ended(self, end: ToolEnd) -> Event:
         """Publish that a tool has just ended."""
@@ -178,10 +206,9 @@ class CallIO(ABC):
         """Publish the end of a call that its script did not see: Ctrl-C, a cancelled task, a left stream."""
         unseen = error is not None and not isinstance(error, Exception) and not self._ended
         if error is not None and unseen and self.call.question.policy.emits:
-            for call in [call for call in self._tools.values() if call is not None]:
-                self.publish(ToolFinished(left_behind(call, error)))
             question = self.call.question
-            self.publish(CallFailed(error, question.name, question.routes[0].name))
+            for _ in self.emit(CallFailed(error, question.name, question.routes[0].name)):
+                pass
 
     def _notify(self, event: Event) -> None:
         for listener in self.call.listeners:

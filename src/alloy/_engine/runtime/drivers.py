@@ -34,8 +34,7 @@ def stream(
             outcome: Any = None
             try:
                 if isinstance(effect, Emit):
-                    if (event := io.emit(effect.event)) is not None:
-                        yield event
+                    yield from io.emit(effect.event)
                 elif isinstance(effect, Elapsed):
                     outcome = io.clock.elapsed()
                 elif (events := io.observed(effect)) is not None:
@@ -60,7 +59,7 @@ async def stream_async(
             outcome: Any = None
             try:
                 if isinstance(effect, Emit):
-                    if (event := io.emit(effect.event)) is not None:
+                    for event in io.emit(effect.event):
                         yield event
                 elif isinstance(effect, Elapsed):
                     outcome = io.clock.elapsed()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
-from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alloy._engine.prepare import PreparedCall
@@ -19,6 +19,7 @@ from alloy.backends.base import CancelToken, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event
 from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult
+from alloy.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,15 +91,16 @@ class SyncIO(CallIO):
         """Yield the end of each tool as it comes, and return the results in the order of the calls."""
         if not calls:  # a handler has refused all of them
             return []
+        yield from self.begun(calls)
         if len(calls) == 1 and (self.clock.left() is None or self.call.tools.is_async(calls[0])):
             end = self._run_tool(route, calls[0])  # waiting for an async tool has a limit already
             yield self.ended(end)
             return results_of([end])
-        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+        from concurrent.futures import FIRST_COMPLETED, wait
 
-        pool = ThreadPoolExecutor(min(len(calls), self.call.settings.parallel_tools_max), "alloy-tool")
+        work = [partial(self._run_tool, route, call) for call in calls]
+        runs = in_threads(work, self.call.settings.parallel_tools_max, "alloy-tool")
         try:
-            runs = [pool.submit(copy_context().run, self._run_tool, route, call) for call in calls]
             waiting = set(runs)
             while waiting:
                 done, waiting = wait(waiting, self.clock.remaining(), FIRST_COMPLETED)
@@ -112,7 +114,8 @@ class SyncIO(CallIO):
             return results_of(run.result() for run in runs)
         finally:
             # Neither a passed deadline nor Ctrl-C waits for a tool: a thread cannot be stopped.
-            pool.shutdown(wait=False, cancel_futures=True)
+            for run in runs:
+                run.cancel()
 
     def _leave_async(self, calls: Sequence[ToolCall], runs: Sequence[Future[Any]]) -> None:
         """Wait a moment for the async tools, which see the deadline too, and leave a loop that hangs."""

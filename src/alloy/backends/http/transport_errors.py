@@ -20,6 +20,7 @@ from alloy.errors import (
     ProviderError,
     ProviderTimeoutError,
 )
+from alloy.threads import late_error
 
 __all__ = [
     "asked_url",
@@ -67,7 +68,7 @@ def transport_error(
     """
     kind = _transport_kind(error)
     if kind is None:
-        return None
+        return late_error(error)
     cause = redacted(f"{type(error).__name__}: {error}".removesuffix(": "))
     meaning = _MEANING[kind]
     if (server := unreached_origin(error)) is not None:

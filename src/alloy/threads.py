@@ -1,0 +1,77 @@
+"""Threads of our own. A `ThreadPoolExecutor` cannot be used once the main thread has ended."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+from alloy.errors import ConfigurationError
+
+__all__ = ["in_thread", "in_threads", "late_error"]
+
+T = TypeVar("T")
+
+
+def in_threads(work: Sequence[Callable[[], T]], most: int, name: str) -> list[Future[T]]:
+    """Call the functions in at most *most* threads, each in a copy of this context.
+
+    A future that is cancelled in time is not begun. At its end the process waits for what has begun.
+    """
+    from concurrent.futures import Future
+
+    futures: list[Future[T]] = [Future() for _ in work]
+    contexts = (copy_context() for _ in work)
+    waiting = deque(zip(futures, contexts, work, strict=True))
+
+    def run() -> None:
+        while waiting:
+            try:
+                future, context, function = waiting.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            if future.set_running_or_notify_cancel():
+                _complete(future, context.run, function)
+
+    for nth in range(min(most, len(futures))):
+        threading.Thread(target=run, name=f"{name}_{nth}").start()
+    return futures
+
+
+def late_error(error: BaseException) -> ConfigurationError | None:
+    """*error* as an Alloy error if a library tried to use a thread pool after the main thread had ended."""
+    if isinstance(error, RuntimeError) and "shutdown" in str(error) and _main_has_ended():
+        return ConfigurationError(
+            f"the main thread has ended, and then asyncio and some libraries start no threads ({error}): "
+            "let the main thread wait for this one with thread.join(), or make a sync call here"
+        )
+    return None
+
+
+def _main_has_ended() -> bool:
+    return not threading.main_thread().is_alive()
+
+
+def _complete(future: Future[Any], call: Callable[..., Any], *args: Any) -> None:
+    try:
+        value = call(*args)
+    except StopIteration as error:  # asyncio cannot raise it where the future is awaited (PEP 479)
+        problem = RuntimeError(f"{args[0]!r} raised StopIteration")
+        problem.__cause__ = error
+        future.set_exception(problem)
+    except BaseException as error:  # noqa: BLE001 - raised where the result is waited for
+        future.set_exception(error)
+    else:
+        future.set_result(value)
+
+
+async def in_thread(function: Callable[[], T], name: str = "alloy-thread") -> T:
+    """What *function* returns, without blocking the event loop."""
+    from asyncio import wrap_future
+
+    return await wrap_future(in_threads([function], 1, name)[0])
