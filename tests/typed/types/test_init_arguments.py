@@ -254,6 +254,8 @@ def test_the_name_of_self_is_no_argument() -> None:
     _, own = twins((int, ...))
 
     assert parse(own, '{"value": 1, "self": 2, "subject": 3}').model_dump() == {"value": 1}
+    with pytest.raises(ParseError, match="the key 'self' is reserved"):
+        parse(Open, '{"nights": 1, "self": 2}')
 
 
 class Defaulted(BaseModel):
@@ -295,6 +297,33 @@ def test_aliases() -> None:
         assert (made.nights, made.deep, made.deeper, made.when) == (1, 2, 3, date(2026, 1, 2))
         with pytest.raises(ParseError, match=r"ights: |\.n: "):
             parse(Aliased, f'{{"{key}": true}}')
+
+
+class Ends(BaseModel):
+    last: int = Field(validation_alias=AliasPath("a", -1))
+    first: int = Field(validation_alias=AliasPath("a", 0))
+    third: int = Field(0, validation_alias=AliasPath("a", -3, "b", "c"))
+    days: list[date] = Field([], validation_alias=AliasPath("b", "days"))
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+
+
+class EndsTwin(BaseModel):
+    last: int = Field(validation_alias=AliasPath("a", -1))
+    first: int = Field(validation_alias=AliasPath("a", 0))
+    third: int = Field(0, validation_alias=AliasPath("a", -3, "b", "c"))
+    days: list[date] = Field([], validation_alias=AliasPath("b", "days"))
+
+
+@pytest.mark.parametrize(
+    "items", ["[1, 2, 3]", "[5]", "[1, 2]", '[1, {"b": {"c": 7}}, 2, 3]', "[true]", "[]"]
+)
+def test_paths_of_aliases(items: str) -> None:
+    """Indices count from both ends."""
+    text = f'{{"a": {items}, "b": {{"days": ["2026-01-02"]}}}}'
+
+    assert outcome(Ends, text) == outcome(EndsTwin, text)
 
 
 calls: list[str] = []

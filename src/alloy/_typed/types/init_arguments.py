@@ -53,17 +53,21 @@ class _Call:
     paths: Mapping[str, Sequence[str | int]]
     always: frozenset[str]
     withheld: frozenset[str]
+    keeps: bool  # whether the class keeps all other keys
 
     def __call__(self, read: Any) -> Any:
         if read.__class__ is not self.holder:
             return read  # a validator has returned an instance
-        arguments: Any = {}
+        places = _Places()
         for name, value in vars(read).items():
             if name in read.__pydantic_fields_set__ or name in self.always:
-                arguments = _put(arguments, self.paths[name], value)
+                places.put(self.paths[name], value)
+        arguments = places.finished()
         for name, value in (read.__pydantic_extra__ or {}).items():
             if name not in self.withheld:
                 arguments.setdefault(name, value)
+            elif self.keeps:
+                raise ValueError(f"the key {name!r} is reserved")
         return _called(self.subject, **arguments)
 
 
@@ -78,19 +82,27 @@ def _called(*subject_and_values: Any, **arguments: Any) -> Any:
         raise
 
 
-def _put(inside: Any, path: Sequence[str | int], value: Any) -> Any:
-    """*inside* with *value* at *path*, so that an `AliasPath` finds it."""
-    if not path:
-        return value
-    key, *rest = path
-    if isinstance(key, str):
-        inside = inside or {}
-        inside[key] = _put(inside.get(key), rest, value)
-        return inside
-    length = -key if key < 0 else key + 1
-    inside = [*(inside or []), *[None] * (length - len(inside or []))]
-    inside[key] = _put(inside[key], rest, value)
-    return inside
+class _Places(dict[str | int, Any]):
+    """Values at the paths of aliases: an object, or a list if the keys are numbers."""
+
+    def put(self, path: Sequence[str | int], value: Any) -> None:
+        """Put *value* at *path*, unless another value is on the way: that is what the path leads into."""
+        key, *rest = path
+        if not rest:
+            self[key] = value
+        elif isinstance(inside := self.setdefault(key, _Places()), _Places):
+            inside.put(rest, value)
+
+    def finished(self) -> Any:
+        values = {k: v.finished() if isinstance(v, _Places) else v for k, v in self.items()}
+        numbers = [key for key in values if isinstance(key, int)]
+        if not numbers:
+            return values
+        # Long enough that no index from the start is one from the end.
+        made: list[Any] = [None] * (max(0, max(numbers) + 1) + max(0, -min(numbers)))
+        for number in numbers:
+            made[number] = values[number]
+        return made
 
 
 class _Holder(type):
@@ -181,7 +193,7 @@ class _Reading:
             arguments["extras_schema"] = self._types_of(inner["extras_schema"])
         holder = _Holder(cls.__name__, (), {"subject": cls, "__module__": cls.__module__})
         paths = {**{name: [name] for name in added}, **paths}
-        call = _Call(cls, holder, paths, always, frozenset((*added, *taken.self_name)))
+        call = _Call(cls, holder, paths, always, frozenset((*added, *taken.self_name)), rule == "allow")
         return _after(call, core_schema.model_schema(holder, arguments, config=config), node.get("ref"))
 
     def _field(self, schema: Node, needed: bool, typed: bool, early: bool) -> Node:
@@ -347,10 +359,10 @@ def _with_its_keys(node: Node) -> Any:
 
 
 def _renamed(paths: Mapping[str, Sequence[str | int]], value: Mapping[str, Any]) -> Any:
-    made: Any = {}
+    places = _Places()
     for name, item in value.items():
-        made = _put(made, paths.get(name, [name]), item)
-    return made
+        places.put(paths.get(name, [name]), item)
+    return places.finished()
 
 
 # --- functions --------------------------------------------------------------------------------------

@@ -188,7 +188,7 @@ def _located(loc: tuple[int | str, ...], value: Json, *, missing: bool) -> tuple
     # pydantic also puts the names of union members into a location: they are not in the value.
     path, last = "$", len(loc) - 1
     for position, step in enumerate(loc):
-        if isinstance(value, list) and isinstance(step, int) and step < len(value):
+        if isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
             path, value = f"{path}[{step}]", value[step]
         elif isinstance(value, dict) and isinstance(step, str) and step in value:
             path, value = path + path_step(step), value[step]
