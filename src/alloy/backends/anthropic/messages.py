@@ -22,7 +22,7 @@ from alloy.backends.anthropic.stream import MessagesAccumulator, as_events
 from alloy.backends.anthropic.turns import called_tools, turns
 from alloy.backends.base import Capabilities
 from alloy.backends.http.backend import HttpBackend
-from alloy.backends.http.bodies import allowed_tools, given, merge
+from alloy.backends.http.bodies import allowed_tools, given, merge, read_events
 from alloy.backends.http.settings import checked_key, checked_url
 from alloy.backends.http.stainless import StainlessSdk, timeout_headers
 from alloy.backends.schemas import in_dialect
@@ -163,7 +163,7 @@ class AnthropicBackend(HttpBackend):
 
     def decode(self, raw: Any) -> Reply:
         """The reply in a message. Raises `BadReplyError` for an unexpected format."""
-        return read_message(raw)
+        return read_events(self.accumulator(), raw) if isinstance(raw, list) else read_message(raw)
 
     def accumulator(self) -> MessagesAccumulator:
         """A new accumulator for one stream."""

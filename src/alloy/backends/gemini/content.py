@@ -18,7 +18,7 @@ from alloy.backends.gemini.address import GeminiHttpBackend
 from alloy.backends.gemini.dialect import DIALECT
 from alloy.backends.gemini.errors import NAME
 from alloy.backends.gemini.replies import ContentAccumulator, read_content
-from alloy.backends.http.bodies import as_object, given, merge
+from alloy.backends.http.bodies import as_object, given, merge, read_events
 from alloy.backends.http.payload import parse_json
 from alloy.backends.schemas import in_dialect
 from alloy.errors import ConfigurationError
@@ -130,7 +130,7 @@ class GeminiBackend(GeminiHttpBackend):
 
     def decode(self, raw: Any) -> Reply:
         """The reply in a whole answer. Raises `BadReplyError`, or the error of a failed generation."""
-        return read_content(raw)
+        return read_events(self.accumulator(), raw) if isinstance(raw, list) else read_content(raw)
 
     def accumulator(self) -> ContentAccumulator:
         """A new accumulator for one stream."""

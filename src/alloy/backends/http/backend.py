@@ -10,7 +10,7 @@ from typing import Any
 from alloy.backends.base import BaseBackend, CancelToken
 from alloy.backends.http.cancel import drain, drain_async
 from alloy.backends.http.clients import CLIENTS, Address, Sdk
-from alloy.backends.http.errors import ErrorReader, Failure
+from alloy.backends.http.errors import ErrorReader, Failure, is_error_object
 from alloy.backends.http.event_stream import EventStream, StreamReader
 from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.payload import parse_json, written
@@ -19,7 +19,7 @@ from alloy.backends.http.redaction import scrub
 from alloy.backends.http.transport_errors import proxy_error, transport_error, unreached_origin
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ProviderError
-from alloy.jsontypes import Json, JsonObject
+from alloy.jsontypes import Json
 
 __all__ = ["HttpBackend"]
 
@@ -30,8 +30,9 @@ class HttpBackend(BaseBackend, ABC):
     Every call does the same. It reads the settings, gets the connection for them, and the address of the
     request from the SDK: URL, headers and credentials. It writes the body, sends it with our own HTTP
     client of the SDK's kind, and turns a response with an error status into an Alloy error. Then `send`
-    parses the whole body, and `open` yields the events of the stream until its last one. The `_async` twins
-    differ in their awaits only.
+    parses the whole body, and `open` yields the events of the stream until its last one. A server may answer
+    in the other form than it was asked for, and both read either. The `_async` twins differ in their awaits
+    only.
     """
 
     name: str
@@ -106,58 +107,135 @@ class HttpBackend(BaseBackend, ABC):
         self.sdk.library()
 
     def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Json:
-        """Send *body*; return the parsed answer. Raises `BadReplyError` when it is not a JSON object."""
+        """Send *body*; return the parsed answer, or a list of events when the server answers with a stream.
+
+        Raises `BadReplyError` when it is neither a JSON object nor a stream.
+        """
         received = self._post(body, endpoint, cancel, streamed=False)
         with closing(received.response) as response:
-            return _whole(received, response.read(), self.errors)
+            if _is_stream(response):
+                return list(self._streamed(received))
+            return self._read(received, response.read())
 
     async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Json:
         """As `send`. Cancelling it closes the connection."""
         received = await self._post_async(body, endpoint, streamed=False)
         async with aclosing(received.response) as response:
-            return _whole(received, await response.aread(), self.errors)
+            if _is_stream(response):
+                async with aclosing(self._streamed_async(received)) as events:
+                    return [event async for event in events]
+            return self._read(received, await response.aread())
 
     def open(
         self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken
     ) -> Generator[Json, None, None]:
-        """Send *body* as a streamed request and yield its events. Closing it closes the connection."""
+        """Send *body* as a streamed request and yield its events. Closing it closes the connection.
+
+        A server that answers with one JSON object gives one event, that object.
+        """
         received = self._post(body, endpoint, cancel, streamed=True)
         with closing(received.response) as response:
-            reader = self.stream_reader(received)
-            if not reader.whole_json and _is_json(response):
-                raise _not_a_stream(received, response.read(), self.errors)
-            chunks = response.iter_bytes()
-            for chunk in chunks:
-                yield from self._events(reader, chunk)
-                if reader.done:
-                    return drain(response, chunks)
-            yield from _end(reader, self.errors)
-        return None
+            if self._is_whole(received):
+                yield from self._as_events(self._read(received, response.read()))
+            else:
+                yield from self._streamed(received)
 
     async def open_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> AsyncGenerator[Json, None]:
         """As `open`."""
         received = await self._post_async(body, endpoint, streamed=True)
         async with aclosing(received.response) as response:
-            reader = self.stream_reader(received)
-            if not reader.whole_json and _is_json(response):
-                raise _not_a_stream(received, await response.aread(), self.errors)
-            async with aclosing(response.aiter_bytes()) as chunks:
-                async for chunk in chunks:
-                    for event in self._events(reader, chunk):
-                        yield event
-                    if reader.done:
-                        await drain_async(chunks)
-                        return
-            for event in _end(reader, self.errors):
-                yield event
+            if self._is_whole(received):
+                for event in self._as_events(self._read(received, await response.aread())):
+                    yield event
+                return
+            async with aclosing(self._streamed_async(received)) as events:
+                async for event in events:
+                    yield event
 
-    def _events(self, reader: StreamReader, chunk: bytes) -> Iterator[Json]:
-        """What the accumulator gets of *chunk*; after the last event of a stream *reader* is done."""
-        for event in reader.feed(chunk):
+    # --- reading ------------------------------------------------------------------------------------
+
+    def _streamed(self, received: Received) -> Generator[Json, None, None]:
+        """The events of a body while it arrives."""
+        reader, chunks = self.stream_reader(received), received.response.iter_bytes()
+        for chunk in chunks:
+            yield from self._events(reader, received, reader.feed(chunk))
+            if reader.done:
+                return drain(received.response, chunks)
+        yield from self._end(reader, received)
+        return None
+
+    async def _streamed_async(self, received: Received) -> AsyncGenerator[Json, None]:
+        """As `_streamed`."""
+        reader = self.stream_reader(received)
+        async with aclosing(received.response.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                for event in self._events(reader, received, reader.feed(chunk)):
+                    yield event
+                if reader.done:
+                    await drain_async(chunks)
+                    return
+        for event in self._end(reader, received):
+            yield event
+
+    def _read(self, received: Received, content: bytes) -> Json:
+        """A body that has arrived: its JSON object, or its events in a list.
+
+        Raises `ProviderError` for an error object, and `BadReplyError` for anything else.
+        """
+        try:
+            raw = parse_json(content)
+        except ValueError as error:
+            reader = self.stream_reader(received)
+            if not reader.recognises(content):
+                raise bad_reply(received, "the answer is not JSON", content) from error
+            events = self._events(reader, received, reader.feed(content))
+            return [*events, *(() if reader.done else self._end(reader, received))]
+        if isinstance(raw, list) and len(raw) == 1:
+            (raw,) = raw  # Google wraps an answer, or an error, to a streamed request
+        if isinstance(raw, list) and raw and all(isinstance(chunk, dict) for chunk in raw):
+            return list(self._as_events(raw))
+        if not isinstance(raw, dict):
+            raise bad_reply(received, "the answer is not a JSON object", content)
+        if raw.get("error"):
+            raise self.errors.in_answer(scrub(raw, received.response.request), received.request_id)
+        self._check(raw, received)
+        return raw
+
+    def _is_whole(self, received: Received) -> bool:
+        """Whether the answer to a streamed request says that it is one JSON value."""
+        kind = received.response.headers.get("content-type", "")
+        return kind.startswith("application/json") and not self.stream_reader(received).whole_json
+
+    def _as_events(self, answer: Json) -> Iterator[Json]:
+        """What the accumulator gets of an *answer* that has arrived."""
+        for event in answer if isinstance(answer, list) else (answer,):
+            yield from (event,) if self.split is None else self.split(event)
+
+    def _events(self, reader: StreamReader, received: Received, events: Iterable[Json]) -> Iterator[Json]:
+        """What the accumulator gets of *events*; after the last event of a stream *reader* is done."""
+        for event in events:
+            self._check(event, received)
             yield from (event,) if self.split is None else self.split(event)
             if self.is_last(event):
                 reader.done = True
                 return
+
+    def _end(self, reader: StreamReader, received: Received) -> Iterator[Json]:
+        """The last events. Bare JSON is a whole answer, or a failure, even after events (Google's)."""
+        with suppress(ValueError):
+            rest = parse_json(reader.rest())
+            rest = rest[0] if isinstance(rest, list) and len(rest) == 1 else rest
+            if isinstance(rest, dict) and rest.get("error"):
+                raise self.errors.in_answer(rest["error"])
+            if isinstance(rest, dict | list) and rest and not reader.started:
+                reader.started = True
+                yield from self._events(reader, received, rest if isinstance(rest, list) else (rest,))
+        yield from self._events(reader, received, reader.finish())
+
+    def _check(self, event: Json, received: Received) -> None:
+        """Raise the error for an *event* or an answer that is an error object itself."""
+        if isinstance(event, dict) and is_error_object(event):
+            raise self.errors.in_answer(scrub(event, received.response.request), received.request_id)
 
     def explain(self, error: Exception) -> AlloyError | None:
         """*error* as an Alloy error, or `None` when the transport did not raise it."""
@@ -236,37 +314,7 @@ def _refusal(received: Received, content: bytes, errors: ErrorReader) -> Provide
     return errors.explain(Failure.of_response(received, content))
 
 
-def _is_json(response: Any) -> bool:
-    """Whether *response* says that its body is one JSON value, so it is not an event stream."""
-    return bool(response.headers.get("content-type", "").startswith("application/json"))
-
-
-def _whole(received: Received, content: bytes, errors: ErrorReader) -> JsonObject:
-    """The parsed answer. Raises `ProviderError` for an error object, `BadReplyError` for anything else."""
-    try:
-        raw = parse_json(content)
-    except ValueError as error:
-        raise bad_reply(received, "the answer is not JSON", content) from error
-    if isinstance(raw, list) and len(raw) == 1:
-        (raw,) = raw  # Google wraps an answer, or an error, to a streamed request
-    if not isinstance(raw, dict):
-        raise bad_reply(received, "the answer is not a JSON object", content)
-    if raw.get("error"):
-        raise errors.in_answer(scrub(raw["error"], received.response.request), received.request_id)
-    return raw
-
-
-def _not_a_stream(received: Received, content: bytes, errors: ErrorReader) -> ProviderError:
-    """The error for one JSON value as the answer to a streamed request. Raises what it reports itself."""
-    _whole(received, content, errors)
-    return bad_reply(received, "the answer is whole, not a stream as requested", content)
-
-
-def _end(reader: StreamReader, errors: ErrorReader) -> Iterator[Json]:
-    """The last events. Raises an error outside of events: Google reports some failures as bare JSON."""
-    with suppress(ValueError):
-        rest = parse_json(reader.rest())
-        rest = rest[0] if isinstance(rest, list) and rest else rest
-        if isinstance(rest, dict) and rest.get("error"):
-            raise errors.in_answer(rest["error"])
-    yield from reader.finish()
+def _is_stream(response: Any) -> bool:
+    """Whether *response* says that its body is a stream, even though none was requested."""
+    kind = response.headers.get("content-type", "")
+    return bool(kind.startswith(("text/event-stream", "application/x-ndjson")))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from alloy.backends.base import Accumulator
 from alloy.backends.http.payload import parse_json
 from alloy.errors import BadReplyError
 from alloy.jsontypes import Json, JsonObject
-from alloy.messages import Request, ToolCall, ToolSchema
+from alloy.messages import Reply, Request, ToolCall, ToolSchema
 
 __all__ = [
     "FORMAT_ERRORS",
@@ -20,6 +21,7 @@ __all__ = [
     "given",
     "larger_counts",
     "merge",
+    "read_events",
     "read_object",
     "with_ids",
 ]
@@ -97,6 +99,13 @@ def read_object(provider: str, raw: Json, read: Callable[[JsonObject], T]) -> T:
             f"the answer has an unexpected format ({type(error).__name__}: {error}): {raw!r:.200}",
             provider=provider,
         ) from error
+
+
+def read_events(accumulator: Accumulator, events: Iterable[Json]) -> Reply:
+    """The reply in the *events* of a stream that has arrived: some servers answer plain requests so."""
+    for event in events:
+        accumulator.feed(event)
+    return accumulator.reply()
 
 
 def as_text(value: Any) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Container, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from alloy.backends.http.event_stream import framed_error
 from alloy.backends.http.payload import json_or_text
 from alloy.backends.http.received import Received
 from alloy.backends.http.redaction import redacted, scrub
@@ -32,6 +33,7 @@ __all__ = [
     "ErrorBody",
     "ErrorReader",
     "Failure",
+    "is_error_object",
     "retry_after",
 ]
 
@@ -53,22 +55,31 @@ class ErrorBody(NamedTuple):
         """Read a parsed body: an error object, a string, FastAPI's `detail`, a list of one, or a page."""
         if isinstance(body, list) and body:
             body = body[0]
-        while isinstance(body, dict) and isinstance(body.get("error"), dict | str):
+        while isinstance(body, dict) and isinstance(body.get("error"), dict):
             body = body["error"]
+        if isinstance(body, dict) and isinstance(text := body.get("error"), str) and text:
+            key = "code" if any(body.get(name) for name in _MESSAGES) else "message"
+            body = {key: text, **{name: value for name, value in body.items() if value is not None}}
+        if isinstance(body, dict) and isinstance(body.get("errors"), list) and body["errors"]:
+            body = body["errors"][0]
         if not isinstance(body, dict):
             return cls(_shortened("" if body is None else str(body)))
-        code, number = body.get("code"), _number(body.get("code"))
-        details = body.get("details")
+        found = next((body[key] for key in _CODES if body.get(key) is not None), None)
+        number, details = _number(found), body.get("details")
+        is_status = number is not None and 400 <= number < 600
         return cls(
-            message=_shortened(str(body.get("message") or body.get("detail") or body)),
-            code=code if isinstance(code, str) and number is None else _error_code(details),
+            message=_shortened(str(next((body[key] for key in _MESSAGES if body.get(key)), body))),
+            code=None if is_status or not isinstance(found, str | int) else str(found),
             kind=_kind(body),
-            status=number if number is not None and 400 <= number < 600 else None,
+            status=number if is_status else _status(body),
             param=body["param"] if isinstance(body.get("param"), str) else None,
             details=tuple(each for each in details if isinstance(each, dict))
             if isinstance(details, list)
             else (),
-        )
+        )._with_code(_error_code(details))
+
+    def _with_code(self, code: str | None) -> ErrorBody:
+        return self if self.code is not None or code is None else self._replace(code=code)
 
     @property
     def word(self) -> str | None:
@@ -78,6 +89,27 @@ class ErrorBody(NamedTuple):
     def detail(self, kind: str) -> JsonObject:
         """The detail of the type google.rpc.*kind*, or an empty one."""
         return next((each for each in self.details if str(each.get("@type", "")).endswith(f".{kind}")), {})
+
+
+# The keys of an error object in the APIs, and in the gateways before them; the first one that is set counts.
+_MESSAGES = ("message", "msg", "detail", "error_msg", "error_message", "errorMessage", "description")
+_CODES = ("code", "error_code", "errorCode", "err_code")
+_ANSWERS = frozenset(("choices", "output", "content", "candidates", "response", "delta", "item", "done"))
+
+
+def is_error_object(found: JsonObject) -> bool:
+    """Whether *found*, in a response with a good status, is an error object: a message without an answer."""
+    if not found.keys().isdisjoint(_ANSWERS):
+        return False
+    errors = found.get("errors")
+    return any(isinstance(found.get(key), str) for key in _MESSAGES) or (
+        isinstance(errors, list) and bool(errors)
+    )
+
+
+def _status(body: JsonObject) -> int | None:
+    found = (_number(body.get(key)) for key in ("status", "status_code", "statusCode", "http_status"))
+    return next((number for number in found if number is not None and 400 <= number < 600), None)
 
 
 def _number(code: Json) -> int | None:
@@ -117,7 +149,10 @@ class Failure(NamedTuple):
     def of_response(cls, received: Received, content: bytes) -> Failure:
         """What a response with an error status says, without the keys of its request."""
         response = received.response
-        read = ErrorBody.read(scrub(json_or_text(content), response.request))
+        body = json_or_text(content)
+        if isinstance(body, str) and (framed := framed_error(content)) is not None:
+            body = framed
+        read = ErrorBody.read(scrub(body, response.request))
         if not read.message:
             read = read._replace(message=f"an empty {response.headers.get('content-type', 'body')}")
         url = asked_url(response.request)
@@ -171,7 +206,14 @@ class ErrorReader:
 
     def status_of(self, failure: Failure) -> int:
         """The status that decides the class of the error."""
-        return failure.status or failure.body.status or self.statuses.get(failure.body.word or "", 500)
+        return failure.status or failure.body.status or self.status_by_name(failure.body)
+
+    def status_by_name(self, body: ErrorBody) -> int:
+        """The status that the names in *body* stand for: the cause counts more than the broad category."""
+        for word in filter(None, (body.code, body.kind)):
+            if (status := self.statuses.get(word) or _status_of_name(word)) is not None:
+                return status
+        return 500
 
     def hint(self, status: int, failure: Failure) -> str:
         """What follows the server's message: what to do, or more about the cause."""
@@ -179,6 +221,27 @@ class ErrorReader:
 
     def adjust(self, error: ProviderError, failure: Failure) -> None:
         """Change what the status alone does not say."""
+
+
+# Names of errors in all APIs and in the libraries of gateways, such as `rate_limit_error`, `RateLimitError`,
+# `RESOURCE_EXHAUSTED` and `litellm.RateLimitError`: their letters, and the status that says the same.
+_NAMES: tuple[tuple[int, re.Pattern[str]], ...] = (
+    (429, re.compile("ratelimit|toomanyrequests|quota|resourceexhausted|throttl|^(requests|tokens)$")),
+    (401, re.compile("authentication|unauthenticated|unauthorized|invalidapikey|invalidkey")),
+    (403, re.compile("permission|forbidden|accessdenied|billing")),
+    (404, re.compile("notfound|nosuchmodel|unknownmodel")),
+    (408, re.compile("timeout|deadlineexceeded")),
+    (503, re.compile("overload|unavailable|internal|servererror|apierror|capacity")),
+    (
+        400,
+        re.compile("invalid|badrequest|unprocessable|context|contentpolicy|failedprecondition|unsupported"),
+    ),
+)
+
+
+def _status_of_name(word: str) -> int | None:
+    letters = re.sub("[^a-z]", "", word.lower())
+    return next((status for status, pattern in _NAMES if pattern.search(letters)), None)
 
 
 def _class_of(status: int) -> tuple[type[ProviderError], bool | None]:

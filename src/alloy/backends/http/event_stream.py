@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Protocol
 
-from alloy.backends.http.payload import parse_json
+from alloy.backends.http.payload import json_or_text, parse_json
 from alloy.backends.http.received import SNIPPET, Received, bad_reply
 from alloy.backends.http.redaction import scrub
+from alloy.errors import BadReplyError
 from alloy.jsontypes import Json, JsonObject
 
-__all__ = ["END_MARK", "EventStream", "JsonLines", "StreamReader"]
+__all__ = ["END_MARK", "EventStream", "JsonLines", "StreamReader", "framed_error"]
 
 END_MARK: JsonObject = {"type": "[DONE]"}
 """What an accumulator gets for the end mark `[DONE]`: what came before it is the whole answer."""
@@ -25,6 +28,12 @@ class StreamReader(Protocol):
     done: bool
     """Whether the end of the stream has come: its end mark, or its last event."""
 
+    started: bool
+    """Whether there was an event."""
+
+    def recognises(self, body: bytes) -> bool:
+        """Whether *body*, which is not one JSON value, is such a stream."""
+
     def feed(self, chunk: bytes) -> Iterator[Json]:
         """Take in the next bytes of the body and yield the events that end in them, parsed."""
 
@@ -32,20 +41,34 @@ class StreamReader(Protocol):
         """Yield what the end of the body completes. Raises `BadReplyError` when there was no event at all."""
 
     def rest(self) -> bytes:
-        """What the body contains apart from events: some servers report a failure as bare JSON."""
+        """What the body contains apart from events: bare JSON, for a failure or for a whole answer."""
 
 
 FIELDS = (b":", b"event", b"id", b"retry")
-OTHER_LINES_MAX = 200
+OTHER_LINES_MAX = 2000
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+KEEP_ALIVE = frozenset((b"", b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat"))
+
+_FRAMED = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(data|event|id|retry)?:")
+
+
+def framed_error(body: bytes) -> Json:
+    """The first event in *body*: parsed if it is JSON, or its text; `None` when there is none."""
+    if not _FRAMED.match(body):
+        return None
+    lines = [line.partition(b":")[2].strip() for line in body.splitlines() if line.startswith(b"data:")]
+    found = next((line for line in lines if line.lower() not in KEEP_ALIVE), None)
+    return None if found is None else json_or_text(found)
 
 
 class EventStream:
     """Server-sent events, by the rules of the HTML standard, 9.2.6.
 
-    Only the `data` of an event counts: the providers repeat in it what they put into `event:`. The bytes
-    are split into lines, and the data lines of an event are collected until an empty line ends it. A line
-    that is not a field of an event is kept for `rest`. `[DONE]` is the end mark of some servers; it is
-    yielded as `END_MARK`.
+    The bytes are split into lines, and the data lines of an event are collected until an empty line ends it,
+    or the end of the body. An event without data is not dispatched, and neither are the keep-alives of
+    gateways: `null`, `ping`, a comment as data. Of the names only `error` counts: the providers repeat the
+    others in the data. A line that is not a field of an event is kept for `rest`. `[DONE]` is the end mark of
+    some servers; it is yielded as `END_MARK`.
     """
 
     whole_json = False
@@ -54,36 +77,57 @@ class EventStream:
         self._received = received
         self._line: list[bytes] = []  # the pieces of an unfinished line
         self._data: list[bytes] = []  # the data lines of an unfinished event
+        self._is_error = False  # whether that is the event's name
         self._after_cr = False
+        self._at_start = True
         self._head = b""  # the first bytes of the body, for an error message
-        self._events = 0
         self._other_lines: list[bytes] = []
-        self.done = False
+        self.started = self.done = False
+
+    def recognises(self, body: bytes) -> bool:
+        """Whether *body*, which is not one JSON value, begins with a field or a comment."""
+        return _FRAMED.match(body) is not None
 
     def feed(self, chunk: bytes) -> Iterator[Json]:
         """Take in the next bytes of the body and yield the events that end in them, parsed."""
-        if not self._events and len(self._head) < SNIPPET * 4:
+        if not self.started and len(self._head) < SNIPPET * 4:
             self._head += chunk
-        for data in self._split(chunk):
+        for data, is_error in self._split(chunk):
             if data.startswith(b"[DONE]"):
                 self.done = True
                 yield END_MARK
                 return
-            event = _parsed(self._received, data, "an event of the stream is not JSON")
-            self._events += 1
-            yield event
+            event = self._failure(data) if is_error else self._event(data)
+            if event is not None:
+                self.started = True
+                yield event
 
     def finish(self) -> Iterator[Json]:
-        """Yield nothing. Raises `BadReplyError` when the whole body contained no event at all."""
-        if not self._events and not self.done:
+        """Yield an event that no empty line ended. Raises `BadReplyError` when there was no event at all."""
+        with suppress(BadReplyError):  # half of an event
+            yield from self.feed(b"\n\n")
+        if not self.started and not self.done:
             raise bad_reply(self._received, "the answer is not an event stream", self._head)
-        return iter(())
 
     def rest(self) -> bytes:
-        """What the body contains apart from events: some servers report a failure as bare JSON."""
-        return b"\n".join([*self._other_lines, *self._line])
+        """What the body contains apart from events: bare JSON, for a failure or for a whole answer."""
+        return b"\n".join([*self._other_lines, *self._line]).removeprefix(BYTE_ORDER_MARK)
 
-    def _split(self, chunk: bytes) -> Iterator[bytes]:
+    def _event(self, data: bytes) -> Json:
+        """The parsed *data* of an event, `None` for one that only keeps the connection open."""
+        if data.startswith(b":") or data.lower() in KEEP_ALIVE:
+            return None
+        event = _parsed(self._received, data, "an event of the stream is not JSON")
+        return event or None
+
+    def _failure(self, data: bytes) -> Json:
+        """The *data* of an event with the name `error`, as the error object that codecs read."""
+        found = json_or_text(data)
+        if isinstance(found, dict):
+            return found if found.get("error") else {"error": found} if found else None
+        return {"error": found} if isinstance(found, str) and found else None
+
+    def _split(self, chunk: bytes) -> Iterator[tuple[bytes, bool]]:
         if b"\n" not in chunk and b"\r" not in chunk:
             # Joined only at the end of a line, so a long event costs no more for each byte than a short one.
             self._line.append(chunk)
@@ -91,12 +135,16 @@ class EventStream:
             return
         for line in self._lines(chunk):
             if line.startswith(b"data:"):
-                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
-            elif not line and self._data:
-                data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-                self._data = []
-                yield data
-            elif line and len(self._other_lines) < OTHER_LINES_MAX and not line.startswith(FIELDS):
+                self._data.append(line[5:])
+            elif not line:
+                if self._data:
+                    data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+                    is_error, self._data, self._is_error = self._is_error, [], False
+                    yield data.strip(), is_error
+                self._is_error = False
+            elif line.startswith(b"event:"):
+                self._is_error = line[6:].strip() == b"error"
+            elif line != b"data" and len(self._other_lines) < OTHER_LINES_MAX and not line.startswith(FIELDS):
                 self._other_lines.append(line)
 
     def _lines(self, chunk: bytes) -> list[bytes]:
@@ -109,6 +157,9 @@ class EventStream:
             chunk = b"".join([*self._line, chunk])
         *lines, rest = chunk.split(b"\n")
         self._line = [rest] if rest else []
+        if self._at_start and lines:
+            self._at_start = False
+            lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
         return lines
 
 
@@ -120,8 +171,11 @@ class JsonLines:
     def __init__(self, received: Received) -> None:
         self._received = received
         self._pieces: list[bytes] = []  # of an unfinished line
-        self._empty = True
-        self.done = False
+        self.started = self.done = False
+
+    def recognises(self, body: bytes) -> bool:
+        """Whether *body*, which is not one JSON value, has several."""
+        return re.search(rb"\}\s*\n\s*\{", body) is not None
 
     def feed(self, chunk: bytes) -> Iterator[Json]:
         """Take in the next bytes of the body and yield the lines that end in them, parsed."""
@@ -136,7 +190,7 @@ class JsonLines:
     def finish(self) -> Iterator[Json]:
         """Yield what the last line contains. Raises `BadReplyError` when there was no line at all."""
         yield from self._read(b"".join(self._pieces))
-        if self._empty:
+        if not self.started:
             raise bad_reply(self._received, "the answer is not a stream", b"")
 
     def rest(self) -> bytes:
@@ -146,7 +200,7 @@ class JsonLines:
     def _read(self, line: bytes) -> Iterator[Json]:
         if not line.strip():
             return
-        self._empty = False
+        self.started = True
         event = _parsed(self._received, line, "a line of the stream is not JSON, or not complete")
         if not isinstance(event, dict):
             raise bad_reply(self._received, "a line of the stream is not a JSON object", line)

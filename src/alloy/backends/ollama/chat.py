@@ -24,6 +24,7 @@ from alloy.backends.http.bodies import (
     given,
     larger_counts,
     merge,
+    read_events,
     read_object,
     with_ids,
 )
@@ -135,6 +136,8 @@ class OllamaBackend(OllamaHttpBackend):
 
     def decode(self, raw: Any) -> Reply:
         """The reply in an answer, which is read as a stream of one line."""
+        if isinstance(raw, list):
+            return read_events(ChatAccumulator(), raw)
         accumulator = ChatAccumulator()
         accumulator.feed(raw)
         return accumulator.reply(is_whole=True)

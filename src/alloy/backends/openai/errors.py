@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from alloy.backends.http.errors import ErrorReader, Failure
+from alloy.backends.http.errors import ErrorBody, ErrorReader, Failure
 from alloy.errors import ProviderError
 
 __all__ = ["OpenAIErrors"]
@@ -62,11 +62,12 @@ class OpenAIErrors(ErrorReader):
         super().__init__(provider)
         self.other_route = other_route
 
-    def status_of(self, failure: Failure) -> int:
-        """Without a status, by the name of the error or by how it begins."""
-        word = failure.body.word or ""
-        by_word = self.statuses.get(word, 400 if word.startswith(("invalid_", "image_")) else 500)
-        return failure.status or failure.body.status or by_word
+    def status_by_name(self, body: ErrorBody) -> int:
+        """By the names of this API, or by how one begins."""
+        word = body.word or ""
+        if word not in self.statuses and word.startswith(("invalid_", "image_")):
+            return 400
+        return super().status_by_name(body)
 
     def hint(self, status: int, failure: Failure) -> str:
         """The parameter that is wrong, and what to do."""

@@ -1,0 +1,224 @@
+"""The answers of Chat Completions as a `Reply`, whole or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from alloy.backends.http.bodies import as_count, as_text, larger_counts, read_object
+from alloy.backends.http.event_stream import END_MARK
+from alloy.backends.http.finish import later, read_ending
+from alloy.backends.openai.chat_calls import Calls, call_pieces
+from alloy.backends.openai.errors import OpenAIErrors
+from alloy.errors import BadReplyError
+from alloy.jsontypes import JsonObject
+from alloy.messages import Delta, Echo, ReasoningDelta, Reply, TextDelta, Usage
+
+__all__ = ["NAME", "REASONING", "ChatAccumulator", "turn"]
+
+NAME = "openai-chat"
+
+# The keys of the reasoning: in DeepSeek and llama.cpp, in newer vLLM and OpenRouter, and in others.
+_TEXTS = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
+# What gateways add to it: OpenRouter's, litellm's, Copilot's, Gemini's thought signatures.
+_BLOCKS = ("reasoning_details", "thinking_blocks", "reasoning_opaque", "extra_content")
+REASONING = (*_TEXTS, *_BLOCKS)
+"""The fields of a turn that go back as they came, where the model has to see its reasoning again."""
+
+
+def turn(text: str, calls: list[JsonObject]) -> JsonObject:
+    """A turn of the assistant."""
+    if not calls:
+        return {"role": "assistant", "content": text}
+    return {"role": "assistant", "content": text or None, "tool_calls": calls}
+
+
+class ChatAccumulator:
+    """Builds the `Reply` from chunks; a whole completion is read as one chunk. Errors name *provider*.
+
+    The pieces of the text, of a refusal, of the reasoning and of the calls are collected, each where it
+    stands. Of each count of the usage the largest counts. The finish reason is read at the end, when it is
+    known whether there are calls, and whether the server has said that this is the end.
+    """
+
+    def __init__(self, provider: str = NAME) -> None:
+        self._provider = provider
+        self._text: list[str] = []
+        self._refusal: list[str] = []
+        self._reasoning: list[str] = []
+        self._fields: JsonObject = {}  # of the reasoning, as they came
+        self._calls = Calls(provider)
+        self._finish: Any = None
+        self._complete = False  # known to be at its end, whatever the finish reason says
+        self._usage: JsonObject = {}
+        self._model = self._id = ""
+
+    def feed(self, event: Any) -> Delta | None:
+        """Take in one chunk. Raises `ProviderError` when the server reports a failure.
+
+        A chunk with text shows the text; a call that begins in it is shown with the next chunk.
+        """
+        return read_object(self._provider, event, self._take)
+
+    def feed_whole(self, completion: Mapping[str, Any]) -> None:
+        """Take a completion that was not streamed."""
+        self._note(completion)
+        choice = self._first_choice(completion)
+        message = None if choice is None else choice.get("message")
+        if choice is None or not isinstance(message, dict):
+            raise self._bad(f"the completion has no message but {completion!r:.120}")
+        self._finish, self._complete = choice.get("finish_reason"), True
+        self._take_message(message)
+
+    def reply(self) -> Reply:
+        """The whole reply. Raises `BadReplyError` when nothing shows that it is whole."""
+        calls, text = self._calls.finished(), "".join(self._text)
+        finish, word = read_ending(
+            self._finish,
+            field="finish_reason",
+            provider=self._provider,
+            calls=calls,
+            complete=self._complete and bool(text or calls or self._refusal),
+            refused=bool(self._refusal),
+        )
+        return Reply(
+            text=text,
+            calls=tuple(calls),
+            finish=finish,
+            usage=_usage(self._usage),
+            model=self._model,
+            id=self._id,
+            reasoning="".join(self._reasoning),
+            explanation="".join(self._refusal) or word,
+            echo=Echo(NAME, turn(text, self._calls.echo(calls)) | self._fields),
+        )
+
+    # --- one chunk ----------------------------------------------------------------------------------
+
+    def _take(self, event: Mapping[str, Any]) -> Delta | None:
+        self._complete = self._complete or event == END_MARK
+        self._note(event)
+        choice = self._first_choice(event)
+        if choice is None:  # as in the last chunk, which has the usage, and in Azure's first
+            return self._calls.next_delta()
+        self._finish = later(self._finish, choice.get("finish_reason"))
+        message = choice.get("delta")
+        if message:
+            return self._take_delta(message) if isinstance(message, dict) else self._calls.next_delta()
+        whole = choice.get("message")
+        if isinstance(whole, dict) and not (self._text or self._calls):
+            # The answer to a request that was to be streamed; after deltas it only repeats them.
+            self._complete = True
+            text = self._take_message(whole)
+            return TextDelta(text) if text else self._calls.next_delta()
+        return self._calls.next_delta()
+
+    def _take_delta(self, message: Mapping[str, Any]) -> Delta | None:
+        reasoning, text = self._take_reasoning(message), self._take_text(message)
+        self._calls.add(call_pieces(message))
+        if text:
+            return TextDelta(text)
+        return self._calls.next_delta() or (ReasoningDelta(reasoning) if reasoning else None)
+
+    def _take_message(self, message: Mapping[str, Any]) -> str:
+        self._take_reasoning(message)
+        for piece in call_pieces(message):
+            self._calls.add_whole(piece)
+        return self._take_text(message)
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        if event.get("error"):
+            raise OpenAIErrors(self._provider).in_answer(event)
+        self._model = self._model or as_text(event.get("model"))
+        self._id = self._id or as_text(event.get("id"))
+        self._count(event.get("usage"))
+
+    def _first_choice(self, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        choices = event.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and not choice.get("index"):
+                if choice.get("error"):  # OpenRouter, when the provider fails during the answer
+                    raise OpenAIErrors(self._provider).in_answer(choice["error"])
+                self._count(choice.get("usage"))  # Moonshot's place for it
+                return choice
+        return None
+
+    def _count(self, usage: Any) -> None:
+        if isinstance(usage, dict):
+            self._usage = larger_counts(self._usage, usage)
+
+    def _take_text(self, message: Mapping[str, Any]) -> str:
+        text = _content(message.get("content"), "text")
+        refusal = as_text(message.get("refusal")) + _content(message.get("content"), "refusal")
+        if text:
+            self._text.append(text)
+        if refusal:
+            self._refusal.append(refusal)
+        return text
+
+    def _take_reasoning(self, message: Mapping[str, Any]) -> str:
+        found = [text for key in _TEXTS if (text := as_text(message.get(key)))]
+        for key in REASONING:
+            if piece := message.get(key):
+                self._fields[key] = _joined(self._fields.get(key), piece)
+        if found:
+            self._reasoning.append(found[0])
+        return found[0] if found else ""
+
+    def _bad(self, message: str) -> BadReplyError:
+        return BadReplyError(message, provider=self._provider)
+
+
+def _joined(old: Any, piece: Any) -> Any:
+    """A field of the reasoning that grows by *piece*."""
+    if isinstance(old, str) and isinstance(piece, str):
+        return old + piece
+    if isinstance(old, list) and isinstance(piece, list):
+        blocks = list(old)
+        for block in piece:
+            if blocks and _continues(blocks[-1], block):
+                blocks[-1] = _grown(blocks[-1], block)
+            else:
+                blocks.append(block)
+        return blocks
+    if isinstance(old, dict) and isinstance(piece, dict):
+        return {**old, **piece}
+    return piece
+
+
+_GROWING = ("text", "thinking", "summary")
+
+
+def _continues(block: Any, new: Any) -> bool:
+    """Whether *new* is a further piece of *block*: https://openrouter.ai/docs/use-cases/reasoning-tokens."""
+    if not (isinstance(block, dict) and isinstance(new, dict)) or block.get("signature"):
+        return False
+    grows = any(key in block or key in new for key in _GROWING) and "data" not in block and "data" not in new
+    return grows and all(
+        block.get(key) == new.get(key) or (key == "id" and None in (block.get(key), new.get(key)))
+        for key in ("type", "index", "id")
+    )
+
+
+def _grown(block: Mapping[str, Any], new: Mapping[str, Any]) -> JsonObject:
+    grown = {**block, **{key: value for key, value in new.items() if value is not None}}
+    for key in _GROWING:
+        if isinstance(block.get(key), str) and isinstance(new.get(key), str):
+            grown[key] = block[key] + new[key]
+    return grown
+
+
+def _content(content: Any, kind: str) -> str:
+    """The text of a message's content: a string, or the parts of *kind* in a list."""
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, dict) and part.get("type") == kind]
+        return "".join(as_text(part.get(kind)) for part in parts)
+    return as_text(content) if kind == "text" else ""
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage:
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    cached = cached or usage.get("prompt_cache_hit_tokens")  # DeepSeek's name for it
+    counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), cached, reasoning
+    return Usage(*map(as_count, counts))

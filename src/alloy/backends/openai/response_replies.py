@@ -1,0 +1,254 @@
+"""The answers of the Responses API as a `Reply`, whole or streamed."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alloy.backends.http.bodies import as_count, as_text, read_object
+from alloy.backends.http.event_stream import END_MARK
+from alloy.backends.http.finish import Ending, meaning, read_ending
+from alloy.backends.openai.errors import OpenAIErrors
+from alloy.backends.openai.response_items import StreamedItems, is_answer
+from alloy.errors import BadReplyError
+from alloy.jsontypes import JsonObject
+from alloy.messages import Delta, Echo, ReasoningDelta, Reply, TextDelta, ToolCall, ToolCallDelta, Usage
+
+__all__ = ["ERRORS", "LAST_EVENTS", "NAME", "ResponsesAccumulator", "read_response"]
+
+NAME = "openai"
+ERRORS = OpenAIErrors(
+    NAME,
+    'the server at `base_url` has no Responses API: use model="openai-chat:NAME" for its Chat Completions',
+)
+
+LAST_EVENTS = (
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "response.cancelled",
+    "response.done",
+)
+
+# The parts of items that grow, by their events.
+_PARTS = {
+    "response.output_text": "output_text",
+    "response.refusal": "refusal",
+    "response.function_call_arguments": "arguments",
+    "response.reasoning_summary_text": "summary_text",
+    "response.reasoning_text": "reasoning_text",
+}
+_TEXTS = ("response.output_item", "response.output_text")
+
+_ITEM_GAP = "\n\n"  # between the parts of a reasoning summary
+
+
+def read_response(response: Mapping[str, Any], output: Any) -> Reply:
+    """The reply in a *response* object with the items *output*."""
+    if response.get("status") == "failed" or (response.get("error") and not response.get("output")):
+        raise ERRORS.in_answer(response.get("error") or "the generation failed")
+    if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
+        raise _bad(f"the response has no list of output items but {output!r:.80}")
+    texts: list[str] = []
+    refusals: list[str] = []
+    reasoning: list[str] = []
+    calls: list[ToolCall] = []
+    for item in output:
+        match item.get("type"):
+            case "message":
+                _read_message(item, texts, refusals)
+            case "function_call":
+                calls.append(_call(item, len(calls)))
+            case "reasoning":
+                parts = [*(item.get("summary") or ()), *(item.get("content") or ())]
+                reasoning += [text for part in parts if (text := as_text(part.get("text")))]
+    finish, word = _ending(response, calls, is_empty=not (texts or calls), refused=bool(refusals))
+    return Reply(
+        text="".join(texts),
+        calls=tuple(calls),
+        finish=finish,
+        usage=_usage(response.get("usage")),
+        model=as_text(response.get("model")),
+        id=as_text(response.get("id")),
+        reasoning=_ITEM_GAP.join(reasoning),
+        explanation="".join(refusals) or word,
+        echo=Echo(NAME, output),
+    )
+
+
+def _ending(
+    response: Mapping[str, Any], calls: Sequence[ToolCall], *, is_empty: bool, refused: bool
+) -> Ending:
+    """How a response ended: by its status, and an incomplete one by the reason for that."""
+    word, field = response.get("status"), "status"
+    if word == "incomplete":
+        word, field = (response.get("incomplete_details") or {}).get("reason"), "incomplete_details.reason"
+        if meaning(word) in (None, "stop", "tool_calls"):
+            raise _bad(f"the response is incomplete: {word or 'no reason given'}", transient=False)
+    elif word in ("in_progress", "queued", "cancelled"):
+        raise _bad(f"the response has the status {word!r}, so it is not finished")
+    ending = read_ending(
+        word, field=field, provider=NAME, calls=calls, complete=not is_empty or refused, refused=refused
+    )
+    if ending.finish == "other" and is_empty:
+        raise _bad(f"the response ended with the {field} {word!r} and without an answer", transient=False)
+    return ending
+
+
+def _read_message(item: Mapping[str, Any], texts: list[str], refusals: list[str]) -> None:
+    content = item.get("content")
+    if isinstance(content, str) and is_answer(item):
+        texts.append(content)
+    for part in content if isinstance(content, list) else ():
+        match part.get("type"):
+            case "output_text" | "text" if is_answer(item):
+                texts.append(as_text(part.get("text")))
+            case "refusal":
+                refusals.append(as_text(part.get("refusal")))
+
+
+def _call(item: JsonObject, position: int) -> ToolCall:
+    """The call in *item*; without an id, it gets the one of the item, or its position."""
+    name, arguments = item.get("name"), item.get("arguments")
+    if not isinstance(name, str) or not name:
+        raise _bad(f"a function call has no name: {item!r:.120}")
+    call_id = as_text(item.get("call_id")) or as_text(item.get("id")) or f"call_{position}"
+    written = as_text(arguments)
+    if isinstance(arguments, dict):
+        written = json.dumps(arguments, ensure_ascii=False)
+    return ToolCall(call_id, name, written)
+
+
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
+        return Usage()
+    cached = (usage.get("input_tokens_details") or {}).get("cached_tokens")
+    reasoning = (usage.get("output_tokens_details") or {}).get("reasoning_tokens")
+    counts = usage.get("input_tokens"), usage.get("output_tokens"), cached, reasoning
+    return Usage(*map(as_count, counts))
+
+
+def _bad(message: str, *, transient: bool | None = None) -> BadReplyError:
+    return BadReplyError(message, provider=NAME, transient=transient)
+
+
+class ResponsesAccumulator:
+    """Builds the `Reply` from the events of a stream.
+
+    The terminal event has the whole response. Some compatible servers leave its output out, or a part of it;
+    then the items that the other events have built count, in the order in which they began. Commentary is
+    shown when a call follows it, like all text before calls; before the answer it is not a part of that.
+    """
+
+    def __init__(self) -> None:
+        self._items = StreamedItems()
+        self._response: JsonObject | None = None
+        self._complete = False  # `[DONE]` has come
+        self._part: Any = None  # the part of the reasoning that the last delta belonged to
+        self._shown = 0  # characters of the answer
+        self._pending: deque[Delta] = deque()  # an event may show only one
+
+    def feed(self, event: Any) -> Delta | None:
+        """Take in one event. Raises `ProviderError` when the provider reports a failure."""
+        if (delta := read_object(NAME, event, self._take)) is not None:
+            self._pending.append(delta)
+        return self._pending.popleft() if self._pending else None
+
+    def reply(self) -> Reply:
+        """The whole reply. Raises `BadReplyError` without a terminal event."""
+        built = self._items.built()
+        response = self._response
+        if response is None and self._complete and built:
+            response = {}
+        if not isinstance(response, dict):
+            raise _bad("the stream ended before the response was complete")
+        return read_object(NAME, response, lambda whole: _fuller(whole, built))
+
+    def _take(self, event: Mapping[str, Any]) -> Delta | None:
+        kind = as_text(event.get("type"))
+        if kind in LAST_EVENTS:
+            return self._end(kind, event.get("response"))
+        if kind.endswith(".delta"):
+            return self._grow(_PARTS.get(kind.removesuffix(".delta")), event)
+        if kind.endswith(".done"):
+            return self._finish(kind.removesuffix(".done"), event)
+        if kind == "response.output_item.added":
+            return self._added(event)
+        if kind == "error" or event.get("error"):
+            raise ERRORS.in_answer(event.get("error") or event)
+        if isinstance(event.get("output"), list):  # the whole answer to a request for a stream
+            return self._end("", event)
+        self._complete = self._complete or event == END_MARK
+        return None
+
+    def _grow(self, part: str | None, event: Mapping[str, Any]) -> Delta | None:
+        if part is None:
+            return None
+        is_shown = self._items.grow(event, part)
+        if part == "output_text":
+            return self._text(event) if is_shown else None
+        return self._reasoning(event) if part in ("summary_text", "reasoning_text") else None
+
+    def _finish(self, kind: str, event: Mapping[str, Any]) -> Delta | None:
+        if kind == "response.output_item":
+            self._items.finish(event)
+        elif (part := _PARTS.get(kind)) is not None:
+            self._items.complete(event, part)
+        return self._rest(self._items.text()) if kind in _TEXTS else None
+
+    def _end(self, kind: str, response: Any) -> Delta | None:
+        """Take in the whole *response*; its terminal event has a status, too."""
+        if not isinstance(response, dict):
+            return None
+        status = {"response.completed": "completed", "response.incomplete": "incomplete"}.get(kind)
+        status = status or {"response.failed": "failed", "response.cancelled": "cancelled"}.get(kind)
+        self._response = response if status is None else {**response, "status": status}
+        output = response.get("output")
+        texts: list[str] = []
+        for item in output if isinstance(output, list) else ():
+            if isinstance(item, dict) and item.get("type") == "message":
+                _read_message(item, texts, [])
+        return self._rest("".join(texts))
+
+    def _added(self, event: Mapping[str, Any]) -> Delta | None:
+        item = event.get("item") or {}
+        commentary = self._items.take_commentary() if item.get("type") == "function_call" else ""
+        self._items.begin(event)
+        if commentary:
+            self._pending.append(TextDelta(commentary))
+        if item.get("type") == "function_call":
+            return ToolCallDelta(as_text(item.get("call_id")), as_text(item.get("name")))
+        return None
+
+    def _text(self, event: Mapping[str, Any]) -> Delta | None:
+        text = as_text(event.get("delta"))
+        self._shown += len(text)
+        return TextDelta(text) if text else None
+
+    def _rest(self, text: str) -> Delta | None:
+        """What of the answer's *text* came without deltas."""
+        rest = text[self._shown :]
+        self._shown = max(self._shown, len(text))
+        return TextDelta(rest) if rest else None
+
+    def _reasoning(self, event: Mapping[str, Any]) -> Delta | None:
+        place = [event.get(key) for key in ("type", "output_index", "summary_index", "content_index")]
+        gap = _ITEM_GAP if self._part not in (None, place) else ""
+        self._part = place
+        text = as_text(event.get("delta"))
+        return ReasoningDelta(gap + text) if text else None
+
+
+def _fuller(response: JsonObject, built: list[JsonObject]) -> Reply:
+    """The reply of *response*, or of the items that its events *built* when they have more."""
+    output = response.get("output")
+    if not isinstance(output, list) or not output:
+        return read_response(response, built)
+    reply = read_response(response, output)
+    if not built:
+        return reply
+    streamed = read_response(response, built)
+    more = len(streamed.text) > len(reply.text) or len(streamed.calls) > len(reply.calls)
+    return streamed if more else reply
