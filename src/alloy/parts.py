@@ -25,6 +25,29 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 
 
+# Other names of media types, as browsers, cameras and old software write them.
+_ALIASES = {
+    "image/jpg": "image/jpeg",
+    "image/jpe": "image/jpeg",
+    "image/jfif": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/x-jpeg": "image/jpeg",
+    "image/x-jpg": "image/jpeg",
+    "image/x-png": "image/png",
+    "image/x-gif": "image/gif",
+    "image/x-webp": "image/webp",
+    "application/x-pdf": "application/pdf",
+    "application/acrobat": "application/pdf",
+    "text/pdf": "application/pdf",
+    "text/x-pdf": "application/pdf",
+    "text/x-markdown": "text/markdown",
+    "text/md": "text/markdown",
+    "application/csv": "text/csv",
+    "text/x-csv": "text/csv",
+    "text/comma-separated-values": "text/csv",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class _FromFile(Media):
     """Media that is read from files, bytes and URLs. *accepted* are the media types of the class."""
@@ -45,6 +68,7 @@ class _FromFile(Media):
     def from_bytes(cls, data: bytes, media_type: str | None = None, *, name: str = "") -> Self:
         """*data*; its first bytes tell the media type unless *media_type* is given.
 
+        That may have any case, parameters, and usual other names such as `image/jpg`.
         Raises `CommandError` for a media type that the class does not accept, or that is not recognised.
         """
         if not isinstance(data, bytes | bytearray | memoryview):
@@ -52,7 +76,7 @@ class _FromFile(Media):
                 f"{cls.__name__}.from_bytes() takes bytes, not {data!r:.80}: from_path() reads a file"
             )
         data = bytes(data)
-        found = media_type or _detected(data, name)
+        found = _media_type(media_type) if media_type else _detected(data, name)
         if found not in cls.accepted:
             raise CommandError(
                 f"the {cls.kind} {name or 'data'!r} is {found or 'of an unknown type'}, not one of "
@@ -106,6 +130,12 @@ class Message:
 
 Prompt = str | Sequence[str | Image | Document | Message]
 """What a prompt function may return, and what `ask` takes."""
+
+
+def _media_type(given: str) -> str:
+    """*given* without case and parameters (RFC 9110, 8.3.1), by its registered name."""
+    bare = given.partition(";")[0].strip().lower()
+    return _ALIASES.get(bare, bare)
 
 
 def _detected(data: bytes, name: str) -> str:

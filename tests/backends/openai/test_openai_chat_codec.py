@@ -165,7 +165,9 @@ def stream_calls(*pieces: dict[str, Any] | list[dict[str, Any]]) -> tuple[ToolCa
     chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": each}}]} for each in told]
     reply, deltas = feed(CHAT, [*chunks, {"choices": [{"delta": {}, "finish_reason": "stop"}]}, {}])
     if len(reply.calls) <= len(chunks) + 2:
-        assert [delta.name for delta in deltas] == [call.name for call in reply.calls]
+        shown = [delta.name for delta in deltas]
+        assert len(shown) == len(reply.calls)
+        assert all(call.name.startswith(name) for call, name in zip(reply.calls, shown, strict=True))
     return reply.calls
 
 
@@ -222,6 +224,113 @@ def stream_calls(*pieces: dict[str, Any] | list[dict[str, Any]]) -> tuple[ToolCa
             [("call_0", "f", '{"x": 1}')],
             id="arguments as dict",
         ),
+        pytest.param(
+            [piece(0, name="f", arguments='{"x":1}'), piece(0, name="f", arguments='{"x":2}')],
+            [("call_0", "f", '{"x":1}'), ("call_1", "f", '{"x":2}')],
+            id="two whole calls of one tool at one index, without ids",
+        ),
+        pytest.param(
+            [[piece(0, name="f"), piece(0, name="f")]],
+            [("call_0", "f", ""), ("call_1", "f", "")],
+            id="two calls without arguments at one index in one chunk",
+        ),
+        pytest.param(
+            [[piece(name="f"), piece(name="g")], [piece(arguments='{"x":1}'), piece(arguments='{"y":2}')]],
+            [("call_0", "f", '{"x":1}'), ("call_1", "g", '{"y":2}')],
+            id="two calls in each chunk, without index and ids",
+        ),
+        pytest.param(
+            [
+                piece(0, name="f", arguments='{"x":'),
+                piece(0, arguments="1}"),
+                piece(0, name="f", arguments='{"x":'),
+                piece(0, arguments="2}"),
+            ],
+            [("call_0", "f", '{"x":1}'), ("call_1", "f", '{"x":2}')],
+            id="the pieces of the next call at the same index",
+        ),
+        pytest.param(
+            [piece(0, "a", name="f", arguments="{}"), piece(0, arguments='{"x":1}')],
+            [("a", "f", '{"x":1}')],
+            id="an empty object before the arguments",
+        ),
+        pytest.param(
+            [piece(0, "a", name="f", arguments="{}"), piece(0, arguments='{"x"'), piece(0, arguments=":1}")],
+            [("a", "f", '{"x":1}')],
+            id="an empty object before the pieces of the arguments",
+        ),
+        pytest.param(
+            [piece(0, "a", name="f", arguments='{"x"'), piece(0, arguments=":1}"), piece(0, arguments="{}")],
+            [("a", "f", '{"x":1}')],
+            id="an empty object after the arguments",
+        ),
+        pytest.param(
+            [
+                piece(0, "a", name="f", arguments='{"x"'),
+                piece(0, arguments=":1}"),
+                piece(0, "a", name="f", arguments='{"x": 1}'),
+            ],
+            [("a", "f", '{"x": 1}')],
+            id="the whole object once more at the end",
+        ),
+        pytest.param(
+            [piece(0, name="f", arguments='{"x":1}'), piece(0, name="f", arguments='{"x": 1}')],
+            [("call_0", "f", '{"x": 1}')],
+            id="the whole call repeated",
+        ),
+        pytest.param(
+            [
+                piece(0, "a", name="f", arguments='{"x'),
+                piece(0, arguments='{"x":1'),
+                piece(0, arguments='{"x":1}'),
+            ],
+            [("a", "f", '{"x":1}')],
+            id="each piece repeats those before",
+        ),
+        pytest.param(
+            [piece(0, "a", name="f", arguments='{"x":1, "y'), piece(0, arguments='{"x":1, "z":2}')],
+            [("a", "f", '{"x":1, "z":2}')],
+            id="a restart",
+        ),
+        pytest.param(
+            [
+                piece(0, "a", name="f", arguments='{"x":'),
+                piece(0, arguments='{"y":1}'),
+                piece(0, arguments="}"),
+            ],
+            [("a", "f", '{"x":{"y":1}}')],
+            id="an object inside of the arguments",
+        ),
+        pytest.param(
+            [piece(0, "a", name="f", arguments='{"x": '), piece(0, arguments='{"y":1}')],
+            [("a", "f", '{"x": {"y":1}')],
+            id="arguments that were cut are not replaced by a part of them",
+        ),
+        pytest.param(
+            [piece(0, "a", name="get_"), piece(0, name="all"), piece(0, arguments="{}")],
+            [("a", "get_all", "{}")],
+            id="a name in parts",
+        ),
+        pytest.param(
+            [piece(0, "a", name="get_"), piece(0, name="get_all"), piece(0, arguments="{}")],
+            [("a", "get_all", "{}")],
+            id="a name that grows",
+        ),
+        pytest.param(
+            [piece(0, name="get", arguments="{}"), piece(0, name="get_all", arguments="{}")],
+            [("call_0", "get", "{}"), ("call_1", "get_all", "{}")],
+            id="a name that begins as the one before",
+        ),
+        pytest.param(
+            [{"index": "0", "id": "a", "function": {"name": "f"}}, piece(0, arguments="{}")],
+            [("a", "f", "{}")],
+            id="an index as text",
+        ),
+        pytest.param(
+            [piece(1, "b", name="g", arguments="{}"), piece(0, "a", name="f", arguments="{}")],
+            [("b", "g", "{}"), ("a", "f", "{}")],
+            id="in order of arrival",
+        ),
     ],
 )
 def test_pieces_of_calls_find_their_call(pieces: list[Any], calls: list[tuple[str, str, str]]):
@@ -236,3 +345,105 @@ def test_calls_of_one_completion_keep_apart():
     assert [call.id for call in reply.calls] == ["x", "call_1", "call_2"]
     (turn,) = CHAT.encode(Request("m", (reply,)))["messages"]
     assert [call["id"] for call in turn["tool_calls"]] == ["x", "call_1", "call_2"]
+
+
+# --- what is read where it may stand, and what goes back ----------------------------------------------
+
+
+def test_a_call_of_the_old_api_is_a_call():
+    """`function_call` was its name before `tool_calls`."""
+    old = {"name": "f", "arguments": '{"x":1}'}
+    whole = {
+        "choices": [{"message": {"content": None, "function_call": old}, "finish_reason": "function_call"}]
+    }
+    chunks = [
+        {"choices": [{"delta": {"function_call": {"name": "f", "arguments": '{"x"'}}}]},
+        {"choices": [{"delta": {"function_call": {"arguments": ":1}"}}, "finish_reason": "function_call"}]},
+    ]
+    for reply in (CHAT.decode(whole), feed(CHAT, chunks)[0]):
+        assert (reply.calls, reply.finish) == ((ToolCall("call_0", "f", '{"x":1}'),), "tool_calls")
+
+
+@pytest.mark.parametrize("last", [{"prompt_tokens": 0, "completion_tokens": 0}, {"completion_tokens": 7}, {}])
+def test_of_each_count_the_larger_one_counts(last: dict[str, int]):
+    """Some servers end a stream with zeros, or leave out what they have counted before."""
+    details = {"prompt_tokens_details": {"cached_tokens": 4}}
+    counted = {"prompt_tokens": 11, "completion_tokens": 7, **details}
+    chunks = says.chunks(says.completion(text="x", usage=None))
+    chunks[0]["usage"] = counted
+    usage = feed(CHAT, [*chunks, {"choices": [], "usage": last}])[0].usage
+    assert (usage.input_tokens, usage.output_tokens, usage.cached_tokens) == (11, 7, 4)
+
+
+def test_usage_may_stand_in_the_choice():
+    """Where Moonshot has it."""
+    chunk = {"choices": [{"delta": {"content": "x"}, "finish_reason": "stop", "usage": {"prompt_tokens": 3}}]}
+    assert feed(CHAT, [chunk])[0].usage.input_tokens == 3
+
+
+@pytest.mark.parametrize("text", [None, "", " \n"])
+def test_an_empty_turn_is_never_sent_back(text: str | None):
+    """Neither one that was received nor one of another provider; with calls it is not empty."""
+    received = CHAT.decode({**says.completion(text="x"), "choices": [_choice({"content": text})]})
+    messages = CHAT.encode(Request("m", (User("a"), received, Reply(text or ""), User("b"))))["messages"]
+    assert [message["role"] for message in messages] == ["user", "user"]
+    calling = CHAT.decode(says.completion(calls=[("f", {})]))
+    assert len(CHAT.encode(Request("m", (User("a"), calling)))["messages"]) == 2
+
+
+def _choice(message: dict[str, Any]) -> dict[str, Any]:
+    return {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
+
+
+DETAILS = [
+    {"type": "reasoning.text", "index": 0, "text": "Hm. Yes.", "signature": "s", "id": None},
+    {"type": "reasoning.encrypted", "index": 1, "data": "abc", "id": "x"},
+]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "fields"),
+    [
+        ([{"reasoning_content": "Hm. "}, {"reasoning_content": "Yes."}], {"reasoning_content": "Hm. Yes."}),
+        ([{"reasoning": "Hm. "}, {"reasoning": "Yes."}], {"reasoning": "Hm. Yes."}),
+        (
+            [
+                {"reasoning": "Hm.", "reasoning_details": [{**DETAILS[0], "text": "Hm.", "signature": None}]},
+                {"reasoning": " Yes.", "reasoning_details": [{**DETAILS[0], "text": " Yes."}]},
+                {"reasoning_details": [DETAILS[1]]},
+            ],
+            {"reasoning": "Hm. Yes.", "reasoning_details": DETAILS},
+        ),
+        (
+            [
+                {
+                    "reasoning_content": "Hm. Yes.",
+                    "thinking_blocks": [{"type": "thinking", "thinking": "Hm. Yes."}],
+                }
+            ],
+            {
+                "reasoning_content": "Hm. Yes.",
+                "thinking_blocks": [{"type": "thinking", "thinking": "Hm. Yes."}],
+            },
+        ),
+    ],
+)
+@pytest.mark.parametrize("calls", [True, False], ids=["call", "text after a call"])
+def test_reasoning_goes_back_as_it_came(pieces: list[Any], fields: dict[str, Any], calls: bool):
+    """On calls and on the texts after them; on other texts it is left out."""
+    content: dict[str, Any] = (
+        {"tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]}
+        if calls
+        else {"content": "x"}
+    )
+    chunks = [{"choices": [{"delta": piece}]} for piece in [*pieces, content]]
+    chunks.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    whole = {"choices": [_choice({**content, **fields})]}
+    for reply in (feed(CHAT, chunks)[0], CHAT.decode(whole)):
+        assert reply.reasoning == "Hm. Yes."
+        call = ToolCall("c", "f", "{}")
+        before = Reply("", (call,)), ToolResults((ToolResult(call, "1"),))
+        sent = CHAT.encode(Request("m", (User("a"), *before, reply)))["messages"][-1]
+        assert {key: value for key, value in sent.items() if "reason" in key or "think" in key} == fields
+        alone = CHAT.encode(Request("m", (User("a"), reply)))["messages"][-1]
+        assert ("reasoning" in alone or "reasoning_content" in alone) == calls

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Itera
 from contextlib import aclosing, closing, suppress
 from typing import Any
 
-from alloy.backends.base import BaseBackend, CancelToken
+from alloy.backends.base import Accumulator, BaseBackend, CancelToken
+from alloy.backends.http.bodies import read_events
 from alloy.backends.http.cancel import drain, drain_async
 from alloy.backends.http.clients import CLIENTS, Address, Sdk
 from alloy.backends.http.errors import ErrorReader, Failure, is_error_object
@@ -18,7 +19,7 @@ from alloy.backends.http.received import Received, bad_reply, redirect_error
 from alloy.backends.http.redaction import scrub
 from alloy.backends.http.transport_errors import proxy_error, transport_error, unreached_origin
 from alloy.endpoints import Endpoint
-from alloy.errors import AlloyError, ProviderError
+from alloy.errors import AlloyError, BadReplyError, ProviderError
 from alloy.jsontypes import Json
 
 __all__ = ["HttpBackend"]
@@ -59,6 +60,10 @@ class HttpBackend(BaseBackend, ABC):
     # --- what a provider adds -----------------------------------------------------------------------
 
     @abstractmethod
+    def accumulator(self) -> Accumulator:
+        """A new accumulator for one stream; it also takes a whole answer as an event."""
+
+    @abstractmethod
     def settings(self, endpoint: Endpoint) -> Hashable:
         """Everything that decides the address. Raises `ConfigurationError` for what no request can carry."""
 
@@ -96,6 +101,12 @@ class HttpBackend(BaseBackend, ABC):
         """As `prepare`."""
         return body
 
+    def adapted(
+        self, body: Mapping[str, Any], error: ProviderError, endpoint: Endpoint
+    ) -> Mapping[str, Any] | None:
+        """*body* as the server wants it that refused it with *error*; `None` when that is not known."""
+        return None
+
     def unreached(self, error: Exception, server: str, settings: Any) -> AlloyError | None:
         """The error for a *server* to which no connection could be opened."""
         return self.explain(error)
@@ -114,7 +125,8 @@ class HttpBackend(BaseBackend, ABC):
         received = self._post(body, endpoint, cancel, streamed=False)
         with closing(received.response) as response:
             if _is_stream(response):
-                return list(self._streamed(received))
+                reader = self.stream_reader(received)
+                return self._answer(reader, received, list(self._streamed(reader, received)))
             return self._read(received, response.read())
 
     async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Json:
@@ -122,8 +134,9 @@ class HttpBackend(BaseBackend, ABC):
         received = await self._post_async(body, endpoint, streamed=False)
         async with aclosing(received.response) as response:
             if _is_stream(response):
-                async with aclosing(self._streamed_async(received)) as events:
-                    return [event async for event in events]
+                reader = self.stream_reader(received)
+                async with aclosing(self._streamed_async(reader, received)) as events:
+                    return self._answer(reader, received, [event async for event in events])
             return self._read(received, await response.aread())
 
     def open(
@@ -138,7 +151,7 @@ class HttpBackend(BaseBackend, ABC):
             if self._is_whole(received):
                 yield from self._as_events(self._read(received, response.read()))
             else:
-                yield from self._streamed(received)
+                yield from self._streamed(self.stream_reader(received), received)
 
     async def open_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> AsyncGenerator[Json, None]:
         """As `open`."""
@@ -148,15 +161,16 @@ class HttpBackend(BaseBackend, ABC):
                 for event in self._as_events(self._read(received, await response.aread())):
                     yield event
                 return
-            async with aclosing(self._streamed_async(received)) as events:
+            reader = self.stream_reader(received)
+            async with aclosing(self._streamed_async(reader, received)) as events:
                 async for event in events:
                     yield event
 
     # --- reading ------------------------------------------------------------------------------------
 
-    def _streamed(self, received: Received) -> Generator[Json, None, None]:
+    def _streamed(self, reader: StreamReader, received: Received) -> Generator[Json, None, None]:
         """The events of a body while it arrives."""
-        reader, chunks = self.stream_reader(received), received.response.iter_bytes()
+        chunks = received.response.iter_bytes()
         for chunk in chunks:
             yield from self._events(reader, received, reader.feed(chunk))
             if reader.done:
@@ -164,9 +178,8 @@ class HttpBackend(BaseBackend, ABC):
         yield from self._end(reader, received)
         return None
 
-    async def _streamed_async(self, received: Received) -> AsyncGenerator[Json, None]:
+    async def _streamed_async(self, reader: StreamReader, received: Received) -> AsyncGenerator[Json, None]:
         """As `_streamed`."""
-        reader = self.stream_reader(received)
         async with aclosing(received.response.aiter_bytes()) as chunks:
             async for chunk in chunks:
                 for event in self._events(reader, received, reader.feed(chunk)):
@@ -188,18 +201,26 @@ class HttpBackend(BaseBackend, ABC):
             reader = self.stream_reader(received)
             if not reader.recognises(content):
                 raise bad_reply(received, "the answer is not JSON", content) from error
-            events = self._events(reader, received, reader.feed(content))
-            return [*events, *(() if reader.done else self._end(reader, received))]
+            events = [*self._events(reader, received, reader.feed(content))]
+            return self._answer(
+                reader, received, [*events, *(() if reader.done else self._end(reader, received))]
+            )
         if isinstance(raw, list) and len(raw) == 1:
             (raw,) = raw  # Google wraps an answer, or an error, to a streamed request
-        if isinstance(raw, list) and raw and all(isinstance(chunk, dict) for chunk in raw):
-            return list(self._as_events(raw))
         if not isinstance(raw, dict):
             raise bad_reply(received, "the answer is not a JSON object", content)
         if raw.get("error"):
             raise self.errors.in_answer(scrub(raw, received.response.request), received.request_id)
         self._check(raw, received)
         return raw
+
+    def _answer(self, reader: StreamReader, received: Received, events: list[Json]) -> Json:
+        """*events*, which answer a plain request. Raises `BadReplyError` unless there is a reply in them."""
+        try:
+            read_events(self.accumulator(), events)
+        except BadReplyError as error:
+            raise bad_reply(received, "the answer is a stream without a whole reply", reader.head) from error
+        return events
 
     def _is_whole(self, received: Received) -> bool:
         """Whether the answer to a streamed request says that it is one JSON value."""
@@ -227,9 +248,9 @@ class HttpBackend(BaseBackend, ABC):
             rest = rest[0] if isinstance(rest, list) and len(rest) == 1 else rest
             if isinstance(rest, dict) and rest.get("error"):
                 raise self.errors.in_answer(rest["error"])
-            if isinstance(rest, dict | list) and rest and not reader.started:
+            if isinstance(rest, dict) and rest and not reader.started:
                 reader.started = True
-                yield from self._events(reader, received, rest if isinstance(rest, list) else (rest,))
+                yield from self._events(reader, received, (rest,))
         yield from self._events(reader, received, reader.finish())
 
     def _check(self, event: Json, received: Received) -> None:
@@ -247,6 +268,22 @@ class HttpBackend(BaseBackend, ABC):
         self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken, *, streamed: bool
     ) -> Received:
         """The response to *body*, not read yet. Raises `ProviderError` for an error status."""
+        received = self._posted(body, endpoint, cancel, streamed=streamed)
+        if received.response.is_success:
+            return received
+        with closing(received.response) as response:
+            error = _refusal(received, response.read(), self.errors)
+        if (changed := self.adapted(body, error, endpoint)) is None:
+            raise error
+        received = self._posted(changed, endpoint, cancel, streamed=streamed)
+        if received.response.is_success:
+            return received
+        with closing(received.response) as response:
+            raise _refusal(received, response.read(), self.errors)
+
+    def _posted(
+        self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken, *, streamed: bool
+    ) -> Received:
         endpoint = self.located(body, endpoint.with_key(), cancel)
         exchange = HttpExchange(CLIENTS.get(self.sdk, self.settings(endpoint), endpoint), endpoint)
         try:
@@ -257,14 +294,24 @@ class HttpBackend(BaseBackend, ABC):
             if (problem := self._unreached(error, exchange)) is None:
                 raise
             raise problem from error
-        received = self._received(response, endpoint)
-        if response.is_success:
-            return received
-        with closing(response):
-            raise _refusal(received, response.read(), self.errors)
+        return self._received(response, endpoint)
 
     async def _post_async(self, body: Mapping[str, Any], endpoint: Endpoint, *, streamed: bool) -> Received:
         """As `_post`."""
+        received = await self._posted_async(body, endpoint, streamed=streamed)
+        if received.response.is_success:
+            return received
+        async with aclosing(received.response) as response:
+            error = _refusal(received, await response.aread(), self.errors)
+        if (changed := self.adapted(body, error, endpoint)) is None:
+            raise error
+        received = await self._posted_async(changed, endpoint, streamed=streamed)
+        if received.response.is_success:
+            return received
+        async with aclosing(received.response) as response:
+            raise _refusal(received, await response.aread(), self.errors)
+
+    async def _posted_async(self, body: Mapping[str, Any], endpoint: Endpoint, *, streamed: bool) -> Received:
         endpoint = await self.located_async(body, await endpoint.with_key_async())
         exchange = HttpExchange(
             await CLIENTS.get_async(self.sdk, self.settings(endpoint), endpoint), endpoint
@@ -277,11 +324,7 @@ class HttpBackend(BaseBackend, ABC):
             if (problem := self._unreached(error, exchange)) is None:
                 raise
             raise problem from error
-        received = self._received(response, endpoint)
-        if response.is_success:
-            return received
-        async with aclosing(response):
-            raise _refusal(received, await response.aread(), self.errors)
+        return self._received(response, endpoint)
 
     def _request(
         self, exchange: HttpExchange, address: Address, body: Mapping[str, Any], *, streamed: bool

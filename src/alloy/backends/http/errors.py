@@ -162,6 +162,18 @@ class Failure(NamedTuple):
 # What to do where Alloy cannot, or may not, emulate the feature.
 _ADVICE = {"schema": '; use a simpler type, fewer tools, or output_mode="prompted"'}
 
+# How servers say that a model does not see, with any status: llama.cpp 500, OpenRouter 404, vLLM 400.
+_NO_IMAGES = re.compile(
+    r"\b(images?|image_url|vision|visual|multi-?modal\w*)\b[^.]{0,60}"
+    r"\b(not|un)[ -]?(supported|accepted|allowed|enabled|implemented|permitted)"
+    r"|(n't|not|unable to|no longer) (support|accept|see|understand)\w*\b[^.]{0,60}"
+    r"\b(images?|image_url|image input|vision|visual|multi-?modal\w*)\b"
+    r"|\bmmproj\b|not a (multi-?modal|vision)|\bno (vision|image|multi-?modal) (support|capabilit)"
+    r"|unknown variant [`'\"]?image|image_url is only supported|at most 0 image"
+    r"|no endpoints found that support image|text[- ]only model",
+    re.IGNORECASE,
+)
+
 
 class ErrorReader:
     """How a provider's errors are read; a subclass has what differs from the others.
@@ -194,6 +206,8 @@ class ErrorReader:
             for feature, pattern in self.features:
                 if pattern.search(body.message):
                     return UnsupportedError(body.message + _ADVICE.get(feature, ""), feature=feature, **marks)
+        if status not in (401, 403, 404) and _NO_IMAGES.search(body.message):
+            status = 400  # whatever the server's own: another try would be refused, too
         kind, transient = _class_of(status)
         message, wait = body.message + self.hint(status, failure), retry_after(failure.headers)
         found = kind(message, transient=transient, retry_after=wait, **marks)

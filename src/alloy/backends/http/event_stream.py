@@ -31,6 +31,9 @@ class StreamReader(Protocol):
     started: bool
     """Whether there was an event."""
 
+    head: bytes
+    """The first bytes of the body, for an error message."""
+
     def recognises(self, body: bytes) -> bool:
         """Whether *body*, which is not one JSON value, is such a stream."""
 
@@ -80,7 +83,7 @@ class EventStream:
         self._is_error = False  # whether that is the event's name
         self._after_cr = False
         self._at_start = True
-        self._head = b""  # the first bytes of the body, for an error message
+        self.head = b""
         self._other_lines: list[bytes] = []
         self.started = self.done = False
 
@@ -90,8 +93,8 @@ class EventStream:
 
     def feed(self, chunk: bytes) -> Iterator[Json]:
         """Take in the next bytes of the body and yield the events that end in them, parsed."""
-        if not self.started and len(self._head) < SNIPPET * 4:
-            self._head += chunk
+        if len(self.head) < SNIPPET:
+            self.head += chunk[: SNIPPET * 4]
         for data, is_error in self._split(chunk):
             if data.startswith(b"[DONE]"):
                 self.done = True
@@ -107,7 +110,7 @@ class EventStream:
         with suppress(BadReplyError):  # half of an event
             yield from self.feed(b"\n\n")
         if not self.started and not self.done:
-            raise bad_reply(self._received, "the answer is not an event stream", self._head)
+            raise bad_reply(self._received, "the answer is not an event stream", self.head)
 
     def rest(self) -> bytes:
         """What the body contains apart from events: bare JSON, for a failure or for a whole answer."""
@@ -171,6 +174,7 @@ class JsonLines:
     def __init__(self, received: Received) -> None:
         self._received = received
         self._pieces: list[bytes] = []  # of an unfinished line
+        self.head = b""
         self.started = self.done = False
 
     def recognises(self, body: bytes) -> bool:
@@ -179,6 +183,8 @@ class JsonLines:
 
     def feed(self, chunk: bytes) -> Iterator[Json]:
         """Take in the next bytes of the body and yield the lines that end in them, parsed."""
+        if len(self.head) < SNIPPET:
+            self.head += chunk[: SNIPPET * 4]
         if b"\n" not in chunk:
             self._pieces.append(chunk)  # joined only at the end of a line, as in EventStream
             return

@@ -7,12 +7,11 @@ ships it, and from the servers' own sources where a comment names one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from alloy.backends.base import Capabilities
+from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.http.bodies import (
     allowed_tools,
     given,
@@ -21,13 +20,16 @@ from alloy.backends.http.bodies import (
     read_object,
     with_ids,
 )
+from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
 from alloy.backends.openai.chat_calls import rebuilt
 from alloy.backends.openai.chat_replies import NAME, REASONING, ChatAccumulator, turn
 from alloy.backends.openai.dialect import DIALECT
 from alloy.backends.openai.errors import OpenAIErrors
+from alloy.backends.openai.limits import limit_name, other_limit, with_limit_name
 from alloy.backends.schemas import in_dialect
-from alloy.errors import ConfigurationError
+from alloy.endpoints import Endpoint
+from alloy.errors import ConfigurationError, ProviderError
 from alloy.jsontypes import JsonObject
 from alloy.media import Media
 from alloy.messages import (
@@ -42,9 +44,6 @@ from alloy.messages import (
 )
 
 __all__ = ["OpenAIChatBackend"]
-
-# OpenAI's own models refuse `max_tokens` from o1 on; many other servers know only that.
-_OPENAI_MODEL = re.compile(r"(ft:)?(gpt-(?!oss)|chatgpt-|o\d)")
 
 _ALL = Capabilities(document_urls=False, json_object=True)
 _UNSAMPLED = replace(_ALL, drops=SAMPLING)
@@ -69,6 +68,22 @@ class OpenAIChatBackend(OpenAIHttpBackend):
             return {"stream": False, **body}
         return {"stream_options": {"include_usage": True}, **body, "stream": True}
 
+    def prepare(
+        self, exchange: HttpExchange, body: Mapping[str, Any], cancel: CancelToken
+    ) -> Mapping[str, Any]:
+        """The limit of tokens by the name that this server wants."""
+        return with_limit_name(body, self.address(exchange.endpoint))
+
+    async def prepare_async(self, exchange: HttpExchange, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As `prepare`."""
+        return with_limit_name(body, self.address(exchange.endpoint))
+
+    def adapted(
+        self, body: Mapping[str, Any], error: ProviderError, endpoint: Endpoint
+    ) -> Mapping[str, Any] | None:
+        """*body* with the other name for the limit of tokens, when *error* refuses the one that it has."""
+        return other_limit(body, error, self.address(endpoint))
+
     def encode(self, request: Request) -> JsonObject:
         """The body of `POST /chat/completions`."""
         request = in_dialect(request, self.dialect)
@@ -80,7 +95,6 @@ class OpenAIChatBackend(OpenAIHttpBackend):
             body["response_format"] = {"type": "json_schema", "json_schema": answer}
         elif request.json_object:
             body["response_format"] = {"type": "json_object"}
-        limit = "max_completion_tokens" if _OPENAI_MODEL.match(request.model) else "max_tokens"
         body |= given(
             {
                 "temperature": request.temperature,
@@ -88,7 +102,7 @@ class OpenAIChatBackend(OpenAIHttpBackend):
                 "seed": request.seed,
                 "stop": None if request.stop is None else list(request.stop),
                 "reasoning_effort": request.reasoning_effort,
-                limit: request.max_tokens,
+                limit_name(request.model): request.max_tokens,
                 "tool_choice": tool_choice(request, _named) if tools else None,
                 "parallel_tool_calls": request.parallel_tools if tools else None,
             }

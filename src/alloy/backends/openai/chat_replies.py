@@ -217,8 +217,13 @@ def _content(content: Any, kind: str) -> str:
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    cached = _within(usage, "prompt_tokens_details").get("cached_tokens")
+    reasoning = _within(usage, "completion_tokens_details").get("reasoning_tokens")
     cached = cached or usage.get("prompt_cache_hit_tokens")  # DeepSeek's name for it
     counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), cached, reasoning
     return Usage(*map(as_count, counts))
+
+
+def _within(usage: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = usage.get(key)
+    return found if isinstance(found, dict) else {}
