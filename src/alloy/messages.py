@@ -133,11 +133,11 @@ class Echo(NamedTuple):
 class Reply:
     """A complete turn of the model.
 
-    *text* is the answer only: no reasoning, no commentary, no refusal. *explanation* is what the
-    model or the provider said about a refusal or a filtered answer. *echo* is the turn in the
-    provider's own form, for `encode` to send back untouched in the next request. *status* and *request_id*
-    are those of the HTTP response, where there was one, and *seconds* is how long the request took; they are
-    set by the driver and are not part of the reply's value.
+    *text* is the answer, or what comes before calls: no reasoning, no refusal. *explanation* is what the
+    model or the provider said about a refusal or a filtered answer, or the provider's unknown word for the
+    end. *echo* is the turn in the provider's own form, for `encode` to send back untouched in the next
+    request. *status* and *request_id* are those of the HTTP response, where there was one, and *seconds* is
+    how long the request took; they are set by the driver and are not part of the reply's value.
     """
 
     text: str = ""

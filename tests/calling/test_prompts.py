@@ -62,6 +62,36 @@ def test_a_type_can_be_said():
     assert Document.from_bytes(b"hello", "text/plain").media_type == "text/plain"
 
 
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ("image/jpg", "image/jpeg"),
+        ("IMAGE/JPEG", "image/jpeg"),
+        ("image/pjpeg", "image/jpeg"),
+        (" Image/PNG; charset=binary", "image/png"),
+        ("image/x-png", "image/png"),
+    ],
+)
+def test_a_type_may_have_another_name(given: str, kind: str):
+    """Upper case, parameters, and the names of browsers and cameras."""
+    assert Image.from_bytes(b"????", given).media_type == kind
+    with pytest.raises(CommandError, match="not one of"):
+        Image.from_bytes(b"????", "image/tiff")
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ("application/x-pdf", "application/pdf"),
+        ("Text/X-Markdown", "text/markdown"),
+        ("text/x-csv", "text/csv"),
+    ],
+)
+def test_a_document_type_may_have_another_name(given: str, kind: str):
+    """As that of an image."""
+    assert Document.from_bytes(b"????", given).media_type == kind
+
+
 @pytest.mark.parametrize("url", ["ftp://x/y.png", "/etc/passwd", "javascript:alert(1)"])
 def test_only_web_addresses_are_addresses(url: str):
     """A path is a path, and is read by `from_path`."""

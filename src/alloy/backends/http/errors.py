@@ -57,8 +57,10 @@ class ErrorBody(NamedTuple):
             body = body[0]
         while isinstance(body, dict) and isinstance(body.get("error"), dict):
             body = body["error"]
-        if isinstance(body, dict) and isinstance(text := body.get("error"), str) and text:
+        if isinstance(body, dict) and isinstance(text := body.get("error"), str):
             key = "code" if any(body.get(name) for name in _MESSAGES) else "message"
+            if not text and key == "message":
+                return cls()
             body = {key: text, **{name: value for name, value in body.items() if value is not None}}
         if isinstance(body, dict) and isinstance(body.get("errors"), list) and body["errors"]:
             body = body["errors"][0]

@@ -51,15 +51,21 @@ def read_response(response: Mapping[str, Any], output: Any) -> Reply:
         raise ERRORS.in_answer(response.get("error") or "the generation failed")
     if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
         raise _bad(f"the response has no list of output items but {output!r:.80}")
+    if any(isinstance(item.get("arguments"), dict) for item in output):
+        output = [_with_written_arguments(item) for item in output]  # as they have to be when they go back
     texts: list[str] = []
+    commentary: list[str] = []
     refusals: list[str] = []
     reasoning: list[str] = []
     calls: list[ToolCall] = []
     for item in output:
         match item.get("type"):
-            case "message":
+            case "message" if is_answer(item):
                 _read_message(item, texts, refusals)
+            case "message":
+                _read_message(item, commentary, refusals)
             case "function_call":
+                texts, commentary = texts + commentary, []  # as in a stream, where it is shown now
                 calls.append(_call(item, len(calls)))
             case "reasoning":
                 parts = [*(item.get("summary") or ()), *(item.get("content") or ())]
@@ -99,11 +105,11 @@ def _ending(
 
 def _read_message(item: Mapping[str, Any], texts: list[str], refusals: list[str]) -> None:
     content = item.get("content")
-    if isinstance(content, str) and is_answer(item):
+    if isinstance(content, str):
         texts.append(content)
     for part in content if isinstance(content, list) else ():
         match part.get("type"):
-            case "output_text" | "text" if is_answer(item):
+            case "output_text" | "text":
                 texts.append(as_text(part.get("text")))
             case "refusal":
                 refusals.append(as_text(part.get("refusal")))
@@ -111,14 +117,17 @@ def _read_message(item: Mapping[str, Any], texts: list[str], refusals: list[str]
 
 def _call(item: JsonObject, position: int) -> ToolCall:
     """The call in *item*; without an id, it gets the one of the item, or its position."""
-    name, arguments = item.get("name"), item.get("arguments")
+    name = item.get("name")
     if not isinstance(name, str) or not name:
         raise _bad(f"a function call has no name: {item!r:.120}")
     call_id = as_text(item.get("call_id")) or as_text(item.get("id")) or f"call_{position}"
-    written = as_text(arguments)
-    if isinstance(arguments, dict):
-        written = json.dumps(arguments, ensure_ascii=False)
-    return ToolCall(call_id, name, written)
+    return ToolCall(call_id, name, as_text(item.get("arguments")))
+
+
+def _with_written_arguments(item: JsonObject) -> JsonObject:
+    if not isinstance(arguments := item.get("arguments"), dict):
+        return item
+    return {**item, "arguments": json.dumps(arguments, ensure_ascii=False)}
 
 
 def _usage(usage: Any) -> Usage:
@@ -208,7 +217,7 @@ class ResponsesAccumulator:
         output = response.get("output")
         texts: list[str] = []
         for item in output if isinstance(output, list) else ():
-            if isinstance(item, dict) and item.get("type") == "message":
+            if isinstance(item, dict) and item.get("type") == "message" and is_answer(item):
                 _read_message(item, texts, [])
         return self._rest("".join(texts))
 
