@@ -170,6 +170,20 @@ def test_reasoning_without_its_content_is_not_sent_back():
     assert CODEC.encode(Request("m", (kept,)))["input"] == kept.echo.data  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("last", [None, {}, {"input_tokens": 0, "output_tokens": 0}, {"output_tokens": 5}])
+def test_of_each_count_the_larger_one_counts(last: Any):
+    """The id and the model may be in the first event only, too."""
+    first = {"id": "r", "model": "m", "status": "in_progress", "output": [], "usage": USAGE}
+    response = {"status": "completed", "output": [], "usage": last}
+    end = {"type": "response.completed", "response": response}
+    reply, _ = read({"type": "response.created", "response": first}, delta("Oslo."), end)
+    assert (reply.id, reply.model, reply.text) == ("r", "m", "Oslo.")
+    assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (10, 5, 2)
+
+
+USAGE = {"input_tokens": 10, "output_tokens": 5, "input_tokens_details": {"cached_tokens": 2}}
+
+
 # --- commentary ---------------------------------------------------------------------------------------
 
 

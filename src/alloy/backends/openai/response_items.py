@@ -92,6 +92,9 @@ class StreamedItems:
     def __init__(self) -> None:
         self._items: list[_Item] = []
 
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
     def begin(self, event: Mapping[str, Any]) -> None:
         """Take in an item that was added."""
         item = event.get("item")

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alloy.backends.http.bodies import as_count, as_text, read_object
+from alloy.backends.http.bodies import as_count, as_text, larger_counts, read_object
 from alloy.backends.http.event_stream import END_MARK
 from alloy.backends.http.finish import Ending, meaning, read_ending
 from alloy.backends.openai.errors import OpenAIErrors
@@ -155,6 +155,8 @@ class ResponsesAccumulator:
         self._items = StreamedItems()
         self._response: JsonObject | None = None
         self._complete = False  # `[DONE]` has come
+        self._begun: JsonObject = {}  # the id and the model, by an earlier event
+        self._usage: JsonObject = {}
         self._part: Any = None  # the part of the reasoning that the last delta belonged to
         self._shown = 0  # characters of the answer
         self._pending: deque[Delta] = deque()  # an event may show only one
@@ -167,16 +169,17 @@ class ResponsesAccumulator:
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without a terminal event."""
-        built = self._items.built()
         response = self._response
-        if response is None and self._complete and built:
+        if response is None and self._complete and self._items:
             response = {}
         if not isinstance(response, dict):
             raise _bad("the stream ended before the response was complete")
-        return read_object(NAME, response, lambda whole: _fuller(whole, built))
+        response = {**self._begun, **response, "usage": self._usage}
+        return read_object(NAME, response, lambda whole: _fuller(whole, self._items.built()))
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         kind = as_text(event.get("type"))
+        self._note(event.get("response"))
         if kind in LAST_EVENTS:
             return self._end(kind, event.get("response"))
         if kind.endswith(".delta"):
@@ -188,9 +191,16 @@ class ResponsesAccumulator:
         if kind == "error" or event.get("error"):
             raise ERRORS.in_answer(event.get("error") or event)
         if isinstance(event.get("output"), list):  # the whole answer to a request for a stream
+            self._note(event)
             return self._end("", event)
         self._complete = self._complete or event == END_MARK
         return None
+
+    def _note(self, response: Any) -> None:
+        if isinstance(response, dict):
+            self._begun |= {key: response[key] for key in ("id", "model") if response.get(key)}
+            if isinstance(usage := response.get("usage"), dict):
+                self._usage = larger_counts(self._usage, usage)
 
     def _grow(self, part: str | None, event: Mapping[str, Any]) -> Delta | None:
         if part is None:
