@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import ipaddress
+import json
 import pathlib
 import uuid
 from collections.abc import Sequence
@@ -409,6 +411,67 @@ def test_a_validator_that_comes_first_hides_no_wrong_value(validator: Any) -> No
             _, own = twins((shown, ...))
             with pytest.raises(ParseError, match="expected"):
                 parse(own, f'{{"value": {text}}}')
+
+
+def first_letter(value: Any) -> Any:
+    return int(value[:1]) if isinstance(value, str) else value
+
+
+def test_validators_that_come_first_inside_one_another() -> None:
+    """The inner ones may change some of the items: the others are still read strictly."""
+    items = list[Annotated[int, BeforeValidator(first_letter)]]
+    _, own = twins((Annotated[items, BeforeValidator(unchanged)], ...))
+
+    assert parse(own, '{"value": ["3x", 4]}').model_dump() == {"value": [3, 4]}
+    for wrong in ("[true]", '["3x", true]'):
+        with pytest.raises(ParseError, match="expected an integer, got true"):
+            parse(own, f'{{"value": {wrong}}}')
+
+
+class Watched(BaseModel):
+    """It counts how often it is made."""
+
+    nights: int
+
+    @model_validator(mode="after")
+    def _made(self) -> Watched:
+        calls.append("watched")
+        return self
+
+
+@dataclasses.dataclass
+class Part:
+    nights: int
+
+    def __post_init__(self) -> None:
+        calls.append("part")
+
+
+class Linked(typing_extensions.TypedDict):
+    nights: int
+    then: typing_extensions.NotRequired[Linked]
+
+
+@pytest.mark.parametrize("kind", [Watched, Part, Linked, list[Watched], Trip, Watched | Linked])
+@pytest.mark.parametrize("validator", [BeforeValidator(unchanged), WrapValidator(handled)])
+def test_a_validator_that_comes_first_gets_what_a_class_is_read_from(kind: Any, validator: Any) -> None:
+    """A wrong value is refused inside it, too, and nothing of the class is called for that."""
+    _, own = twins((Annotated[kind, validator], ...))
+    right, wrong = (
+        ('[{"nights": 1}]', '[{"nights": true}]')
+        if kind == list[Watched]
+        else (
+            '{"nights": 1}',
+            '{"nights": true}',
+        )
+    )
+
+    with pytest.raises(ParseError, match="expected an integer"):
+        parse(own, f'{{"value": {wrong}}}')
+    calls.clear()
+    made: Any = parse(own, f'{{"value": {right}}}')
+    assert made._got == {"value": json.loads(right)}
+    assert len(calls) <= 1
 
 
 class Restoring(BaseModel):

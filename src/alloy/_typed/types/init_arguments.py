@@ -10,17 +10,25 @@ class run when `__init__` calls pydantic.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator, core_schema
+from pydantic import BaseModel, TypeAdapter
+from pydantic_core import core_schema
 
-from alloy._typed.json.text import encode
 from alloy._typed.types.choices import value_of
+from alloy._typed.types.core_functions import (
+    calls,
+    is_of_a_type,
+    is_ours,
+    is_users,
+    module_of,
+    nodes_of_class,
+)
 from alloy._typed.types.core_nodes import Node, children, nodes, rebuilt
+from alloy._typed.types.early_values import EarlyValue, is_simple
 from alloy._typed.types.own_init import BY_NAME, hint_of, is_json, parameters_of, signature_of
 
 __all__ = ["has_own_init", "with_read_arguments"]
@@ -203,8 +211,8 @@ class _Reading:
         """
         default = schema["type"] == "default"
         types: Any = self._types_of(schema["schema"] if default else schema, typed)
-        if early and not typed and _is_simple(types):
-            types = core_schema.no_info_plain_validator_function(_Lenient(types, converts=True))
+        if early and not typed and is_simple(types):
+            types = self._early(types, converts=True)
         if default and needed:
             return {**schema, "schema": types, "validate_default": False}
         if default or (early and not needed):
@@ -218,16 +226,16 @@ class _Reading:
         if not isinstance(node, dict):
             return node
         kind = node.get("type", "")
-        if not isinstance(kind, str) or kind in ("model", "dataclass") or _is_ours(node):
+        if not isinstance(kind, str) or kind in ("model", "dataclass") or is_ours(node):
             # With `use_enum_values` it is the class that takes the value of a member.
-            return self._types_of(node["schema"], typed) if _calls(node, value_of) else node
+            return self._types_of(node["schema"], typed) if calls(node, value_of) else node
         if kind == "definition-ref":
             return {**node, "schema_ref": self._definition(node["schema_ref"])}
-        if kind == "lax-or-strict" and not any(map(_is_users, _inside(node))):
+        if kind == "lax-or-strict" and not any(map(is_users, nodes_of_class(node))):
             return node  # a type of the standard library, which may be built by its class
-        if kind == "chain" and any(map(_is_users, _inside(node))):
+        if kind == "chain" and any(map(is_users, nodes_of_class(node))):
             return self._types_of(node["steps"][0], typed)
-        if kind.startswith("function-") and not _is_of_a_type(node):
+        if kind.startswith("function-") and not is_of_a_type(node):
             return self._argument_of(node, typed)
         made = {**node, **{key: self._types_of(child, typed) for key, child in children(node).items()}}
         if kind == "json":
@@ -241,9 +249,14 @@ class _Reading:
         types = self._types_of(node["schema"], typed)
         if node["type"] == "function-after" or typed or self._converts(node):
             return types
-        if not _is_simple(types):
-            return core_schema.any_schema()
-        return core_schema.no_info_plain_validator_function(_Lenient(types, converts=False))
+        return self._early(types, converts=False)
+
+    def _early(self, types: Any, *, converts: bool) -> Any:
+        accept = EarlyValue(types, self._all_definitions, converts=converts)
+        return core_schema.no_info_plain_validator_function(accept)
+
+    def _all_definitions(self) -> list[Any]:
+        return [*rebuilt(list(self._definitions.values()), self.called), *self.added.values()]
 
     def _converts(self, node: Any) -> bool:
         """Whether Alloy converts something in *node*, or in what it refers to."""
@@ -251,7 +264,7 @@ class _Reading:
         todo = [node]
         while todo:
             for part in nodes(todo.pop()):
-                if _is_ours(part) and _module(part) != __name__:
+                if is_ours(part) and module_of(part) not in (__name__, EarlyValue.__module__):
                     return True
                 ref = part.get("schema_ref", "")
                 if ref in self._definitions and ref not in seen:
@@ -278,43 +291,6 @@ def _checked(value: Any, check: Callable[[Any], Any]) -> Any:
     """*value*, which is text with JSON: the class reads it."""
     check(value)
     return value
-
-
-class _Lenient:
-    """Accepts a value for a validator that runs before the value has the type *types*.
-
-    A valid value is passed on, converted if it *converts*. Any other value is left to the validator, except
-    one that only the rules for Python values take (`true` as 1): the validator may pass it on as it is.
-    """
-
-    def __init__(self, types: Any, *, converts: bool) -> None:
-        self._types, self._converts = types, converts
-
-    @cached_property
-    def _validator(self) -> SchemaValidator:
-        return SchemaValidator(self._types)
-
-    def __call__(self, value: Any) -> Any:
-        try:
-            read = self._validator.validate_json(encode(value), strict=True)
-        except ValidationError:
-            if self._is_taken(value):
-                raise
-            return value
-        return read if self._converts else value
-
-    def _is_taken(self, value: Any) -> bool:
-        try:
-            self._validator.validate_python(value)
-        except ValidationError:
-            return False
-        return True
-
-
-def _is_simple(types: Any) -> bool:
-    """Whether *types* holds no class and no function of Alloy, so that it can be read by itself."""
-    classes = ("model", "dataclass", "definition-ref")
-    return not any(node["type"] in classes or _is_ours(node) or "ref" in node for node in nodes(types))
 
 
 # --- keys -------------------------------------------------------------------------------------------
@@ -365,7 +341,7 @@ def _renamed(paths: Mapping[str, Sequence[str | int]], value: Mapping[str, Any])
     return places.finished()
 
 
-# --- functions --------------------------------------------------------------------------------------
+# --- validators of the class ------------------------------------------------------------------------
 
 
 def _is_validator_of_class(node: Node) -> bool:
@@ -389,55 +365,3 @@ def _may_change_fields(cls: type[BaseModel]) -> bool:
     return any(each.info.mode != "after" for each in decorators.model_validators.values()) or any(
         each.info.mode == "before" for each in decorators.root_validators.values()
     )
-
-
-def _inside(node: Node) -> Iterator[Node]:
-    """*node* and the nodes inside it that belong to the same class."""
-    todo: list[Any] = [node]
-    while todo:
-        part = todo.pop()
-        if isinstance(part, dict):
-            if part.get("type") in ("model", "dataclass"):
-                continue
-            if isinstance(part.get("type"), str):
-                yield part
-            todo += children(part).values()
-        elif isinstance(part, list | tuple):
-            todo += part
-
-
-def _module(node: Node) -> str:
-    """The module of the function that *node* calls."""
-    function = node["function"]["function"]
-    return str(getattr(getattr(function, "func", function), "__module__", None) or "")
-
-
-def _package(node: Node) -> str:
-    return _module(node).partition(".")[0]
-
-
-def _is_function(node: Node) -> bool:
-    return str(node.get("type")).startswith("function-")
-
-
-def _calls(node: Node, function: Callable[..., Any]) -> bool:
-    return _is_function(node) and node["function"]["function"] is function
-
-
-def _is_ours(node: Node) -> bool:
-    """Whether *node* calls a function of Alloy, which converts a value."""
-    return _is_function(node) and _package(node) == __name__.partition(".")[0]
-
-
-def _is_users(node: Node) -> bool:
-    return _is_function(node) and _package(node) not in (__name__.partition(".")[0], "pydantic", "ipaddress")
-
-
-def _is_of_a_type(node: Node) -> bool:
-    """Whether *node* calls a function by which pydantic reads a type, and which takes its own result."""
-    if _package(node) != "pydantic":
-        return False
-    function = node["function"]["function"]
-    if getattr(function, "__qualname__", "").startswith("Encoded"):  # it would decode a second time
-        return False
-    return node["type"] != "function-after" or not any(map(_is_users, _inside(node)))
