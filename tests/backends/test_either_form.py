@@ -71,6 +71,17 @@ def test_a_stream_that_answers_a_plain_request_is_read_to_its_end(
 
 
 @BOTH
+@streamed_modes
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "text/plain"])
+def test_a_stream_may_have_another_media_type(server: WireServer, api: Api, mode: str, kind: str) -> None:
+    """Its content shows what it is."""
+    answer = framed(api)
+    answer.headers["content-type"] = kind
+    server.script(answer)
+    assert api.ask(mode, server) == TEXT
+
+
+@BOTH
 @every_mode
 def test_whole_answers_and_streams_may_mix_in_one_call(server: WireServer, api: Api, mode: str) -> None:
     """Calls come in the other form, too."""

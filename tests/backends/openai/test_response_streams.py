@@ -62,6 +62,13 @@ TEXTS = {
     "no index beside a number": [done(says.message("Os")), done(says.message("lo."), 1), completed()],
     "one index for all": [done(says.message("Os"), 0), done(says.message("lo."), 0), completed()],
     "indices in another order": [done(says.message("Os"), 7), done(says.message("lo."), 1), completed()],
+    "two parts, of which the item has one": [
+        added({**says.message(""), "content": []}, 0),
+        delta("Os", content_index=0),
+        delta("lo.", content_index=1),
+        done(says.message("Os"), 0),
+        completed(),
+    ],
     "output null": [delta("Oslo."), {"type": "response.completed", "response": {"output": None}}],
     "content as text": [completed({"type": "message", "role": "assistant", "content": "Oslo."})],
 }

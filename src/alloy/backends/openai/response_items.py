@@ -49,29 +49,24 @@ class _Item:
             self._parts[kind, place] = [text]
 
     def built(self) -> JsonObject:
-        """The item; where it is empty, with what its pieces have."""
-        made = dict(self.item)
+        """The item; where its pieces have more than it, with those."""
+        texts: dict[str, list[str]] = {}
         for (kind, _), pieces in self._parts.items():
-            field, text = _PLACES[kind][1], "".join(pieces)
+            texts.setdefault(kind, []).append("".join(pieces))
+        made = dict(self.item)
+        for kind, parts in texts.items():
+            field, name = _PLACES[kind][1], "refusal" if kind == "refusal" else "text"
+            size, received = sum(map(len, parts)), made.get(field)
             if kind == "arguments":
-                if len(text) > len(as_text(made.get(field))) and not isinstance(made.get(field), dict):
-                    made[field] = text
-            elif text and not self._has(kind, text):
-                # The parts of a finished item are whole; those of an unfinished one are built here.
-                old = made[field] if isinstance(made.get(field), list) and made is not self.item else []
-                kept = [part for part in old if part not in (self.item.get(field) or [])]
-                name = "refusal" if kind == "refusal" else "text"
-                made[field] = [*kept, {"type": kind, name: text}]
+                if not isinstance(received, dict) and size > len(as_text(received)):
+                    made[field] = "".join(parts)
+                continue
+            old = [part for part in received if isinstance(part, dict)] if isinstance(received, list) else []
+            its = sum(len(as_text(part.get(name))) for part in old if part.get("type") == kind)
+            if not isinstance(received, str) and size > its:
+                others = [part for part in old if part.get("type") != kind]
+                made[field] = [*others, *({"type": kind, name: text} for text in parts)]
         return made
-
-    def _has(self, kind: str, text: str) -> bool:
-        """Whether the item as it was received has *text*, or more than that."""
-        field = _PLACES[kind][1]
-        found = self.item.get(field)
-        parts = [part for part in found if isinstance(part, dict)] if isinstance(found, list) else []
-        name = "refusal" if kind == "refusal" else "text"
-        has = "".join(as_text(part.get(name)) for part in parts)
-        return len(has) >= len(text) or isinstance(found, str)
 
     def text(self) -> str:
         """The text of a message."""
