@@ -163,6 +163,31 @@ def test_done_ends_a_stream_that_has_no_finish_reason(server: WireServer, mode: 
 
 
 @streamed_modes
+@pytest.mark.parametrize("mark", ["[DONE]", '"[DONE]"', "[done]", " [DONE] "])
+def test_the_end_mark_may_be_written_in_other_ways(server: WireServer, mode: str, mark: str) -> None:
+    """In quotes, in lower case, between spaces."""
+    chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": TEXT}}]})
+    server.script(raw(f"data: {chunk}\n\ndata:{mark}\n\n"))
+    assert CHAT.ask(mode, server) == TEXT
+
+
+@streamed_modes
+def test_a_whole_message_at_the_end_of_a_stream_adds_what_is_missing(server: WireServer, mode: str) -> None:
+    """Its text is shown once, and its calls are run."""
+
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add."""
+        return a + b
+
+    whole = CHAT.whole("Hm.", calls=[("add", {"a": 1, "b": 2})])["choices"][0]
+    chunks = [{"choices": [{"index": 0, "delta": {"content": "Hm."}}]}, {"choices": [whole]}]
+    server.script(sse(chunks, done=True), CHAT.answer(mode, "3"))
+    assert CHAT.ask(mode, server, tools=[add]) == "Hm.3"
+    assert len(server.requests) == 2
+
+
+@streamed_modes
 def test_done_ends_a_stream_of_events_that_has_no_terminal_one(server: WireServer, mode: str) -> None:
     """What the events have built is the reply."""
     events = RESPONSES.events(RESPONSES.whole(TEXT), lambda text: [text])

@@ -96,7 +96,7 @@ class EventStream:
         if len(self.head) < SNIPPET:
             self.head += chunk[: SNIPPET * 4]
         for data, is_error in self._split(chunk):
-            if data.startswith(b"[DONE]"):
+            if data.startswith((b"[DONE]", b'"[DONE]"', b"[done]")):
                 self.done = True
                 yield END_MARK
                 return

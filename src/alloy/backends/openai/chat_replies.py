@@ -106,12 +106,18 @@ class ChatAccumulator:
         if message:
             return self._take_delta(message) if isinstance(message, dict) else self._calls.next_delta()
         whole = choice.get("message")
-        if isinstance(whole, dict) and not (self._text or self._calls):
-            # The answer to a request that was to be streamed; after deltas it only repeats them.
-            self._complete = True
-            text = self._take_message(whole)
-            return TextDelta(text) if text else self._calls.next_delta()
-        return self._calls.next_delta()
+        return self._take_rest(whole) if isinstance(whole, dict) else self._calls.next_delta()
+
+    def _take_rest(self, message: Mapping[str, Any]) -> Delta | None:
+        """Take the whole *message* of a server that does not stream; after deltas, what they did not have."""
+        self._complete = True
+        text = "" if self._text else self._take_text(message)
+        if not self._fields:
+            self._take_reasoning(message)
+        if not self._calls:
+            for piece in call_pieces(message):
+                self._calls.add_whole(piece)
+        return TextDelta(text) if text else self._calls.next_delta()
 
     def _take_delta(self, message: Mapping[str, Any]) -> Delta | None:
         reasoning, text = self._take_reasoning(message), self._take_text(message)
@@ -148,7 +154,7 @@ class ChatAccumulator:
             self._usage = larger_counts(self._usage, usage)
 
     def _take_text(self, message: Mapping[str, Any]) -> str:
-        text = _content(message.get("content"), "text")
+        text = _content(message.get("content"), "text", "output_text")
         refusal = as_text(message.get("refusal")) + _content(message.get("content"), "refusal")
         if text:
             self._text.append(text)
@@ -208,12 +214,12 @@ def _grown(block: Mapping[str, Any], new: Mapping[str, Any]) -> JsonObject:
     return grown
 
 
-def _content(content: Any, kind: str) -> str:
-    """The text of a message's content: a string, or the parts of *kind* in a list."""
+def _content(content: Any, *kinds: str) -> str:
+    """The text of a message's content: a string, or the parts of *kinds* in a list."""
     if isinstance(content, list):
-        parts = [part for part in content if isinstance(part, dict) and part.get("type") == kind]
-        return "".join(as_text(part.get(kind)) for part in parts)
-    return as_text(content) if kind == "text" else ""
+        parts = [part for part in content if isinstance(part, dict) and part.get("type") in kinds]
+        return "".join(as_text(part.get("refusal" if "refusal" in kinds else "text")) for part in parts)
+    return as_text(content) if "text" in kinds else ""
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
