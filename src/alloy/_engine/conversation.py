@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from alloy._engine.call_forms import in_plain_form
 from alloy._engine.call_ids import with_unique_call_ids
 from alloy._engine.effects import CallModel, Elapsed, Emit, RunTools, Script, Sleep, parse_values
 from alloy._engine.endings import check_finish
@@ -134,8 +135,8 @@ class _State:
         self.plan = replace(self.plan, awaited=None)
 
     def received(self, reply: Reply) -> Reply:
-        """Append *reply* to the history and return it with unique call ids."""
-        reply = with_unique_call_ids(reply, self.messages)
+        """Append *reply* to the history and return it with plain calls and unique ids."""
+        reply = in_plain_form(with_unique_call_ids(reply, self.messages), self.plan.request.tools)
         self.messages.append(reply)
         self.usage += reply.usage
         self.turns += 1

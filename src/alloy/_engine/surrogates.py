@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from alloy.messages import Delta, ReasoningDelta, Reply, TextDelta, ToolCall
 
 __all__ = ["StreamedText", "with_whole_characters"]
 
-DEEPEST = 200  # levels of a turn's own form; what is nested deeper cannot be sent back
+DEEPEST = 150  # levels of a turn's own form; with those of the request around it, more cannot be sent
 
 
 def _joined(text: str) -> str:
@@ -29,7 +30,11 @@ def _encodes(text: str) -> bool:
 
 
 def with_whole_characters(reply: Reply) -> Reply:
-    """*reply* with texts, calls and an echo that every encoder takes."""
+    """*reply* with texts, calls and an echo that every encoder takes.
+
+    The echo's numbers that JSON has no form for become text, and what is nested too deeply "…": the model
+    is told what is wrong with its call by the result.
+    """
     changes: dict[str, Any] = {}
     for name in ("text", "calls", "reasoning", "explanation"):
         if (found := _repaired(old := getattr(reply, name))) is not old:
@@ -43,8 +48,10 @@ def _repaired(value: Any, depth: int = 0) -> Any:
     """*value* with whole characters in its texts and keys; itself when there is nothing to repair."""
     if isinstance(value, str):
         return value if _encodes(value) else _joined(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
     if depth > DEEPEST:
-        return value
+        return "…" if isinstance(value, dict | list | tuple) else value
     match value:
         case dict():
             keys = [_repaired(key) for key in value]

@@ -110,6 +110,21 @@ def test_a_boolean_is_not_a_number(annotation: Any, value: str, nest: str) -> No
     assert refused(kinds[nest], nest.format(value)).endswith(f"got {value}")
 
 
+class FlaggedInit(BaseModel):
+    flag: Literal[0, 1] | None
+    day: dt.date | None = None
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+
+
+def test_a_model_with_its_own_init() -> None:
+    """Its `__init__` gets values that were checked."""
+    refused(FlaggedInit, '{"flag": true}')
+    refused(FlaggedInit, '{"flag": 1, "day": "0"}')
+    assert parse(FlaggedInit, '{"flag": 1, "day": "2026-01-02"}').day == dt.date(2026, 1, 2)
+
+
 @pytest.mark.parametrize(
     "kind", [Flagged, FlaggedDict, FlaggedModel, FlaggedAttrs, FlaggedStruct, Flagged | FlaggedModel | None]
 )

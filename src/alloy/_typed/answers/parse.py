@@ -21,7 +21,6 @@ from alloy.jsontypes import Json
 
 if TYPE_CHECKING:
     from alloy._typed.schemas.dialects import Wire
-    from alloy._typed.schemas.restore import Restore
     from alloy._typed.types.validation import Validator
 
 __all__ = ["dump", "read"]
@@ -46,30 +45,29 @@ def read(spec: TypeSpec[T], text: str, wire: Wire | None = None, repairs: Repair
         return cast("T", parse_text(spec.hook, text, spec.expected))
     if validator is None:
         return cast("T", text if spec.annotation is str else None)
-    restore = None if wire is None else wire.restore
     noted: Repairs = {} if repairs is None else repairs
     if repairs is not None and repeats_a_key(text):
         repairs[_TWICE] = None
     try:
         if spec.wrapped and text.startswith("["):
             raise Unreadable("$: no wrapper")
-        value = validator.read(text, restore)
+        value = validator.read(text, wire)
         if spec.wrapped:
             noted[_WRAPPER_REPAIR] = None
     except Unreadable:
-        value = _read_repaired(spec, validator, text, restore, noted)
+        value = _read_repaired(spec, validator, text, wire, noted)
     return cast("T", value[WRAPPER] if spec.wrapped else value)
 
 
 def _read_repaired(
-    spec: TypeSpec[Any], validator: Validator, text: str, restore: Restore | None, repairs: Repairs
+    spec: TypeSpec[Any], validator: Validator, text: str, wire: Wire | None, repairs: Repairs
 ) -> Any:
     """The value in *text* that is not exactly what the type requires."""
     if text.startswith("\ufeff"):
         repairs["a byte-order mark"] = None
     inner = text.strip(_BLANK)
     scalars = Scalars.of(validator.marked, WRAPPER) if spec.wrapped else None
-    if spec.wrapped and restore is None and inner.startswith("[") and is_json(inner):
+    if spec.wrapped and (wire is None or wire.restore is None) and inner.startswith("[") and is_json(inner):
         try:  # without decoding it
             return validator.read(f'{{"{WRAPPER}":{inner}}}')
         except Unreadable:
@@ -78,7 +76,7 @@ def _read_repaired(
         value = _found(inner, spec, scalars, repairs)
         if value is not NOTHING:
             check_text(value)
-            return (_take_wrapped if spec.wrapped else _take_object)(validator, value, restore, repairs)
+            return (_take_wrapped if spec.wrapped else _take_object)(validator, value, wire, repairs)
     except Unreadable as error:
         raise ParseError(spec.expected, error.problems, text) from None
     except RecursionError:
@@ -117,34 +115,34 @@ def _raise_syntax_error(text: str) -> None:
         raise error.placed(text) from None
 
 
-def _take_object(validator: Validator, value: Json, restore: Restore | None, repairs: Repairs) -> Any:
+def _take_object(validator: Validator, value: Json, wire: Wire | None, repairs: Repairs) -> Any:
     if value == {} and AROUND in repairs and validator.schema.get("properties"):
         raise Unreadable("$: an empty object inside other text is not an answer")
     try:
-        return validator.take(value, restore)
+        return validator.take(value, wire)
     except Unreadable as error:
         inner = value.get(WRAPPER) if isinstance(value, dict) and len(value) == 1 else None
         if not isinstance(inner, dict):
             raise
         own = WRAPPER in validator.schema.get("properties", ())
         try:
-            taken = validator.take(inner, restore)
+            taken = validator.take(inner, wire)
         except Unreadable as within:
             raise (error if own else within) from None
         repairs[_WRAPPER_REPAIR] = None
         return taken
 
 
-def _take_wrapped(validator: Validator, value: Json, restore: Restore | None, repairs: Repairs) -> Any:
+def _take_wrapped(validator: Validator, value: Json, wire: Wire | None, repairs: Repairs) -> Any:
     if not isinstance(value, dict) or value.keys() != {WRAPPER}:
-        return validator.take({WRAPPER: value}, restore)
+        return validator.take({WRAPPER: value}, wire)
     try:
-        taken = validator.take(value, restore)
+        taken = validator.take(value, wire)
         repairs[_WRAPPER_REPAIR] = None
         return taken
     except Unreadable as error:
         try:  # the key may belong to the type and not to the wrapper
-            return validator.take({WRAPPER: value}, restore)
+            return validator.take({WRAPPER: value}, wire)
         except Unreadable:
             raise error from None
 

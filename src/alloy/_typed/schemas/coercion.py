@@ -12,7 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from alloy._typed.json.text import Digits
+from alloy._typed.json.extraction import AROUND, NOTHING, find
+from alloy._typed.json.repair import Repairs
+from alloy._typed.json.text import Digits, Unreadable, decode
 from alloy._typed.json.values import json_type, same, whole
 from alloy._typed.schemas.refs import Schema, resolved
 from alloy.jsontypes import Json
@@ -47,6 +49,13 @@ class _Definitions(dict[str, Json]):
     def __init__(self, definitions: Mapping[str, Json]) -> None:
         super().__init__(definitions)
         self.coerced: dict[tuple[int, int], Json] = {}
+        self._decoded: dict[str, Json] = {}
+
+    def decoded(self, text: str) -> Json:
+        """The JSON in *text*, or *text* itself."""
+        if text not in self._decoded:
+            self._decoded[text] = _decoded(text)
+        return self._decoded[text]  # kept, because its identity is a key of *coerced*
 
 
 def _coerce(value: Json, node: Json, defs: _Definitions) -> Json:
@@ -70,7 +79,27 @@ def _coerce(value: Json, node: Json, defs: _Definitions) -> Json:
     if isinstance(value, list):
         first, rest = node.get("prefixItems", ()), node.get("items", {})
         return [_coerce(v, first[i] if i < len(first) else rest, defs) for i, v in enumerate(value)]
-    return _coerce_scalar(value, node.get("type"))
+    kind = node.get("type")
+    if isinstance(value, str) and kind in ("object", "array"):
+        inner = defs.decoded(value)
+        return (
+            _coerce(inner, node, defs) if json_type(inner) in (kind, "string") and inner != value else value
+        )
+    return _coerce_scalar(value, kind)
+
+
+def _decoded(text: str) -> Json:
+    """The JSON in *text*, which may have a fence around it or small errors, or *text* itself."""
+    try:
+        return decode(text)
+    except Unreadable:
+        pass
+    repairs: Repairs = {}
+    try:
+        found = find(text, repairs, arrays=True, scalar=None)
+    except Unreadable:
+        return text
+    return text if found is NOTHING or AROUND in repairs else found
 
 
 def _property(node: Schema, key: str) -> Json:
@@ -88,6 +117,8 @@ def _coerce_scalar(value: Json, kind: Json) -> Json:
             return Digits(value)
         if kind == "boolean" and value.lower() in ("true", "false"):
             return value.lower() == "true"
+        if kind == "null" and value == "null":
+            return None
     elif kind == "integer" and isinstance(value, float) and abs(value) < 2**53:
         exact = whole(value)
         return value if exact is None else exact

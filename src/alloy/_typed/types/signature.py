@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
-from alloy._typed.json.text import Unreadable
+from alloy._typed.json.calls import object_in
+from alloy._typed.json.text import Unreadable, is_json
 from alloy._typed.types.defaults import NoJsonForm, json_default
 from alloy._typed.types.descriptions import annotated_text
 from alloy._typed.types.docstrings import read_docstring
@@ -28,6 +31,8 @@ _KINDS = {
     inspect.Parameter.POSITIONAL_ONLY: "takes {} by position only",
 }
 _FIRST = ("self", "cls")
+# Anthropic refuses others: "Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'".
+_LEGAL = re.compile(r"[A-Za-z0-9_]{1,64}\Z")
 
 
 class ArgumentsError(ValueError):
@@ -46,24 +51,33 @@ class Signature:
     """The compiled parameters of a tool's function.
 
     *schema* is a JSON Schema object that allows no other keys; *description* is the docstring without its
-    sections on parameters and results.
+    sections on parameters and results. *_names* has the parameters that the model is shown by another name.
     """
 
     schema: JsonObject
     description: str
     _validator: Validator
+    _names: Mapping[str, str]
 
     def read(self, arguments: str, wire: Wire | None = None) -> dict[str, Any]:
         """The arguments of a call by name, as Python values; missing ones have defaults in Python.
 
-        *arguments* is JSON text in the form of *wire*, or `""` for none. Raises `ArgumentsError`.
+        *arguments* is JSON text in the form of *wire*, or `""` for none; other text is read as an answer
+        is. Raises `ArgumentsError`.
         """
-        if not arguments.strip():
-            arguments = "{}"
         try:
-            found: dict[str, Any] = self._validator.read(arguments, None if wire is None else wire.restore)
+            found = self._read(arguments, wire)
         except Unreadable as error:
             raise ArgumentsError(tuple(map(self._with_names, error.problems))) from None
+        return {self._names.get(name, name): value for name, value in found.items()} if self._names else found
+
+    def _read(self, arguments: str, wire: Wire | None) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = self._validator.read(arguments, wire)
+        except Unreadable as error:
+            if is_json(arguments) and arguments.lstrip().startswith("{"):
+                raise
+            found = self._validator.take(object_in(arguments, error), wire)
         return found
 
     def _with_names(self, problem: str) -> str:
@@ -135,16 +149,47 @@ def compile_signature(
     names = namespace_of(function, namespace)
     hints = _hints(function, name, names)
     documented = read_docstring(inspect.getdoc(inspect.unwrap(fn)))
-    validator = _validator(name, parameters, hints, names)
+    shown = _shown_names([parameter.name for parameter in parameters])
+    validator = _validator(name, parameters, shown, hints, names)
     schema = dict(validator.schema)
     schema.pop("title", None)
     schema["properties"] = {
-        parameter.name: _described(
-            schema["properties"][parameter.name], parameter, hints, documented.parameters.get(parameter.name)
+        shown[parameter.name]: _described(
+            _property(schema, shown[parameter.name], name), parameter, hints, documented.parameters, shown
         )
         for parameter in parameters
     }
-    return Signature(schema, documented.text, validator)
+    renamed = {new: old for old, new in shown.items() if new != old}
+    return Signature(schema, documented.text, validator, renamed)
+
+
+def _shown_names(names: Sequence[str]) -> dict[str, str]:
+    """The names that models are shown for the parameters *names*, in characters that all providers accept."""
+    shown: dict[str, str] = {}
+    taken = {name for name in names if _LEGAL.match(name)}
+    for position, name in enumerate(names, 1):
+        if name in taken:
+            shown[name] = name
+            continue
+        plain = normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode()[:60]
+        base = made = plain if plain.strip("_") else f"parameter_{position}"
+        count = 1
+        while made in taken:
+            count += 1
+            made = f"{base}_{count}"
+        taken.add(made)
+        shown[name] = made
+    return shown
+
+
+def _property(schema: JsonObject, key: str, name: str) -> JsonObject:
+    try:
+        found: JsonObject = schema["properties"][key]
+    except KeyError:
+        raise ConfigurationError(
+            f"the tool {name!r} has an alias for its parameter {key!r}: name the parameter itself so"
+        ) from None
+    return found
 
 
 def _hints(function: Callable[..., Any], name: str, names: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,7 +203,11 @@ def _hints(function: Callable[..., Any], name: str, names: Mapping[str, Any]) ->
 
 
 def _validator(
-    name: str, parameters: list[inspect.Parameter], hints: Mapping[str, Any], names: Mapping[str, Any]
+    name: str,
+    parameters: list[inspect.Parameter],
+    shown: Mapping[str, str],
+    hints: Mapping[str, Any],
+    names: Mapping[str, Any],
 ) -> Validator:
     from typing import NotRequired, Required
 
@@ -168,7 +217,7 @@ def _validator(
     for parameter in parameters:
         _check_hint(hints.get(parameter.name), parameter.name, name)  # text was resolved since
         mark: Any = Required if parameter.default is parameter.empty else NotRequired
-        fields[parameter.name] = mark[hints.get(parameter.name, Any)]
+        fields[shown[parameter.name]] = mark[hints.get(parameter.name, Any)]
     try:
         return build_closed(name, fields, names)
     except ConfigurationError as error:
@@ -176,10 +225,20 @@ def _validator(
 
 
 def _described(
-    schema: JsonObject, parameter: inspect.Parameter, hints: Mapping[str, Any], documented: str | None
+    schema: JsonObject,
+    parameter: inspect.Parameter,
+    hints: Mapping[str, Any],
+    documented: Mapping[str, str],
+    shown: Mapping[str, str],
 ) -> JsonObject:
     described = dict(schema)
-    text = annotated_text(hints.get(parameter.name)) or described.get("description") or documented
+    text = (
+        annotated_text(hints.get(parameter.name))
+        or described.get("description")
+        or documented.get(parameter.name)
+    )
+    if shown[parameter.name] != parameter.name:
+        text = f"{parameter.name}: {text}" if text else parameter.name
     if text:
         described["description"] = text
     if parameter.default is not parameter.empty:

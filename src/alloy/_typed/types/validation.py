@@ -9,13 +9,14 @@ conversions that cannot be misunderstood. What strict mode accepts too easily is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from alloy._typed.json.text import Unreadable, decode, encode, path_step, repeats_a_key
+from alloy._typed.json.values import same
 from alloy._typed.schemas.coercion import DECIMAL, NAMES, STRICT, coerce
 from alloy._typed.schemas.refs import definition_name, mapped, nodes
 from alloy._typed.types.async_parsers import restart
@@ -25,6 +26,8 @@ from alloy.jsontypes import Json, JsonObject
 
 if TYPE_CHECKING:
     from pydantic_core import core_schema
+
+    from alloy._typed.schemas.dialects import Wire
 
 __all__ = ["Validator", "marked_schema"]
 
@@ -54,20 +57,43 @@ class Validator:
         self._validate_json = core.validator().validate_json
         self.schema: JsonObject = _without_marks(self.marked)
 
-    def read(self, text: str, restore: Callable[[Json], Json] | None = None) -> Any:
-        """The value in *text*, which is JSON and nothing else. Raises `Unreadable`."""
-        if restore is None and not self._careful and not _suspect(text) and not repeats_a_key(text):
+    def read(self, text: str, wire: Wire | None = None) -> Any:
+        """The value in *text*, which is JSON in the form of *wire* and nothing else. Raises `Unreadable`."""
+        if (
+            (wire is None or wire.restore is None)
+            and not self._careful
+            and not _suspect(text)
+            and not repeats_a_key(text)
+        ):
             try:
                 return self._validate(text)
             except (ValidationError, UnicodeEncodeError):
                 pass  # below, the value is coerced or its problems are reported
-        return self.take(decode(text), restore)
+        return self.take(decode(text), wire)
 
-    def take(self, value: Json, restore: Callable[[Json], Json] | None = None) -> Any:
+    def take(self, value: Json, wire: Wire | None = None) -> Any:
         """As `read`, for decoded JSON."""
+        if wire is None or wire.restore is None:
+            return self._take(value)
         try:
-            if restore is not None:
-                value = restore(value)
+            return self._take(wire.restore(value))
+        except Unreadable:
+            # An object may be given as text, and what is inside of it was not restored.
+            if (again := self._coerced(value, wire)) is None:
+                raise
+            return self._take(wire.restore(again))
+
+    @staticmethod
+    def _coerced(value: Json, wire: Wire) -> Json:
+        """*value* coerced in the form of *wire*; `None` if nothing changes."""
+        try:
+            again = coerce(value, wire.schema)
+            return None if same(again, value) else again
+        except RecursionError:
+            return None
+
+    def _take(self, value: Json) -> Any:
+        try:
             if not self._careful:
                 try:
                     return self._validate(encode(value))

@@ -18,6 +18,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
 
+from alloy._typed.json.calls import tool_name
 from alloy._typed.json.text import Unreadable, decode
 from alloy._typed.json.values import json_type
 from alloy._typed.schemas.refs import alternatives
@@ -122,7 +123,7 @@ class ReActBackend(Wrapper):
     def _name(self, name: str) -> str:
         # The toolbox reports an unknown tool, but providers that get this call later refuse such names:
         # https://platform.openai.com/docs/api-reference/chat/create, "function.name".
-        return name if name in self._tools else re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:64]
+        return tool_name(name, self._tools)
 
     def _arguments(self, name: str, given: str) -> str:
         tool = self._tools.get(name)

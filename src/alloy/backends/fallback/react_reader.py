@@ -43,7 +43,8 @@ _LABEL = re.compile(
 )
 # A tool's name, and how its input begins when it is on the same line: name(…), name {…}.
 _CALL = re.compile(
-    r"""\s*[*_`"']* (?P<name>[\w.-]+?) [*_`"']* [ \t]*
+    r"""\s*[*_`"']*
+    (?P<name> [\w.-]+? (?::[\w.-]+?)* (?:<[|\uff5c][^<>\n]{1,60}[|\uff5c]>[\w.-]*?)* ) [*_`"']* [ \t]*
     (?: (?P<paren>\() | (?=\{) | (?P<label>[*_]*action[ _]?input[ \t]*:[*_]*) | (?=[\n\r]|\Z) )""",
     re.VERBOSE | re.IGNORECASE,
 )

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from alloy.backends.base import Accumulator
-from alloy.backends.http.payload import parse_json
+from alloy.backends.http.payload import json_problem, parse_json
 from alloy.errors import BadReplyError
 from alloy.jsontypes import Json, JsonObject
 from alloy.messages import Reply, Request, ToolCall, ToolSchema
@@ -60,7 +60,9 @@ def as_object(arguments: str, key: str) -> JsonObject:
     with suppress(ValueError):
         value = parse_json(arguments)
         value = parse_json(value) if isinstance(value, str) else value
-    return value if isinstance(value, dict) else {key: arguments}
+    if not isinstance(value, dict) or json_problem(value) is not None:
+        return {key: arguments}  # NaN among them, which is read but cannot be sent
+    return value
 
 
 def with_ids(
@@ -82,7 +84,7 @@ def with_ids(
 # --- reading what came back -------------------------------------------------------------------------
 
 # What an answer in an unexpected format raises when it is read: a list for an object, a number for a text.
-FORMAT_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+FORMAT_ERRORS = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 
 
 def read_object(provider: str, raw: Json, read: Callable[[JsonObject], T]) -> T:

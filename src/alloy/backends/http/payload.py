@@ -42,7 +42,7 @@ def parse_json(data: bytes | str) -> Json:
         return from_json(data)  # two to five times as fast as json
     except (ValueError, TypeError) as error:  # a TypeError: a str with half of a surrogate pair
         problem = str(error)
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         return json.loads(data)  # accepts lone surrogates, which servers send when they split an emoji
     raise ValueError(problem)  # not json's error, which keeps the text: it may contain the key
 

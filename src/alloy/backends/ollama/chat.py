@@ -29,7 +29,7 @@ from alloy.backends.http.bodies import (
     with_ids,
 )
 from alloy.backends.http.finish import later, read_ending
-from alloy.backends.http.payload import parse_json
+from alloy.backends.http.payload import json_problem, parse_json
 from alloy.backends.ollama.address import OllamaHttpBackend, find_host, read_settings, server_url
 from alloy.backends.ollama.dialect import DIALECT
 from alloy.backends.ollama.errors import ERRORS, OllamaChatErrors, not_running
@@ -217,6 +217,8 @@ def _as_object(arguments: str) -> JsonObject:
     with suppress(ValueError):
         value = parse_json(value)
         value = parse_json(value) if isinstance(value, str) else value  # some models encode it twice
+    if json_problem(value) is not None:
+        value = arguments  # NaN among them, which is read but cannot be sent
     return value if isinstance(value, dict) else {"arguments": value}
 
 
