@@ -377,3 +377,21 @@ def test_react_reads_the_same(name: str, given: str) -> None:
     with replies(f"Action: {name}\nAction Input: {given}", "Final Answer: Ok."):
         result = ask.run("?", tools=[effect, note], tool_mode="react")
     assert outcomes(result) == [("effect", "done in Oslo")] and result.value == "Ok."
+
+
+@pytest.mark.parametrize(
+    "given", ["NaN", "1e400", "[" * 5_000, '"\\ud800"', deep(300)], ids=lambda given: given[:9]
+)
+def test_react_reports_what_json_cannot_say(given: str) -> None:
+    """The model gets the problem, and the answer counts."""
+    with replies(f'Action: measure\nAction Input: {{"x": {given}}}', "Final Answer: Ok."):
+        result = ask.run("?", tools=[effect, measure], tool_mode="react")
+    assert result.value == "Ok." and "bad arguments" in (result.tool_calls[0].error or "")
+
+
+def test_a_tool_that_fits_but_may_not_be_called() -> None:
+    """`allowed_tools` is about the tool, whatever is written around its name."""
+    effects.clear()
+    with replies(call("functions.effect", city="Oslo"), "Ok."):
+        result = ask.run("?", tools=[effect, note], allowed_tools=["note"])
+    assert "may not be called" in (result.tool_calls[0].error or "") and effects == []
