@@ -263,7 +263,7 @@ TEXTS: list[tuple[str, str, tuple[str, str]]] = [
     *(
         ("now", written, ("now", "12:00"))
         for written in ("", " ", '""', "null",
-                        '"{}"', "{}", "[]", '"null"', "null<|call|>", "```json\n{}\n```")
+                        '"{}"', "{}", '"null"', "null<|call|>", "```json\n{}\n```")
     ),
     *(
         ("note", written, noted("a b"))

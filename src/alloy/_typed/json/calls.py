@@ -51,7 +51,7 @@ def object_in(text: str, problem: Unreadable) -> JsonObject:
         if text.lower() in _NONE:
             return {}
         value = _value(text)
-        if value is None or value == []:
+        if value is None:
             return {}
         if isinstance(value, dict):
             check_text(value)
