@@ -362,5 +362,5 @@ def test_a_shape_that_strict_mode_cannot_hold_is_described_and_not_held_against_
     """The next, flatter answer is native again."""
     body = ask.request("go", model="claude-sonnet-4-6", output=Tree)
     assert "output_config" not in body
-    assert "kids" in str(body["system"])
+    assert "kids" in str(body["messages"][-1])
     assert "output_config" in ask.request("go", model="claude-sonnet-4-6", output=int)

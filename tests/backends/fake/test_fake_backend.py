@@ -141,7 +141,7 @@ def test_encode_shows_all_that_is_asked_and_nothing_else():
         ],
         "tools": [{"name": "add", "description": "Adds.", "parameters": CLOSED, "strict": True}],
         "tool_choice": "none",
-        "output": {"name": "sum", "schema": {"type": "integer"}},
+        "output": {"name": "sum", "schema": {"type": "integer"}, "wrapped": False},
         "temperature": 0,
         "seed": 7,
     }

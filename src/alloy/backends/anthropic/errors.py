@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from alloy.backends.http.errors import ErrorReader, Failure
+from alloy.backends.http.errors import ErrorBody, ErrorReader, Failure
 from alloy.errors import ProviderError
 
 __all__ = ["ERRORS", "NAME"]
@@ -36,12 +36,6 @@ _SCHEMA = re.compile(
 )
 _STRICT_TOOLS = re.compile(
     r"does(n't| not) support strict tools?|^tools\.\d+\.(custom\.)?strict: Extra inputs are not permitted",
-    re.IGNORECASE,
-)
-# What servers of other models say with the status 500 when an image is sent.
-_NO_VISION = re.compile(
-    r"image (input|url)s? (is|are) not supported|does(n't| not) support (images?|image input|vision)\b"
-    r"|no (endpoints|models?) .*\bsupports? image|(not|isn't) a (vision|multimodal) model|\bmmproj\b",
     re.IGNORECASE,
 )
 
@@ -77,19 +71,16 @@ class AnthropicErrors(ErrorReader):
         "overloaded_error": 529,
     }
 
-    def status_of(self, failure: Failure) -> int:
-        """Without a status, by the kind of the error."""
-        if _NO_VISION.search(failure.body.message):
+    def status_by_name(self, body: ErrorBody) -> int:
+        """By the kind of the error, or by how it begins."""
+        kind = body.kind or ""
+        if kind not in self.statuses and kind.startswith("invalid_"):
             return 400
-        kind = failure.body.kind or ""
-        by_kind = self.statuses.get(kind, 400 if kind.startswith("invalid_") else 500)
-        return failure.status or failure.body.status or by_kind
+        return self.statuses.get(kind) or super().status_by_name(body)
 
     def hint(self, status: int, failure: Failure) -> str:
         """What to do."""
         message = failure.body.message
-        if _NO_VISION.search(message):
-            return "; choose a model with vision"
         if failure.status == 404:
             if "model" in message.lower():
                 return "; check `model`"

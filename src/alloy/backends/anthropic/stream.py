@@ -115,9 +115,9 @@ class MessagesAccumulator:
             case "[DONE]":  # `END_MARK`: some gateways send it instead
                 self._stopped = self._stopped or bool(self._message or self._blocks)
             case "error":
-                raise ERRORS.in_answer(event.get("error") or event, as_text(event.get("request_id")) or None)
+                raise ERRORS.in_answer(event, as_text(event.get("request_id")) or None)
             case _ if event.get("error"):
-                raise ERRORS.in_answer(event["error"])
+                raise ERRORS.in_answer(event)
         return None
 
     def _end(self, delta: Mapping[str, Any]) -> None:
@@ -159,12 +159,14 @@ class MessagesAccumulator:
         if kind not in _GROWS:
             return None
         owner, field = _GROWS[kind]
+        if not (value := delta.get(field)):  # the first pieces are often empty
+            return None
         block = self._owner(place, owner)
-        if kind == "signature_delta":
-            block.block["signature"] = as_text(delta.get("signature"))
-        elif kind == "citations_delta":
-            block.block["citations"] = [*(block.block.get("citations") or ()), delta.get("citation")]
-        elif text := as_text(delta.get(field)):
+        if kind == "citations_delta":
+            block.block["citations"] = [*(block.block.get("citations") or ()), value]
+        elif kind == "signature_delta":
+            block.block["signature"] = as_text(value)
+        elif text := as_text(value):
             block.pieces.append(text)
             if kind == "text_delta":
                 return TextDelta(text)

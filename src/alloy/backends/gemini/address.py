@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 from alloy.backends.base import import_sdk
 from alloy.backends.gemini.errors import ERRORS, KEYS, NAME, sign_in_error
-from alloy.backends.gemini.replies import parted
+from alloy.backends.gemini.replies import ends, is_chunk, parted
 from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.clients import Address, Sdk
 from alloy.backends.http.gateway import pool_limits
 from alloy.backends.http.settings import checked_key, checked_url
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError
+from alloy.jsontypes import Json
 
 __all__ = ["GEMINI", "GeminiHttpBackend", "read_settings"]
 
@@ -223,6 +224,15 @@ class GeminiHttpBackend(HttpBackend):
     def headers(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, str]:
         """The time limit in whole seconds, as the SDK tells it."""
         return {} if endpoint.timeout is None else {"x-server-timeout": str(ceil(endpoint.timeout))}
+
+    def is_list_of_chunks(self, found: Json) -> bool:
+        """Whether *found* is a stream without `alt=sse`: only its last chunk ends an answer."""
+        return (
+            isinstance(found, list)
+            and len(found) > 1
+            and all(map(is_chunk, found))
+            and not any(map(ends, found[:-1]))
+        )
 
     def explain(self, error: Exception) -> AlloyError | None:
         """*error* as an Alloy error, or `None` when neither the transport nor Google's sign-in raised it."""

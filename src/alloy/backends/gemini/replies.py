@@ -31,7 +31,7 @@ from alloy.messages import (
     Usage,
 )
 
-__all__ = ["ContentAccumulator", "parted", "read_content"]
+__all__ = ["ContentAccumulator", "ends", "is_chunk", "parted", "read_content"]
 
 TEXT = "arguments"  # the key for arguments that are not an object
 
@@ -55,6 +55,19 @@ def parted(chunk: Any) -> Iterator[Any]:
     for part in parts:
         yield {"responseId": chunk.get("responseId"), "candidates": [{**of, "content": {"parts": [part]}}]}
     yield {**chunk, "candidates": [{**candidate, "content": {"parts": [last]}}]} if parts else chunk
+
+
+def is_chunk(found: Any) -> bool:
+    """Whether *found* is an object with a part of an answer, or an error."""
+    return isinstance(found, dict) and not found.keys().isdisjoint(("candidates", "usageMetadata", "error"))
+
+
+def ends(chunk: JsonObject) -> bool:
+    """Whether *chunk* has a finish reason."""
+    found = chunk.get("candidates")
+    return isinstance(found, list) and any(
+        isinstance(each, dict) and each.get("finishReason") for each in found
+    )
 
 
 class ContentAccumulator:
@@ -131,7 +144,7 @@ class ContentAccumulator:
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         if event.get("error"):
-            raise ERRORS.in_answer(event["error"])
+            raise ERRORS.in_answer(event)
         self._model = self._model or as_text(event.get("modelVersion"))
         self._id = self._id or as_text(event.get("responseId"))
         if isinstance(event.get("usageMetadata"), dict):

@@ -91,6 +91,10 @@ class HttpBackend(BaseBackend, ABC):
         """Whether *event* ends the stream, in an API without an end mark."""
         return False
 
+    def is_list_of_chunks(self, found: Json) -> bool:
+        """Whether *found*, a whole JSON body, is a list of the events of one stream."""
+        return False
+
     def prepare(
         self, exchange: HttpExchange, body: Mapping[str, Any], cancel: CancelToken
     ) -> Mapping[str, Any]:
@@ -207,6 +211,8 @@ class HttpBackend(BaseBackend, ABC):
             )
         if isinstance(raw, list) and len(raw) == 1:
             (raw,) = raw  # Google wraps an answer, or an error, to a streamed request
+        if self.is_list_of_chunks(raw):
+            return list(self._events(self.stream_reader(received), received, raw))
         if not isinstance(raw, dict):
             raise bad_reply(received, "the answer is not a JSON object", content)
         if raw.get("error"):
@@ -248,9 +254,9 @@ class HttpBackend(BaseBackend, ABC):
             rest = rest[0] if isinstance(rest, list) and len(rest) == 1 else rest
             if isinstance(rest, dict) and rest.get("error"):
                 raise self.errors.in_answer(rest["error"])
-            if isinstance(rest, dict) and rest and not reader.started:
+            if rest and not reader.started and (isinstance(rest, dict) or self.is_list_of_chunks(rest)):
                 reader.started = True
-                yield from self._events(reader, received, (rest,))
+                yield from self._events(reader, received, rest if isinstance(rest, list) else (rest,))
         yield from self._events(reader, received, reader.finish())
 
     def _check(self, event: Json, received: Received) -> None:

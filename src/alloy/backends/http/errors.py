@@ -110,7 +110,9 @@ def is_error_object(found: JsonObject) -> bool:
 
 
 def _status(body: JsonObject) -> int | None:
-    found = (_number(body.get(key)) for key in ("status", "status_code", "statusCode", "http_status"))
+    found = (
+        _number(body.get(key)) for key in ("status", "status_code", "statusCode", "StatusCode", "http_status")
+    )
     return next((number for number in found if number is not None and 400 <= number < 600), None)
 
 
@@ -175,6 +177,18 @@ _NO_IMAGES = re.compile(
     r"|no endpoints found that support image|text[- ]only model",
     re.IGNORECASE,
 )
+_VISION = "; choose a model with vision"
+
+# Failures that servers report with a status of 500 and that the same request would meet again: a prompt that
+# is too long, a conversation that the model's template refuses, a model that cannot be loaded, a schema.
+_LASTING = re.compile(
+    r"exceeds? the ([a-z']+ )?context|context (length|window|size)\b.{0,40}\bexceed|maximum context length"
+    r"|prompt is too long|jinja|chat template|roles must alternate|^template: "
+    r"|requires more system memory|(unable|failed) to load model|error loading model"
+    r"|unknown model architecture|(failed to parse|error parsing|invalid) grammar"
+    r"|(unsupported|invalid|unrecognized) (json )?schema",
+    re.IGNORECASE,
+)
 
 
 class ErrorReader:
@@ -208,10 +222,14 @@ class ErrorReader:
             for feature, pattern in self.features:
                 if pattern.search(body.message):
                     return UnsupportedError(body.message + _ADVICE.get(feature, ""), feature=feature, **marks)
-        if status not in (401, 403, 404) and _NO_IMAGES.search(body.message):
+        blind = status not in (401, 403) and _NO_IMAGES.search(body.message) is not None
+        if blind and status != 404:
             status = 400  # whatever the server's own: another try would be refused, too
         kind, transient = _class_of(status)
-        message, wait = body.message + self.hint(status, failure), retry_after(failure.headers)
+        if status >= 500 and _LASTING.search(body.message):
+            transient = False
+        message = body.message + (_VISION if blind else self.hint(status, failure))
+        wait = retry_after(failure.headers)
         found = kind(message, transient=transient, retry_after=wait, **marks)
         self.adjust(found, failure)
         return found

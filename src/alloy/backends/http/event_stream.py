@@ -167,13 +167,18 @@ class EventStream:
 
 
 class JsonLines:
-    """One JSON object on each line. Only a line feed ends a line."""
+    """One JSON object on each line. Only a line feed ends a line.
+
+    An object that some server writes over several lines begins with `{` and ends with `}`, each alone in its
+    line.
+    """
 
     whole_json = True
 
     def __init__(self, received: Received) -> None:
         self._received = received
         self._pieces: list[bytes] = []  # of an unfinished line
+        self._lines: list[bytes] = []  # of an object over several lines
         self.head = b""
         self.started = self.done = False
 
@@ -196,6 +201,8 @@ class JsonLines:
     def finish(self) -> Iterator[Json]:
         """Yield what the last line contains. Raises `BadReplyError` when there was no line at all."""
         yield from self._read(b"".join(self._pieces))
+        if self._lines:
+            yield self._event(b"\n".join(self._lines))
         if not self.started:
             raise bad_reply(self._received, "the answer is not a stream", b"")
 
@@ -206,13 +213,21 @@ class JsonLines:
     def _read(self, line: bytes) -> Iterator[Json]:
         if not line.strip():
             return
+        if self._lines or line.strip() == b"{":
+            self._lines.append(line)
+            if line.rstrip() != b"}":
+                return
+            line, self._lines = b"\n".join(self._lines), []
+        yield self._event(line)
+
+    def _event(self, line: bytes) -> Json:
         self.started = True
         event = _parsed(self._received, line, "a line of the stream is not JSON, or not complete")
         if not isinstance(event, dict):
             raise bad_reply(self._received, "a line of the stream is not a JSON object", line)
         if event.get("error"):  # it may repeat the key
             event = {**event, "error": scrub(event["error"], self._received.response.request)}
-        yield event
+        return event
 
 
 def _parsed(received: Received, data: bytes, problem: str) -> Json:

@@ -301,7 +301,7 @@ class ChatAccumulator:
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         if event.get("error"):
-            raise ERRORS.in_line(event)
+            raise ERRORS.in_answer(event)
         self._model = self._model or as_text(event.get("model"))
         message = event.get("message")
         if isinstance(message, dict):

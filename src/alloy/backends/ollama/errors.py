@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
-from alloy.backends.http.errors import ErrorBody, ErrorReader, Failure
+from alloy.backends.http.errors import ErrorReader, Failure
 from alloy.backends.http.transport_errors import proxy_hint
 from alloy.backends.openai.errors import OpenAIErrors
 from alloy.errors import ProviderConnectionError, ProviderError
@@ -15,7 +14,6 @@ __all__ = ["ERRORS", "OllamaChatErrors", "not_running"]
 
 NAME = "ollama"
 ADDRESS = "OLLAMA_HOST"
-_STATUS = ("status_code", "StatusCode", "status", "code")
 
 # The server's own texts, which have no codes. The model's name before them may contain host and tag, so
 # only the end counts (server/routes.go, and llm/server.go for what no grammar can be made of).
@@ -25,14 +23,8 @@ _FEATURES = (
     ("output", re.compile(r"invalid JSON schema in format\W*$|required for format\W*$")),
 )
 _NO_THINKING = re.compile(r"does not support thinking\W*$")
-# Of a model that gets an image and has no vision: the server's own words, and those of its runner.
-_NO_VISION = re.compile(r"missing data required for image input|image input is not supported", re.IGNORECASE)
-# Failures of the server that the next request would meet, too (server/sched.go, llm/server.go).
-_LASTING = re.compile(
-    r"requires more system memory|unable to load model|error loading model|unknown model architecture"
-    r"|exceeds? the (available )?context|context length|^template: ",
-    re.IGNORECASE,
-)
+# Of a model that gets an image and has no vision.
+_NO_VISION = re.compile(r"missing data required for image input")
 _NO_MODEL = re.compile(r"model ['\"]?([^'\"\s]+)['\"]? not found", re.IGNORECASE)
 
 
@@ -53,17 +45,6 @@ class OllamaErrors(ErrorReader):
         if _NO_THINKING.search(failure.body.message) or _NO_VISION.search(failure.body.message):
             return 400
         return super().status_of(failure)
-
-    def in_line(self, line: Mapping[str, Any]) -> ProviderError:
-        """The error for a *line* of a stream, which has its `error` and may have a status next to it."""
-        body = ErrorBody.read(line["error"])
-        status = next((line[name] for name in _STATUS if isinstance(line.get(name), int)), body.status)
-        return self.explain(Failure(body._replace(status=status)))
-
-    def adjust(self, error: ProviderError, failure: Failure) -> None:
-        """Some failures of the server itself last."""
-        if _LASTING.search(failure.body.message):
-            error.transient = False
 
     def hint(self, status: int, failure: Failure) -> str:
         """What to do."""
@@ -88,7 +69,7 @@ class OllamaChatErrors(OpenAIErrors):
 
     def explain(self, failure: Failure) -> ProviderError:
         """The error for *failure*."""
-        known = (_NO_MODEL, _NO_THINKING, _NO_VISION, _LASTING, *(pattern for _, pattern in _FEATURES))
+        known = (_NO_MODEL, _NO_THINKING, _NO_VISION, *(pattern for _, pattern in _FEATURES))
         if any(pattern.search(failure.body.message) for pattern in known):
             return OllamaErrors(self.provider).explain(failure)
         return super().explain(failure)
