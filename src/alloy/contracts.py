@@ -1,8 +1,9 @@
 """`@require` and `@ensure`: conditions on the arguments of a function, and on its result.
 
 A predicate names the arguments that it checks (`lambda amount: amount > 0`); `result` is the result.
-A predicate with one parameter of any other name gets `inspect.BoundArguments` (`@require`) or the
-result (`@ensure`).
+A predicate of `@require` with one parameter named `arguments`, `args` or `bound`, or one that reads
+`.arguments` of it, gets `inspect.BoundArguments`. One of `@ensure` with one parameter of any other name gets
+the result.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from types import MethodType
 from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from alloy.errors import ConfigurationError, ToolError
-from alloy.functions import is_async, signature_of
+from alloy.functions import is_async, plain_function, signature_of
 
 __all__ = ["ensure", "require"]
 
@@ -234,6 +235,8 @@ def _clause(kind: str, predicate: Predicate, message: str, function: Callable[..
     message = message or f"the {'pre' if kind == 'require' else 'post'}condition of {name} does not hold"
     if not isinstance(message, str):
         raise ConfigurationError(f"{where}: the message must be a str, not {message!r}")
+    if not _has_parameters(function):
+        raise ConfigurationError(f"{where}: its parameters cannot be read: put @{kind} on a function")
     try:
         parameters = inspect.signature(predicate).parameters
     except (TypeError, ValueError):  # some builtins have no signature
@@ -243,12 +246,32 @@ def _clause(kind: str, predicate: Predicate, message: str, function: Callable[..
     known += ["result"] if kind == "ensure" else []
     if wanted and all(parameter in known for parameter in wanted) and not _positional_only(parameters):
         return Clause(predicate, message, tuple(wanted))
-    if len(wanted) <= 1 and _takes_one(parameters, wanted):
+    by_name = kind == "require" and wanted and not _positional_only(parameters)
+    takes_whole = not by_name or wanted[0] in _WHOLE or _reads_arguments(predicate)
+    if len(wanted) <= 1 and takes_whole and _takes_one(parameters, wanted):
         return Clause(predicate, message, ())
+    whole = "named `arguments` for all of them" if kind == "require" else "of any other name for the result"
     raise ConfigurationError(
         f"{where}: the predicate takes {', '.join(wanted) or 'no parameter'}; it may name "
-        f"{', '.join(known)}, or take one parameter of any other name for the whole"
+        f"{', '.join(known) or 'nothing, as there are no parameters'}, or take one parameter {whole}"
     )
+
+
+_WHOLE = ("arguments", "args", "bound", "bound_arguments", "bound_args", "ba")
+
+
+def _reads_arguments(predicate: Predicate) -> bool:
+    """Whether *predicate* reads `.arguments`, which only `inspect.BoundArguments` has."""
+    code = getattr(plain_function(predicate), "__code__", None)
+    return code is not None and "arguments" in code.co_names
+
+
+def _has_parameters(function: Any) -> bool:
+    try:
+        signature_of(getattr(function, "__func__", function))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

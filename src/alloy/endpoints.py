@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 
 from alloy.errors import ConfigurationError
 from alloy.functions import is_async
+from alloy.suggestions import did_you_mean, nearest
 from alloy.threads import in_thread
 
 __all__ = ["Endpoint", "Transport"]
@@ -120,10 +121,22 @@ def check_key(value: Any) -> str | KeyFunction:
     if isinstance(value, KeyFunction):
         return value
     if callable(value):
+        if not _callable_without_arguments(value):
+            raise ValueError("a non-empty str, or a function without parameters that returns one")
         return KeyFunction(value)
     if not isinstance(value, str) or not value.strip():
         raise ValueError("a non-empty str, or a function that returns one")
     return value
+
+
+def _callable_without_arguments(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:  # some builtins have no signature
+        pass
+    return True
 
 
 # --- connections --------------------------------------------------------------------------------------
@@ -148,6 +161,15 @@ class Transport:
         default=None, repr=False
     )
 
+    def __new__(cls, *_: Any, **named: Any) -> Transport:
+        """Refuse unknown names before `__init__` does, which suggests nothing."""
+        for name in named:
+            if name not in cls.__slots__:
+                known = ", ".join(cls.__slots__)
+                guess = did_you_mean(nearest(name, cls.__slots__))
+                raise ConfigurationError(f"Transport has no {name!r}{guess}; it has {known}")
+        return object.__new__(cls)
+
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the class is frozen
         if self.proxy is not None:
@@ -162,8 +184,10 @@ def _check_proxy(proxy: Any) -> None:
     try:
         parts = urlsplit(proxy) if isinstance(proxy, str) else None
         valid = parts is not None and parts.scheme in PROXY_SCHEMES and bool(parts.hostname)
-        valid = valid and (parts is None or parts.port != 0)
-    except ValueError:  # an invalid port
+        if parts is not None and parts.hostname:
+            parts.hostname.encode("idna")
+            valid = valid and parts.port != 0
+    except ValueError:  # an invalid port, or a UnicodeError for a host's name that is too long
         valid = False
     if not valid:  # without showing it, because it may contain a password
         raise ConfigurationError(
@@ -174,7 +198,7 @@ def _check_proxy(proxy: Any) -> None:
 
 def _path(value: Any, name: str, wanted: str) -> str:
     path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-    if not isinstance(path, str) or not path:
+    if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigurationError(f"Transport: {name} must be {wanted}, not {value!r}")
     return path
 
@@ -210,6 +234,13 @@ def check_headers(value: Any) -> ByBackend[Headers]:
         return value
     if isinstance(value, Mapping) and all(isinstance(part, str) for part in value.values()):
         return ByBackend({None: _headers(value)})
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            if not isinstance(part, str | Mapping):
+                found = f"; the value of {name!r} is {type(part).__name__}"
+                raise ValueError(
+                    f'a dict of headers, such as {{"x-team": "search"}}, whose values are str{found}'
+                )
     if not isinstance(value, Mapping) or not all(isinstance(part, Mapping) for part in value.values()):
         raise ValueError('a dict of headers, such as {"x-team": "search"}, or a dict of them by backend name')
     return _by_backend(value, _headers)

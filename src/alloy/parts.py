@@ -126,6 +126,12 @@ class Message:
             raise CommandError(f"the role of a Message is 'user' or 'assistant', not {self.role!r}")
         if self.role == "assistant" and not isinstance(self.content, str):
             raise CommandError("the content of an assistant's Message is one str")
+        content: object = self.content
+        if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray | memoryview):
+            raise CommandError(
+                "the content of a user's Message is a str, or a list of str, Image and Document, "
+                f"not {self.content!r:.80}"
+            )
 
 
 Prompt = str | Sequence[str | Image | Document | Message]

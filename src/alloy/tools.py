@@ -22,6 +22,7 @@ from alloy.functions import (
     reduced,
     signature_of,
 )
+from alloy.suggestions import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from alloy._typed.types.signature import Signature
@@ -156,7 +157,9 @@ def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
 def tool(
     function: None = None, /, *, name: str | None = None, description: str | None = None
 ) -> ToolDecorator: ...
-def tool(function: Any = None, /, *, name: str | None = None, description: str | None = None) -> Any:
+def tool(
+    function: Any = None, /, *, name: str | None = None, description: str | None = None, **unknown: Any
+) -> Any:
     """Make a function a tool: `@tool`, or `@tool(name=…, description=…)`.
 
     Every parameter needs a type; a default makes it optional. The docstring is the description of the
@@ -180,6 +183,11 @@ def tool(function: Any = None, /, *, name: str | None = None, description: str |
         plain, contracts = split(function)
         return Tool(plain, name=name, description=description, contracts=contracts)
 
+    for option in unknown:
+        guess = did_you_mean(nearest(option, ("name", "description")))
+        raise ConfigurationError(f"@tool has no option {option!r}{guess}; it has name and description")
+    if description is not None and not isinstance(description, str):
+        raise ConfigurationError(f"@tool: description must be a str, not {description!r}")
     if isinstance(function, str):
         raise ConfigurationError(f"@tool needs a function, not {function!r}: write @tool(name={function!r})")
     return decorate if function is None else decorate(function)
@@ -192,6 +200,8 @@ def as_tool(candidate: Any) -> Tool[..., Any]:
         candidate = candidate.__func__.__get__(candidate.__self__)
     if (convert := getattr(candidate, "__alloy_tool__", None)) is not None:
         candidate = convert()
+    if not callable(candidate):
+        raise ConfigurationError(f"tools has {candidate!r:.80}, which is neither a function nor a tool")
     made: Tool[..., Any] = candidate if isinstance(candidate, Tool) else tool()(candidate)
     return made
 
@@ -225,10 +235,10 @@ def _check_bound(tool: Tool[..., Any], where: str) -> None:
         )
 
 
-def _check(name: str, function: Callable[..., Any], *, named: bool) -> None:
+def _check(name: Any, function: Callable[..., Any], *, named: bool) -> None:
     from alloy._typed.types.signature import check_signature
 
-    if not LEGAL_NAME.match(name):
+    if not isinstance(name, str) or not LEGAL_NAME.match(name):
         fix = "choose another name" if named else "name it with @tool(name=…)"
         raise ConfigurationError(
             f"{name!r} cannot be the name of a tool: a name has at most 64 letters, digits, _ and -, "

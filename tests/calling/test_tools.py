@@ -224,9 +224,9 @@ BAD: dict[str, tuple[Any, str]] = {
     "lambda": (lambda: 1, "'<lambda>' cannot be the name of a tool.*@tool.name"),
     "builtin": (len, "'len' takes obj by position only"),
     "builtin without a signature": (max, "parameters of the tool 'max' are not known"),
-    "text": ("add", "@tool needs a function, not 'add'"),
-    "number": (5, "@tool needs a function, not 5"),
-    "None": (None, "@tool needs a function, not None"),
+    "text": ("add", "tools has 'add', which is neither a function nor a tool"),
+    "number": (5, "tools has 5, which is neither"),
+    "None": (None, "tools has None, which is neither"),
     "unbound method": (Unbound.pay, r"'pay' is a method without an instance.*tools=\[thing.pay\]"),
     "unbound plain method": (Scaler.method, "'method' is a method without an instance"),
 }

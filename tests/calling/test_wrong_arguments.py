@@ -160,7 +160,7 @@ def test_a_name_in_the_place_of_the_tool():
     """In `tools=` there is nothing to rename."""
     with pytest.raises(ConfigurationError, match=r"not 'pay': write @tool\(name='pay'\)"):
         tool("pay")  # type: ignore[call-overload]
-    with pytest.raises(ConfigurationError, match=r"^ask\(\): @tool needs a function, not 'pay'$"):
+    with pytest.raises(ConfigurationError, match=r"^ask\(\): tools has 'pay', which is neither"):
         ask("x", tools=["pay"])  # type: ignore[list-item]
 
 
@@ -362,3 +362,117 @@ def test_a_backend_is_a_backend_or_makes_one(backend: Any):
     with pytest.raises(ConfigurationError, match=r"takes a Backend or a function that makes one, not "):
         register_backend("mine", backend)
     assert "mine" not in dir(alloy)
+
+
+# --- names, contracts, parsers, keys and connections ----------------------------------------------
+
+
+@pytest.mark.parametrize("name", [0, b"x", [], 1.5, object(), lambda: None])
+def test_the_name_of_a_tool_is_text(name: Any):
+    """And the error says which names a tool can have."""
+    with pytest.raises(ConfigurationError, match="cannot be the name of a tool"):
+        tool(name=name)(pay)
+
+
+@pytest.mark.parametrize("description", [0, b"x", []])
+def test_the_description_of_a_tool_is_text(description: Any):
+    """When the decorator is written."""
+    with pytest.raises(ConfigurationError, match="description must be a str"):
+        tool(description=description)
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("nme", "name"), ("Description", "description")])
+def test_an_option_of_tool_is_suggested(wrong: str, right: str):
+    """As by `@command`."""
+    untyped: Any = tool
+    with pytest.raises(ConfigurationError, match=rf"no option '{wrong}' \(did you mean '{right}'\?\)"):
+        untyped(**{wrong: "x"})
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("prxy", "proxy"), ("ca_bundel", "ca_bundle")])
+def test_an_option_of_transport_is_suggested(wrong: str, right: str):
+    """As by `@command`."""
+    untyped: Any = alloy.Transport
+    with pytest.raises(ConfigurationError, match=rf"no '{wrong}' \(did you mean '{right}'\?\)"):
+        untyped(**{wrong: "x"})
+
+
+@pytest.mark.parametrize("candidate", ["search", 0, None, {"name": "search"}])
+def test_what_is_not_a_tool_is_shown_as_it_was_passed(candidate: Any):
+    """The error does not speak of a decorator that nobody wrote."""
+    with pytest.raises(ConfigurationError, match=r"tools has .*neither a function nor a tool") as caught:
+        ask("x", backend="fake", tools=[candidate])
+    assert "@tool" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [0, None, b"x", 1.5, {"a": 1}, object(), int, ...])
+def test_the_content_of_a_message_is_text_or_parts(content: Any):
+    """Also when it is not the assistant's."""
+    with pytest.raises(CommandError, match="content of a user's Message is a str, or a list"):
+        ask([alloy.Message("user", content), "hi"], backend="fake")
+
+
+@pytest.mark.parametrize("target", [int, dict, print, str, type, zip])
+@pytest.mark.parametrize("contract", [require, ensure])
+def test_a_contract_on_a_builtin_is_no_bare_error(contract: Any, target: Any):
+    """Its parameters cannot be read, or the predicate names none of them."""
+    with pytest.raises(ConfigurationError, match=r"@(require|ensure) on"):
+        contract(lambda amount, limit: True, "m")(target)
+
+
+@pytest.mark.parametrize("subject", [0, 1.5, lambda: 1, pay, asyncio, ..., b"x", None, "Money", [], object()])
+def test_a_parser_is_registered_for_a_type(subject: Any):
+    """Not for a value or a function."""
+    with pytest.raises(ConfigurationError, match="register_parser needs a type"):
+        alloy.register_parser(subject, parse=str)
+
+
+@pytest.mark.parametrize("key", [lambda x: "k", lambda *, x: "k", pay])
+def test_a_key_function_has_no_parameters(key: Any):
+    """Which is said when it is set, not at the first request."""
+    with pytest.raises(ConfigurationError, match=r"api_key must be .*a function without parameters"):
+        ask("x", model="gpt-5.6", api_key=key)
+
+
+@pytest.mark.parametrize("value", [3, None, ["x"], b"x"])
+def test_the_value_of_a_header_is_text(value: Any):
+    """The error names the header."""
+    with pytest.raises(ConfigurationError, match="whose values are str; the value of 'x' is"):
+        ask("x", model="gpt-5.6", api_key="k", headers={"x": value})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ca_bundle": "a\0b"},
+        {"client_certificate": "a\0b"},
+        {"client_certificate": ("a", "b\0")},
+        {"proxy": "http://" + "a" * 300 + ":1"},
+        {"proxy": "http://a..b:1"},
+    ],
+)
+def test_a_path_and_a_proxy_can_be_used(options: dict[str, Any]):
+    """Otherwise the operating system or the host's look-up would refuse them later."""
+    with pytest.raises(ConfigurationError, match="Transport: "):
+        alloy.Transport(**options)
+
+
+@pytest.mark.parametrize("predicate", [lambda x: x > 0, lambda whole: True, lambda amout=1, *, limit: True])
+def test_a_predicate_names_parameters_of_its_function(predicate: Any):
+    """An unknown name is an error where the contract is written, with the names that there are."""
+    with pytest.raises(ConfigurationError, match=r"may name amount, or .* `arguments` for all of them"):
+        require(predicate, "no")(pay)
+
+
+@pytest.mark.parametrize(
+    "predicate",
+    [
+        lambda arguments: list(arguments.arguments) == ["amount"],
+        lambda args: args.args == (3,),
+        lambda bound: bound.kwargs == {},
+        lambda anything: anything.arguments["amount"] == 3,
+    ],
+)
+def test_a_predicate_may_take_all_arguments(predicate: Any):
+    """By a name for the whole, or by what it reads."""
+    assert require(predicate, "no")(pay)(3) == "3"

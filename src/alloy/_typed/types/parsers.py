@@ -83,7 +83,7 @@ def register_parser(subject: Any, /, *, wire: Any = str, parse: Callable[[Any], 
     """
     if not callable(parse):
         raise ConfigurationError(f"register_parser: parse must be a function, not {parse!r}")
-    if subject is None or isinstance(subject, str) or not _hashable(subject):
+    if not _may_be_a_type(subject) or not _hashable(subject):
         raise ConfigurationError(
             f"register_parser needs a type, as in register_parser(Money, …), not {subject!r}"
         )
@@ -104,6 +104,12 @@ def hook_for(annotation: Any) -> Hook | None:
 def generation() -> int:
     """A number that changes with the register. Whatever was compiled under another number is out of date."""
     return _generation
+
+
+def _may_be_a_type(value: Any) -> bool:
+    """Whether *value* is a class, or made by a module of types: `NewType`, `list[int]`, `int | str`."""
+    made_by = type(value).__module__
+    return isinstance(value, type) or made_by in ("typing", "typing_extensions", "types")
 
 
 def _hashable(value: Any) -> bool:

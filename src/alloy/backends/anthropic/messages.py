@@ -23,7 +23,7 @@ from alloy.backends.anthropic.turns import called_tools, turns
 from alloy.backends.base import Capabilities
 from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.bodies import allowed_tools, given, merge, read_events
-from alloy.backends.http.settings import checked_key, checked_url
+from alloy.backends.http.settings import checked_key, checked_url, without_query
 from alloy.backends.http.stainless import StainlessSdk, timeout_headers
 from alloy.backends.schemas import in_dialect
 from alloy.endpoints import Endpoint
@@ -106,7 +106,8 @@ class Settings(NamedTuple):
 
     def arguments(self) -> dict[str, Any]:
         """What the SDK's client is told; it reads the custom headers from the same variable."""
-        return {"api_key": self.api_key, "auth_token": self.auth_token, "base_url": self.base_url}
+        base_url = without_query(self.base_url)
+        return {"api_key": self.api_key, "auth_token": self.auth_token, "base_url": base_url}
 
     def __repr__(self) -> str:
         return f"Settings(base_url={self.base_url!r})"  # headers may hold a key, too

@@ -90,6 +90,10 @@ class GeminiSdk(Sdk):
         streamed = str(recorded).replace(":generateContent", ":streamGenerateContent")
         return type(recorded)(streamed).copy_merge_params({"alt": "sse"})
 
+    def base_url(self, settings: Settings) -> str:
+        """Nothing to add: the SDK keeps the query itself."""
+        return ""
+
     def lasts(self, address: Address) -> bool:
         """A token of Google Cloud expires soon; the SDK refreshes it when it is asked again."""
         return "authorization" not in address.headers

@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alloy.backends.http.gateway import own_client, pool_options, tls_context
+from alloy.backends.http.gateway import own_client, pool_options, proxies_of, tls_context
+from alloy.backends.http.settings import with_query
 from alloy.endpoints import Endpoint, Transport
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class Sdk(ABC):
     def url(self, recorded: Any, target: Any) -> Any:
         """The URL for *target*, from that of the request which `ask` sent for it."""
         return recorded
+
+    def base_url(self, settings: Any) -> str:
+        """The base URL in *settings*, whose query is added to each address."""
+        return settings.base_url or ""
 
     def lasts(self, address: Address) -> bool:
         """Whether *address* can be used again: its credentials do not expire."""
@@ -145,7 +150,7 @@ class AddressBook:
 
     def _keep(self, key: Hashable, target: Hashable, request: Any) -> Address:
         request.headers.pop("content-length", None)  # of the body that was sent to be recorded
-        url = self._sdk.url(request.url, target)
+        url = with_query(self._sdk.url(request.url, target), self._sdk.base_url(self.settings))
         address = Address(url, request.headers, request.extensions["timeout"])
         if self._sdk.lasts(address):
             if len(self._known) >= ADDRESSES_MAX:
@@ -256,8 +261,9 @@ class ClientCache:
         if (sdk, transport) not in world.pools:
             library: Any = sdk.library()
             context = self._tls(library, transport)
-            options = pool_options(library, transport, context, is_async=world.is_async)
-            world.pools[sdk, transport] = sdk.pool(is_async=world.is_async, **options)
+            with proxies_of(library, transport):
+                options = pool_options(library, transport, context, is_async=world.is_async)
+                world.pools[sdk, transport] = sdk.pool(is_async=world.is_async, **options)
         return world.pools[sdk, transport]
 
     def _tls(self, library: Any, transport: Transport | None) -> SSLContext:

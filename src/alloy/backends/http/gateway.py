@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from alloy.endpoints import Endpoint, Transport, client_kind
 from alloy.errors import ConfigurationError
 
-__all__ = ["own_client", "own_secrets", "own_timeouts", "pool_limits", "pool_options", "tls_context"]
+__all__ = [
+    "own_client",
+    "own_secrets",
+    "own_timeouts",
+    "pool_limits",
+    "pool_options",
+    "proxies_of",
+    "tls_context",
+]
 
 
 def tls_context(library: Any, transport: Transport | None) -> ssl.SSLContext:
@@ -60,6 +70,30 @@ def pool_options(
     # Not as the option `proxy`: before anthropic 2.14 the proxies of the environment would replace that.
     make = library.AsyncHTTPTransport if is_async else library.HTTPTransport
     return {"transport": make(verify=context, proxy=proxy, limits=pool_limits(library))}
+
+
+@contextmanager
+def proxies_of(library: Any, transport: Transport | None) -> Iterator[None]:
+    """Raise `ConfigurationError` for a proxy, of *transport* or of the environment, that cannot be used."""
+    where = (
+        "in transport" if transport is not None and transport.proxy else f"of the environment ({_VARIABLES})"
+    )
+    try:
+        yield
+    except ImportError as error:
+        if "socks" not in str(error):
+            raise
+        name = library.__name__
+        raise ConfigurationError(
+            f"the SOCKS proxy {where} needs another package: pip install '{name}[socks]'"
+        ) from error
+    except (ValueError, library.InvalidURL) as error:  # not as the cause: it shows the password
+        raise ConfigurationError(
+            f"the proxy {where} is not an address such as http://proxy.example:3128 ({type(error).__name__})"
+        ) from None
+
+
+_VARIABLES = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY"
 
 
 def own_client(endpoint: Endpoint, *, is_async: bool) -> Any:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import urlsplit
 
 from alloy.errors import ConfigurationError
 
-__all__ = ["checked_key", "checked_url", "without_credentials"]
+__all__ = [
+    "checked_key",
+    "checked_url",
+    "refuse_fragment",
+    "with_query",
+    "without_credentials",
+    "without_query",
+]
 
 
 def checked_key(provider: str, key: str) -> str:
@@ -27,6 +35,7 @@ def checked_url(url: str, example: str) -> str:
         raise ConfigurationError(
             f"`base_url` must start with http:// or https://, as in {example}, but it is {shown!r}"
         )
+    refuse_fragment(url, "base_url")
     try:
         parts = urlsplit(url)
         valid = bool(parts.hostname) and parts.port != 0 and url.isprintable() and " " not in url
@@ -38,6 +47,28 @@ def checked_url(url: str, example: str) -> str:
             f"write it as in {example}, but it is {shown!r}"
         )
     return url
+
+
+def refuse_fragment(url: str, source: str) -> None:
+    """Raise `ConfigurationError` for a *url* with a fragment, which no request carries."""
+    if "#" in url:
+        raise ConfigurationError(
+            f"the address in {source} has a fragment (#…), which no request carries: remove it from "
+            f"{without_credentials(url)!r}, or write %23 for a # in a password"
+        )
+
+
+def without_query(url: str) -> str:
+    """*url* for an SDK, which would append its paths to the query."""
+    return url.partition("?")[0]
+
+
+def with_query(url: Any, base_url: str) -> Any:
+    """*url*, an object of an HTTP library, with the query of *base_url*."""
+    query = base_url.partition("?")[2]
+    if not query:
+        return url
+    return type(url)(f"{url}{'&' if url.query else '?'}{query}")
 
 
 def without_credentials(url: str) -> str:

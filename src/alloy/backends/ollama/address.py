@@ -29,7 +29,12 @@ from alloy.backends.http.errors import ErrorBody
 from alloy.backends.http.event_stream import JsonLines
 from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.payload import json_or_text, parse_json, written
-from alloy.backends.http.settings import checked_key, without_credentials
+from alloy.backends.http.settings import (
+    checked_key,
+    refuse_fragment,
+    without_credentials,
+    without_query,
+)
 from alloy.backends.http.single_flight import SingleFlight
 from alloy.backends.ollama.errors import ERRORS, not_running
 from alloy.endpoints import Endpoint
@@ -66,6 +71,7 @@ def read_settings(endpoint: Endpoint) -> Settings:
     Raises `ConfigurationError` for a key that no header can carry.
     """
     host, source = find_host(endpoint)
+    refuse_fragment(host, source)
     key = endpoint.key or os.environ.get("OLLAMA_API_KEY", "").strip()
     return Settings(host, checked_key("Ollama", key), source)
 
@@ -108,7 +114,7 @@ class OllamaSdk(Sdk):
         key = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
         make = sdk.AsyncClient if is_async else sdk.Client
         try:
-            return make(settings.host, transport=transport, trust_env=False, headers=key)
+            return make(without_query(settings.host), transport=transport, trust_env=False, headers=key)
         except (ValueError, library.InvalidURL) as error:
             raise _not_an_address(settings.source, settings.host) from error
 
@@ -119,6 +125,10 @@ class OllamaSdk(Sdk):
     async def ask_async(self, client: Any, target: Any) -> object:
         """As `ask`."""
         return await client.list()
+
+    def base_url(self, settings: Settings) -> str:
+        """The address as it was given."""
+        return settings.host
 
     def url(self, recorded: Any, target: str) -> Any:
         """The address of the path *target* on the same server."""
@@ -134,9 +144,12 @@ def _not_an_address(setting: str, value: str) -> ConfigurationError:
 
 
 @lru_cache(maxsize=BOOKS_MAX)
-def server_url(settings: Settings) -> str:
-    """The server's URL, as the SDK reads its address. Raises `ConfigurationError` when it cannot."""
-    return str(AddressBook(OLLAMA, settings, {}, is_async=False).address("").url)
+def server_url(settings: Settings, path: str) -> str:
+    """The URL of *path* at the server, as the SDK reads its address.
+
+    Raises `ConfigurationError` when the SDK cannot read it.
+    """
+    return str(AddressBook(OLLAMA, settings, {}, is_async=False).address(path).url)
 
 
 # --- the backend --------------------------------------------------------------------------------------

@@ -391,7 +391,7 @@ class OllamaChatBackend(OpenAIChatBackend):
     def settings(self, endpoint: Endpoint) -> OpenAISettings:
         """Those of the Ollama server, complete, so that nothing is read from OpenAI's variables."""
         own = read_settings(endpoint)
-        url = endpoint.base_url or f"{server_url(own)}/v1"
+        url = endpoint.base_url or server_url(own, "/v1")
         return super().settings(replace(endpoint, base_url=url, api_key=own.api_key or NO_KEY))
 
     def unreached(self, error: Exception, server: str, settings: OpenAISettings) -> AlloyError | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from alloy.backends.http.backend import HttpBackend
-from alloy.backends.http.settings import checked_key, checked_url
+from alloy.backends.http.settings import checked_key, checked_url, without_query
 from alloy.backends.http.stainless import StainlessSdk, timeout_headers
 from alloy.endpoints import Endpoint
 from alloy.errors import ConfigurationError
@@ -39,7 +39,7 @@ class Settings(NamedTuple):
 
     def arguments(self) -> dict[str, Any]:
         """What the SDK's client is told; it reads the rest from the same variables."""
-        return {"api_key": self.api_key, "base_url": self.base_url}
+        return {"api_key": self.api_key, "base_url": without_query(self.base_url)}
 
     def __repr__(self) -> str:
         return "Settings(…)"  # an address and headers may hold secrets, too
