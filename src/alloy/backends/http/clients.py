@@ -78,7 +78,7 @@ class Sdk(ABC):
 
     def base_url(self, settings: Any) -> str:
         """The base URL in *settings*, whose query is added to each address."""
-        return settings.base_url or ""
+        return getattr(settings, "base_url", None) or ""
 
     def lasts(self, address: Address) -> bool:
         """Whether *address* can be used again: its credentials do not expire."""
