@@ -173,6 +173,24 @@ NUMBERED: dict[str, tuple[Events, str, tuple[ToolCall, ...], list[str]]] = {
         (ONE,),
         ["tool_use"],
     ),
+    "the input once more at its end": (
+        stream(call(0, "t1", '{"a"', ": 1}", '{"a": 1}')),
+        "",
+        (ONE,),
+        ["tool_use"],
+    ),
+    "an empty object before the input": (
+        stream(call(0, "t1", "{}", '{"a": 1}')),
+        "",
+        (ONE,),
+        ["tool_use"],
+    ),
+    "each piece repeats those before": (
+        stream(call(0, "t1", '{"a"', '{"a": 1', '{"a": 1}')),
+        "",
+        (ONE,),
+        ["tool_use"],
+    ),
     "a call that is started twice": (
         stream([start(0, says.tool_use("add", {}, "t1"))], call(1, "t1", '{"a": 1}')),
         "",

@@ -9,6 +9,7 @@ from alloy.backends.anthropic.errors import ERRORS, NAME
 from alloy.backends.anthropic.replies import GAP, read_message, with_id
 from alloy.backends.anthropic.turns import INVALID
 from alloy.backends.http.bodies import as_object, as_text, larger_counts, read_object
+from alloy.backends.http.fragments import joined
 from alloy.errors import BadReplyError
 from alloy.jsontypes import JsonObject
 from alloy.messages import Delta, ReasoningDelta, Reply, TextDelta, ToolCallDelta
@@ -65,7 +66,7 @@ class _Block:
             case "text" | "thinking" as field:
                 return {**self.block, field: as_text(self.block.get(field)) + grown}
             case _ if grown.strip():
-                return {**self.block, "input": as_object(grown, INVALID)}
+                return {**self.block, "input": as_object(joined(self.pieces), INVALID)}
         return self.block
 
 

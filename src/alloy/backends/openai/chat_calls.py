@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alloy.backends.http.bodies import as_text
+from alloy.backends.http.fragments import joined, object_in
 from alloy.errors import BadReplyError
 from alloy.jsontypes import JsonObject
 from alloy.messages import Delta, ToolCall, ToolCallDelta
@@ -15,7 +15,6 @@ from alloy.messages import Delta, ToolCall, ToolCallDelta
 __all__ = ["Calls", "call_pieces", "rebuilt"]
 
 _CALL_KEYS = {"index", "id", "type", "function"}
-MOST_RESTARTS = 30  # in the fragments of one call; with more, they are taken as they are
 
 
 def call_pieces(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -56,16 +55,12 @@ class _Call:
     @property
     def arguments(self) -> str:
         """The arguments, without what a server sent before a restart, or once more at the end."""
-        pieces = [piece for piece in self._pieces if piece]
-        text = "".join(pieces)
-        if len(pieces) < 2 or _object(text) is not None:
-            return text
-        return _last_whole(pieces) or text
+        return joined(self._pieces)
 
     @property
     def whole(self) -> JsonObject | None:
         """The arguments, `None` while they are not complete."""
-        return _object(self.arguments) if self._pieces and self._pieces[-1].rstrip().endswith("}") else None
+        return object_in(self.arguments) if self._pieces and self._pieces[-1].rstrip().endswith("}") else None
 
     def add(self, piece: Mapping[str, Any]) -> None:
         """Add a *piece*."""
@@ -171,7 +166,7 @@ def _is_other(call: _Call, piece: Mapping[str, Any]) -> bool:
     old, written = call.whole, _written(function.get("arguments"))
     if old is None or not written.strip():
         return False
-    new = _object(written)  # `None` for a first piece of arguments
+    new = object_in(written)  # `None` for a first piece of arguments
     return new is None or (bool(new) and new != old)
 
 
@@ -186,44 +181,3 @@ def _written(arguments: Any) -> str:
     if isinstance(arguments, dict):
         return json.dumps(arguments, ensure_ascii=False)
     return as_text(arguments)
-
-
-def _object(text: str) -> JsonObject | None:
-    if not text.rstrip().endswith("}"):
-        return None
-    try:
-        found = json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _last_whole(pieces: Sequence[str]) -> str | None:
-    """The last whole object that *pieces*, which are none together, begin and end with; `None` if none does.
-
-    It is `{}` only when there is no other. A piece that is inside of another object cannot begin one.
-    """
-    if all(new.startswith(old) for old, new in pairwise(pieces)):
-        return pieces[-1] if _object(pieces[-1]) is not None else None  # each repeats those before
-    empty = None
-    for start, end in _ranges(pieces):
-        text = "".join(pieces[start:end])
-        if (found := _object(text)) is not None:
-            if found:
-                return text
-            empty = text
-    return empty
-
-
-def _ranges(pieces: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """From where to where an object may reach: the last ones first, and the longest of them first."""
-    starts = [
-        place
-        for place, piece in enumerate(pieces)
-        if piece.lstrip().startswith("{")
-        and not (place and pieces[place - 1].rstrip().endswith((":", ",", "[")))
-    ]
-    if len(starts) > MOST_RESTARTS:
-        return
-    for end in reversed([*starts[1:], len(pieces)]):
-        yield from ((start, end) for start in starts if start < end)
