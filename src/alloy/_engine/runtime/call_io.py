@@ -223,13 +223,13 @@ class CallIO(ABC):
         """*error* as an Alloy error, or itself when it comes from neither the SDK nor the transport."""
         route = exchange.route
         problem = error if isinstance(error, AlloyError) else route.backend.explain(error)
-        if problem is None:
-            return error
         from alloy.backends.http.redaction import clean  # only errors need it
 
         secrets = secrets_of(route.backend, exchange.endpoint)
+        clean(error, secrets)  # it may become the cause, which tracebacks show
+        if problem is None:
+            return error
         clean(problem, secrets)
-        clean(error, secrets)  # it becomes the cause, which tracebacks show
         if isinstance(problem, ProviderTimeoutError) and self.clock.passed():
             return self.clock.deadline_error()
         if isinstance(problem, ProviderError) and exchange.text.value:

@@ -17,7 +17,13 @@ from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.payload import parse_json, written
 from alloy.backends.http.received import Received, bad_reply, redirect_error
 from alloy.backends.http.redaction import scrub
-from alloy.backends.http.transport_errors import proxy_error, transport_error, unreached_origin
+from alloy.backends.http.transport_errors import (
+    content_read,
+    proxy_error,
+    refused_response,
+    transport_error,
+    unreached_origin,
+)
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, BadReplyError, ProviderError
 from alloy.jsontypes import Json
@@ -297,7 +303,7 @@ class HttpBackend(BaseBackend, ABC):
             address = exchange.connection.book.address(self.target(body, streamed=streamed))
             response = exchange.send(self._request(exchange, address, body, streamed=streamed), cancel)
         except Exception as error:
-            if (problem := self._unreached(error, exchange)) is None:
+            if (problem := self._not_sent(error, exchange)) is None:
                 raise
             raise problem from error
         return self._received(response, endpoint)
@@ -327,7 +333,7 @@ class HttpBackend(BaseBackend, ABC):
             address = await exchange.connection.book.address_async(self.target(body, streamed=streamed))
             response = await exchange.send_async(self._request(exchange, address, body, streamed=streamed))
         except Exception as error:
-            if (problem := self._unreached(error, exchange)) is None:
+            if (problem := self._not_sent(error, exchange)) is None:
                 raise
             raise problem from error
         return self._received(response, endpoint)
@@ -345,7 +351,10 @@ class HttpBackend(BaseBackend, ABC):
             endpoint.report(response.status_code, received.request_id)
         return received
 
-    def _unreached(self, error: Exception, exchange: HttpExchange) -> AlloyError | None:
+    def _not_sent(self, error: Exception, exchange: HttpExchange) -> AlloyError | None:
+        """The error for a server that was not reached, or whose response a hook of the caller refused."""
+        if (response := refused_response(error)) is not None:
+            return _refusal(self._received(response, exchange.endpoint), content_read(response), self.errors)
         if (server := unreached_origin(error)) is None:
             return None
         if exchange.endpoint.transport is not None and exchange.endpoint.transport.proxy:

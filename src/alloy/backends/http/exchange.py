@@ -70,6 +70,8 @@ class HttpExchange:
         carried = self.endpoint.carried
         if carried is not None and request is not before:
             carried.fields.append(request.headers)
+            if userinfo := request.url.userinfo:  # in the URL, which errors of other libraries show
+                carried.secrets.append(userinfo.decode().partition(":")[2])
             if self.connection.is_own:
                 carried.fields.append(request.url.params)  # a client may add some
                 carried.secrets += own_secrets(self.connection.pool)

@@ -24,8 +24,10 @@ from alloy.threads import late_error
 
 __all__ = [
     "asked_url",
+    "content_read",
     "proxy_error",
     "proxy_hint",
+    "refused_response",
     "settings_to_check",
     "transport_error",
     "unreached_origin",
@@ -105,6 +107,22 @@ def unreached_origin(error: BaseException) -> str | None:
         with suppress(RuntimeError):  # raised by an error without its request
             return origin(error.request)  # type: ignore[attr-defined]
     return None
+
+
+def refused_response(error: BaseException) -> Any:
+    """The response of an `HTTPStatusError`, which a hook of the caller's client raises; otherwise `None`."""
+    kind = type(error)
+    is_of_library = kind.__module__.partition(".")[0] in HTTP_LIBRARIES
+    response = error.response if is_of_library and kind.__name__ == "HTTPStatusError" else None  # type: ignore[attr-defined]
+    return None if response is None or response.is_success else response
+
+
+def content_read(response: Any) -> bytes:
+    """The body of a response that is closed, if it was read before."""
+    with suppress(RuntimeError):  # a ResponseNotRead is one
+        content: bytes = response.content
+        return content
+    return b"its body was not read, because an event hook of http_client raised before"
 
 
 def _transport_kind(error: BaseException) -> type[ProviderError] | type[ConfigurationError] | None:
