@@ -301,6 +301,8 @@ def good(mode: str) -> Answer:
         ("/v1beta2", "/v1beta2/models/"),
         ("/v2", "/v2/models/"),
         ("/v1beta/models", "/v1beta/models/"),
+        ("/v1beta?k=1", f"/v1beta/models/{MODEL}:"),
+        ("/gateway/v1/?k=1", f"/gateway/v1/models/{MODEL}:"),
         ("/gateway/v1beta", "/gateway/v1beta/models/"),
         ("/v1/gateway", "/v1/gateway/v1"),
         ("/voice", "/voice/v1"),
@@ -321,6 +323,7 @@ def test_an_address_that_ends_in_a_version_names_it(
 
     assert GEMINI.talk(mode, server, **at).text == "Oslo."
     assert server.requests[0].path.startswith(path)
+    assert ("k=1" in server.requests[0].path) == ("k=1" in address)
 
 
 @every_mode

@@ -120,7 +120,7 @@ GEMINI = GeminiSdk()
 # --- settings -----------------------------------------------------------------------------------------
 
 # An address that ends in a version, as the examples of Google's REST API show it: with /models, too.
-_VERSIONED = re.compile(r"(https?://.+?)/(v\d+[a-z0-9]*)(?:/models)?/*")
+_VERSIONED = re.compile(r"(https?://.+?)/(v\d+[a-z0-9]*)(?:/models)?/*([?].*)?")
 
 # What the SDK reads when a client is made, in addition to keys.
 _ENVIRONMENT = (
@@ -181,7 +181,7 @@ def _split_version(base_url: str | None, key: str | None) -> tuple[str | None, s
         return base_url, None
     address = base_url or env("GOOGLE_VERTEX_BASE_URL" if on_cloud else "GOOGLE_GEMINI_BASE_URL") or ""
     found = _VERSIONED.fullmatch(address)
-    return (found[1], found[2]) if found else (base_url, None)
+    return (found[1] + (found[3] or ""), found[2]) if found else (base_url, None)
 
 
 def _on_cloud() -> bool:
