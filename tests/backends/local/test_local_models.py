@@ -122,7 +122,7 @@ def test_a_server_that_died_is_started_again(way: Any, noise: Path) -> None:
 
 @every_way
 def test_a_server_that_dies_in_the_middle_of_an_answer_is_named(way: Any, noise: Path) -> None:
-    talk = talker(noise, retry=0).with_options(max_tokens=8000)
+    talk = talker(noise, retry=0, extra={"local": {"ignore_eos": True}}).with_options(max_tokens=8000)
     talker(noise, output=Pet)()
     over = threading.Event()
     killer = threading.Thread(target=kill_while_busy, args=(noise, over))
