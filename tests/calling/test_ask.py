@@ -106,7 +106,7 @@ def test_a_prompt_is_a_str(way: Any, prompt: Any):
         ({"output": object()}, "output must be a type, and <object object"),
         ({"output": [int]}, r"output must be a type, and .*: write list.int."),
         ({"output": "Item"}, "the name 'Item' in the text 'Item' is not known here: write the type itself"),
-        ({"tools": [5]}, "@tool needs a function, not 5"),
+        ({"tools": [5]}, "tools has 5, which is neither a function nor a tool"),
         ({"parser": 5}, "parser must be a function, not 5"),
         ({"conversation": "x"}, "conversation must be a Conversation, not 'x'"),
         ({"retry": -1}, "retry must be"),
