@@ -18,6 +18,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 PASSWORD = "open sesame"
+_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 
 
 class Authority:
@@ -27,8 +38,12 @@ class Authority:
         self.folder, self.bundle = folder, folder / "authority.pem"
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Alloy's test authority")])
-        builder = _builder(self._name, self._name, self._key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        usage = dict.fromkeys(_USAGES, False) | {"key_cert_sign": True, "crl_sign": True}
+        builder = (
+            _builder(self._name, self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.KeyUsage(**usage), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
         )
         self._certificate = builder.sign(self._key, hashes.SHA256())
         self.bundle.write_bytes(self._certificate.public_bytes(Encoding.PEM))
@@ -40,7 +55,13 @@ class Authority:
         hosts: list[x509.GeneralName] = [x509.IPAddress(ip_address("127.0.0.1"))]
         hosts += [x509.DNSName(host)] if host else []
         names = x509.SubjectAlternativeName(hosts)
-        builder = _builder(subject, self._name, key).add_extension(names, critical=False)
+        # Python 3.13 checks strictly, and RFC 5280 requires the identifier of the authority's key.
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = (
+            _builder(subject, self._name, key)
+            .add_extension(names, critical=False)
+            .add_extension(issuer, critical=False)
+        )
         certificate = builder.sign(self._key, hashes.SHA256())
         paths = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         locked = NoEncryption() if password is None else BestAvailableEncryption(password.encode())
