@@ -58,7 +58,7 @@ def test_the_same_calls_in_later_turns_have_ids_of_their_own(
     assert len(set(asked)) == 6
     assert answered == asked
     thoughts = [message for message in said[-1].json["messages"] if "Hm" in message.values()]
-    assert len(thoughts) == (4 if model == "ollama:qwen3" else 3)  # of calls, and of the text after them
+    assert len(thoughts) == 4  # of calls, and of the text after them
 
 
 def _paired(request: Received) -> tuple[list[str], list[str]]:
