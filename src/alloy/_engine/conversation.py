@@ -286,7 +286,7 @@ def _ask(question: Question[T], state: _State) -> Script[Reply]:
 
 
 def _next_route(question: Question[T], state: _State) -> Script[None]:
-    """Continue along the next route, with the history as it is; its requests are planned anew."""
+    """Continue along the next route, with the history as it is; its requests are planned again."""
     state.route, *state.further = state.further
     state.plan = question.plan(state.route)
     yield from Emit(FallbackTaken("model", state.route.name))

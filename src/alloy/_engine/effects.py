@@ -200,7 +200,7 @@ Script: TypeAlias = Generator[Effect[Any], Any, T]
 Handler: TypeAlias = Callable[[Effect[Any]], Generator[Effect[Any], Any, Any]]
 """A generator function that gets an effect and returns its outcome.
 
-`outcome = yield from effect` has it performed; a handler may also answer by itself, raise, change the
+`outcome = yield from effect` has it performed; a handler may also return an outcome itself, raise, change the
 effect, perform it again, or perform others.
 """
 

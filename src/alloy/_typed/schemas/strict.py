@@ -55,7 +55,7 @@ class _Compiler:
     parts keep their shape. A reference is restored by its definition's form. With recursion, a form is
     needed before it is known, so `root` converts everything until the set of definitions that need a
     restorer, which is empty at first, does not grow any more. Then it checks that the members of each
-    union can be told apart when a value is restored, and leaves out definitions that were only inlined.
+    union can be distinguished when a value is restored, and leaves out definitions that were only inlined.
     """
 
     def __init__(self, schema: Schema, rules: StrictRules) -> None:

@@ -92,7 +92,7 @@ class Fields:
 
 
 def _names(subject: type, annotation: Any) -> dict[str, Any]:
-    """What the copy of a class is called. Its arguments are part of that: two copies are told apart by it."""
+    """What the copy of a class is called. Its arguments are part of that: two copies differ in it."""
     name = subject.__qualname__
     if annotation is not subject:
         name += type_name(annotation).removeprefix(subject.__name__)

@@ -59,7 +59,7 @@ class Replacements:
     The rules stand in the order of `__call__`: a registered parser first, then special forms by their
     origin, then plain classes. `_annotated` treats a type together with its metadata, because limits of
     `bytes` count bytes and not characters. `_generic` replaces the arguments and builds the same generic
-    type anew, if one has changed. A class with fields is replaced by what *class_for* returns for it. A
+    type again if one has changed. A class with fields is replaced by what *class_for* returns for it. A
     recursive `type X = …` is replaced by a new alias under a new name, which *names* maps to it.
     *refers_back* is whether a recursive generic model was met by its reference instead of its class.
     """
