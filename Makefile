@@ -51,7 +51,7 @@ generate: $(VENV)/.dev  ## rewrite what is generated: tables in docs, outputs in
 
 lowest: $(LOWEST)/.ready  ## the tests of providers and types, with the lowest versions allowed
 	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not local_model" -p no:cacheprovider \
-	  tests/backends tests/typed tests/calling
+	  tests/backends tests/typed
 
 suite: $(VENV)/.dev  ## all tests, with branch coverage
 	$(PY) -m pytest -q -n 2 --ignore=tests/integration --ignore=tests/suite --cov --cov-report= --cov-fail-under=0
