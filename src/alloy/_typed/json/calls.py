@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from alloy._typed.json.extraction import AROUND, NOTHING, find
+from alloy._typed.json.extraction import AROUND, NOTHING, value_in
 from alloy._typed.json.repair import Repairs
-from alloy._typed.json.text import Unreadable, check_text, decode
+from alloy._typed.json.text import Unreadable, check_text
 from alloy.jsontypes import Json, JsonObject
 
 __all__ = ["object_in", "tool_name"]
@@ -71,14 +71,7 @@ def _without_control_tokens(text: str) -> str:
 
 
 def _value(text: str) -> Json:
-    try:
-        return decode(text)
-    except Unreadable:
-        pass
     repairs: Repairs = {}
-    try:
-        value = find(text, repairs, arrays=False, scalar=None)
-    except Unreadable:
-        return NOTHING
+    value = value_in(text, repairs, arrays=False)
     # No arguments are a value as any other, so they may not come from prose.
     return NOTHING if value == {} and AROUND in repairs else value

@@ -26,10 +26,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alloy._typed.json.repair import CLOSING_QUOTES, Broken, CutOff, Repairs, read_at
-from alloy._typed.json.text import Unreadable, decode_at, encode, is_json
+from alloy._typed.json.text import Unreadable, decode, decode_at, encode, is_json
 from alloy.jsontypes import Json
 
-__all__ = ["AROUND", "NOTHING", "NO_JSON", "find", "is_prose"]
+__all__ = ["AROUND", "NOTHING", "NO_JSON", "find", "is_prose", "value_in"]
 
 NO_JSON = "$: the answer is not JSON"
 AROUND = "text around the answer"
@@ -134,6 +134,18 @@ def find(text: str, repairs: Repairs, *, arrays: bool, scalar: Callable[[str, Re
         return NOTHING
     scalars = [] if scalar is None else _scalars(pieces, scalar, repairs, alone=not values)
     return _only([*values, *scalars], repairs, prose=len(pieces) > len(scalars))
+
+
+def value_in(text: str, repairs: Repairs, *, arrays: bool) -> Json:
+    """The JSON that *text* is, or else the one value that `find` finds in it, or `NOTHING`."""
+    try:
+        return decode(text)
+    except Unreadable:
+        pass
+    try:
+        return find(text, repairs, arrays=arrays, scalar=None)
+    except Unreadable:
+        return NOTHING
 
 
 def is_prose(text: str) -> bool:

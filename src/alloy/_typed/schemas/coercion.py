@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from alloy._typed.json.extraction import AROUND, NOTHING, find
+from alloy._typed.json.extraction import AROUND, NOTHING, value_in
 from alloy._typed.json.repair import Repairs
-from alloy._typed.json.text import Digits, Unreadable, decode
+from alloy._typed.json.text import Digits
 from alloy._typed.json.values import json_type, same, whole
 from alloy._typed.schemas.refs import Schema, resolved
 from alloy.jsontypes import Json
@@ -90,15 +90,8 @@ def _coerce(value: Json, node: Json, defs: _Definitions) -> Json:
 
 def _decoded(text: str) -> Json:
     """The JSON in *text*, which may have a fence around it or small errors, or *text* itself."""
-    try:
-        return decode(text)
-    except Unreadable:
-        pass
     repairs: Repairs = {}
-    try:
-        found = find(text, repairs, arrays=True, scalar=None)
-    except Unreadable:
-        return text
+    found = value_in(text, repairs, arrays=True)
     return text if found is NOTHING or AROUND in repairs else found
 
 
