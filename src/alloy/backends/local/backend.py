@@ -17,7 +17,7 @@ from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.http.errors import Failure
 from alloy.backends.http.stainless import StainlessSdk
 from alloy.backends.http.transport_errors import origin
-from alloy.backends.local.model_files import find_model
+from alloy.backends.local.model_files import find_model, model_name
 from alloy.backends.local.servers import SERVERS, LocalServer
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.errors import OpenAIErrors
@@ -82,7 +82,7 @@ class LocalBackend(OpenAIChatBackend):
 
     def content(self, body: Mapping[str, Any], *, streamed: bool) -> Mapping[str, Any]:
         """With the name that the server gives its model; a path is of no use there."""
-        return {**super().content(body, streamed=streamed), "model": find_model(body["model"]).name}
+        return {**super().content(body, streamed=streamed), "model": model_name(body["model"])}
 
     def explain(self, error: Exception) -> AlloyError | None:
         """*error* as an Alloy error: it names a server that died."""

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from alloy.errors import ConfigurationError
 
-__all__ = ["LocalModel", "find_model"]
+__all__ = ["LocalModel", "find_model", "model_name"]
 
 MAGIC = b"GGUF"  # https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 CONTEXT = 8192  # tokens; llama.cpp lowers it to what the model was trained with
@@ -45,7 +45,16 @@ def find_model(model: str) -> LocalModel:
     path = _smollm2() if name == SMOLLM2 and not os.path.exists(name) else _checked(name, model)
     if mmproj := options.get("mmproj"):
         options["mmproj"] = _checked(mmproj, model)
-    return LocalModel(os.path.basename(name).removesuffix(".gguf"), path, **options)
+    return LocalModel(_name_of(name), path, **options)
+
+
+def model_name(model: str) -> str:
+    """The name that the server of *model* gives it, without a look at the file."""
+    return _name_of(_split(model)[0])
+
+
+def _name_of(path: str) -> str:
+    return os.path.basename(path).removesuffix(".gguf")
 
 
 def _split(model: str) -> tuple[str, dict[str, Any]]:
