@@ -283,15 +283,17 @@ class HttpBackend(BaseBackend, ABC):
         received = self._posted(body, endpoint, cancel, streamed=streamed)
         if received.response.is_success:
             return received
-        with closing(received.response) as response:
-            error = _refusal(received, response.read(), self.errors)
+        error = self._refused(received)
         if (changed := self.adapted(body, error, endpoint)) is None:
             raise error
         received = self._posted(changed, endpoint, cancel, streamed=streamed)
         if received.response.is_success:
             return received
+        raise self._refused(received)
+
+    def _refused(self, received: Received) -> ProviderError:
         with closing(received.response) as response:
-            raise _refusal(received, response.read(), self.errors)
+            return _refusal(received, response.read(), self.errors)
 
     def _posted(
         self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken, *, streamed: bool
@@ -313,15 +315,17 @@ class HttpBackend(BaseBackend, ABC):
         received = await self._posted_async(body, endpoint, streamed=streamed)
         if received.response.is_success:
             return received
-        async with aclosing(received.response) as response:
-            error = _refusal(received, await response.aread(), self.errors)
+        error = await self._refused_async(received)
         if (changed := self.adapted(body, error, endpoint)) is None:
             raise error
         received = await self._posted_async(changed, endpoint, streamed=streamed)
         if received.response.is_success:
             return received
+        raise await self._refused_async(received)
+
+    async def _refused_async(self, received: Received) -> ProviderError:
         async with aclosing(received.response) as response:
-            raise _refusal(received, await response.aread(), self.errors)
+            return _refusal(received, await response.aread(), self.errors)
 
     async def _posted_async(self, body: Mapping[str, Any], endpoint: Endpoint, *, streamed: bool) -> Received:
         endpoint = await self.located_async(body, await endpoint.with_key_async())
