@@ -35,6 +35,8 @@ def with_whole_characters(reply: Reply) -> Reply:
     The echo's numbers that JSON has no form for become text, and what is nested too deeply "…": the model
     is told what is wrong with its call by the result.
     """
+    if _is_plain(reply):
+        return reply
     changes: dict[str, Any] = {}
     for name in ("text", "calls", "reasoning", "explanation"):
         if (found := _repaired(old := getattr(reply, name))) is not old:
@@ -42,6 +44,18 @@ def with_whole_characters(reply: Reply) -> Reply:
     if reply.echo is not None and (found := _repaired(reply.echo.data)) is not reply.echo.data:
         changes["echo"] = reply.echo._replace(data=found)
     return replace(reply, **changes) if changes else reply
+
+
+def _is_plain(reply: Reply) -> bool:
+    """Whether *reply* is known to need no repair: faster than to look at every text in it."""
+    from pydantic_core import to_json
+
+    try:
+        content = to_json((reply.text, reply.calls, reply.reasoning, reply.explanation, reply.echo))
+    except ValueError:  # half of a surrogate pair, too many levels, or what is not JSON
+        return False
+    few_levels = content.count(b"[") + content.count(b"{") <= DEEPEST  # each level has a bracket
+    return few_levels and b"NaN" not in content and b"Infinity" not in content
 
 
 def _repaired(value: Any, depth: int = 0) -> Any:

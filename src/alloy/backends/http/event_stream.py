@@ -118,7 +118,7 @@ class EventStream:
 
     def _event(self, data: bytes) -> Json:
         """The parsed *data* of an event, `None` for one that only keeps the connection open."""
-        if data.startswith(b":") or data.lower() in KEEP_ALIVE:
+        if not data.startswith(b"{") and (data.startswith(b":") or data.lower() in KEEP_ALIVE):
             return None
         event = _parsed(self._received, data, "an event of the stream is not JSON")
         return event or None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from alloy.errors import BadReplyError, ServerError
@@ -52,6 +53,7 @@ _WORDS: dict[Finish, str] = {
 _PREFIX = re.compile(r"^(finish|stop|done|end)reason")
 
 
+@lru_cache(256)  # servers have few words
 def _key(word: str) -> str:
     bare = _PREFIX.sub("", re.sub(r"[^a-z0-9]", "", word.lower()))
     return bare.removesuffix("s")

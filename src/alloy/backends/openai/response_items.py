@@ -29,16 +29,12 @@ class _Item:
     """One output item, and the pieces that came for it."""
 
     def __init__(self, item: JsonObject, event: Mapping[str, Any]) -> None:
-        self.item = item
+        self.item, self.kind = item, as_text(item.get("type"))
         self.index = event.get("output_index")
         self.id = as_text(item.get("id")) or as_text(event.get("item_id"))
         self.is_done = False
         self.is_shown = False  # commentary
         self._parts: dict[tuple[str, Any], list[str]] = {}  # by kind and place
-
-    @property
-    def kind(self) -> str:
-        return as_text(self.item.get("type"))
 
     def add(self, kind: str, place: Any, text: str) -> None:
         self._parts.setdefault((kind, place), []).append(text)
@@ -150,14 +146,13 @@ class StreamedItems:
 
     def _open(self, kind: str, item_id: str, index: Any) -> _Item | None:
         """The unfinished item of *kind* that is meant."""
-        unfinished = [item for item in self._items if item.kind == kind and not item.is_done]
-        for same in (
-            [item for item in unfinished if item_id and item.id == item_id and item.index == index],
-            [item for item in unfinished if item_id and item.id == item_id],
-            [item for item in unfinished if index is not None and item.index == index],
-        ):
-            if same:
-                return same[0]
+        unfinished = [item for item in self._items if not item.is_done and item.kind == kind]
+        named = [item for item in unfinished if item.id == item_id] if item_id else []
+        for item in named or unfinished:
+            if item.index == index and (named or index is not None):
+                return item
+        if named:
+            return named[0]
         return unfinished[-1] if unfinished and (index is None or not item_id) else None
 
 

@@ -163,9 +163,11 @@ class ResponsesAccumulator:
 
     def feed(self, event: Any) -> Delta | None:
         """Take in one event. Raises `ProviderError` when the provider reports a failure."""
-        if (delta := read_object(NAME, event, self._take)) is not None:
+        delta = read_object(NAME, event, self._take)
+        if delta is not None and self._pending:
             self._pending.append(delta)
-        return self._pending.popleft() if self._pending else None
+            delta = None
+        return self._pending.popleft() if delta is None and self._pending else delta
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` without a terminal event."""
@@ -179,11 +181,11 @@ class ResponsesAccumulator:
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         kind = as_text(event.get("type"))
+        if kind.endswith(".delta"):
+            return self._grow(_PARTS.get(kind.removesuffix(".delta")), event)
         self._note(event.get("response"))
         if kind in LAST_EVENTS:
             return self._end(kind, event.get("response"))
-        if kind.endswith(".delta"):
-            return self._grow(_PARTS.get(kind.removesuffix(".delta")), event)
         if kind.endswith(".done"):
             return self._finish(kind.removesuffix(".done"), event)
         if kind == "response.output_item.added":
