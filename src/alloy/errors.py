@@ -181,7 +181,10 @@ class ServerError(ProviderError):
 
 
 class BadReplyError(ProviderError):
-    """A reply with status 200 has an unexpected format: HTML, empty, incomplete, or other JSON."""
+    """A reply with status 200 has an unexpected format: HTML, empty, incomplete, or other JSON.
+
+    It is not `transient` when the reply is whole JSON in another format, which the server would send again.
+    """
 
     transient = True
 

@@ -21,6 +21,7 @@ from alloy.backends.anthropic.replies import read_message
 from alloy.backends.anthropic.stream import MessagesAccumulator, as_events
 from alloy.backends.anthropic.turns import called_tools, turns
 from alloy.backends.base import Capabilities
+from alloy.backends.http import formats
 from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.bodies import allowed_tools, given, merge, read_events
 from alloy.backends.http.settings import checked_key, checked_url, without_query
@@ -124,6 +125,7 @@ class AnthropicBackend(HttpBackend):
     sdk = ANTHROPIC
     path = "/v1/messages"
     errors = ERRORS
+    format = formats.MESSAGES
     split = staticmethod(as_events)
     request_id_headers = ("request-id", "x-request-id")
     key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")

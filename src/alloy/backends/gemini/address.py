@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from alloy.backends.base import import_sdk
 from alloy.backends.gemini.errors import ERRORS, KEYS, NAME, sign_in_error
 from alloy.backends.gemini.replies import ends, is_chunk, parted
+from alloy.backends.http import formats
 from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.clients import Address, Sdk
 from alloy.backends.http.gateway import pool_limits
@@ -201,6 +202,7 @@ class GeminiHttpBackend(HttpBackend):
     name = NAME
     sdk = GEMINI
     errors = ERRORS
+    format = formats.GEMINI
     key_variables = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
     own_hosts = ("developer", "cloud", "generativelanguage.googleapis.com", "aiplatform.googleapis.com")
     split = staticmethod(parted)  # a chunk may have several parts, of which only one would be shown

@@ -33,11 +33,14 @@ from alloy.messages import (
 
 __all__ = ["ContentAccumulator", "ends", "is_chunk", "parted", "read_content"]
 
+_CHUNK = ("candidates", "usageMetadata", "promptFeedback", "error")
 TEXT = "arguments"  # the key for arguments that are not an object
 
 
 def read_content(raw: Any) -> Reply:
     """The reply in a whole answer. Raises `BadReplyError`, or the error of a failed generation."""
+    if isinstance(raw, dict) and raw and not is_chunk(raw):
+        raise _bad(f"the answer has no candidates: {raw!r:.120}", transient=False)
     accumulator = ContentAccumulator()
     accumulator.feed(raw)
     return accumulator.reply(is_whole=True)
@@ -59,7 +62,7 @@ def parted(chunk: Any) -> Iterator[Any]:
 
 def is_chunk(found: Any) -> bool:
     """Whether *found* is an object with a part of an answer, or an error."""
-    return isinstance(found, dict) and not found.keys().isdisjoint(("candidates", "usageMetadata", "error"))
+    return isinstance(found, dict) and not found.keys().isdisjoint(_CHUNK)
 
 
 def ends(chunk: JsonObject) -> bool:
@@ -263,5 +266,5 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
     )
 
 
-def _bad(message: str) -> BadReplyError:
-    return BadReplyError(message, provider=NAME)
+def _bad(message: str, *, transient: bool | None = None) -> BadReplyError:
+    return BadReplyError(message, provider=NAME, transient=transient)

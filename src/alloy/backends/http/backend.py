@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing, suppress
@@ -14,6 +15,7 @@ from alloy.backends.http.clients import CLIENTS, Address, Sdk
 from alloy.backends.http.errors import ErrorReader, Failure, is_error_object
 from alloy.backends.http.event_stream import EventStream, StreamReader
 from alloy.backends.http.exchange import HttpExchange
+from alloy.backends.http.formats import Format, format_of
 from alloy.backends.http.payload import parse_json, written
 from alloy.backends.http.received import Received, bad_reply, redirect_error
 from alloy.backends.http.redaction import scrub
@@ -53,6 +55,9 @@ class HttpBackend(BaseBackend, ABC):
 
     errors: ErrorReader
     """How the provider's errors are read."""
+
+    format: Format
+    """The format of answers and events."""
 
     stream_reader: Callable[[Received], StreamReader] = EventStream
     """The format of a streamed body."""
@@ -220,7 +225,7 @@ class HttpBackend(BaseBackend, ABC):
         if self.is_list_of_chunks(raw):
             return list(self._events(self.stream_reader(received), received, raw))
         if not isinstance(raw, dict):
-            raise bad_reply(received, "the answer is not a JSON object", content)
+            raise bad_reply(received, "the answer is not a JSON object", content, transient=False)
         if raw.get("error"):
             raise self.errors.in_answer(scrub(raw, received.response.request), received.request_id)
         self._check(raw, received)
@@ -231,7 +236,8 @@ class HttpBackend(BaseBackend, ABC):
         try:
             read_events(self.accumulator(), events)
         except BadReplyError as error:
-            raise bad_reply(received, "the answer is a stream without a whole reply", reader.head) from error
+            what = "the answer is a stream without a whole reply"
+            raise bad_reply(received, what, reader.head, transient=error.transient) from error
         return events
 
     def _is_whole(self, received: Received) -> bool:
@@ -266,9 +272,15 @@ class HttpBackend(BaseBackend, ABC):
         yield from self._events(reader, received, reader.finish())
 
     def _check(self, event: Json, received: Received) -> None:
-        """Raise the error for an *event* or an answer that is an error object itself."""
-        if isinstance(event, dict) and is_error_object(event):
+        """Raise the error for an *event*, or an answer, that is an error or in the format of another API."""
+        if not isinstance(event, dict) or not event.keys().isdisjoint(self.format.keys):
+            return
+        if is_error_object(event):
             raise self.errors.in_answer(scrub(event, received.response.request), received.request_id)
+        found = format_of(event)
+        if found not in (None, self.format):
+            what = f'this is the format of {found.title}, which model="{found.prefix}:NAME" reads'
+            raise bad_reply(received, what, json.dumps(event).encode(), transient=False)
 
     def explain(self, error: Exception) -> AlloyError | None:
         """*error* as an Alloy error, or `None` when the transport did not raise it."""

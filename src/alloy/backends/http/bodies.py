@@ -93,13 +93,16 @@ def read_object(provider: str, raw: Json, read: Callable[[JsonObject], T]) -> T:
     Raises `BadReplyError` when *raw* is not an object, or does not have the format that *read* expects.
     """
     if not isinstance(raw, dict):
-        raise BadReplyError(f"the answer is not an object but {raw!r:.80}", provider=provider)
+        raise BadReplyError(
+            f"the answer is not an object but {raw!r:.80}", provider=provider, transient=False
+        )
     try:
         return read(raw)
     except FORMAT_ERRORS as error:
         raise BadReplyError(
             f"the answer has an unexpected format ({type(error).__name__}: {error}): {raw!r:.200}",
             provider=provider,
+            transient=False,  # it was whole
         ) from error
 
 

@@ -52,6 +52,7 @@ OTHER_LINES_MAX = 2000
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 KEEP_ALIVE = frozenset((b"", b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat"))
 
+_JSON_LINES = re.compile(rb"\}\s*\n\s*\{")
 _FRAMED = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(data|event|id|retry)?:")
 
 
@@ -110,7 +111,8 @@ class EventStream:
         with suppress(BadReplyError):  # half of an event
             yield from self.feed(b"\n\n")
         if not self.started and not self.done:
-            raise bad_reply(self._received, "the answer is not an event stream", self.head)
+            lasts = False if _JSON_LINES.search(self.rest()) else None
+            raise bad_reply(self._received, "the answer is not an event stream", self.head, transient=lasts)
 
     def rest(self) -> bytes:
         """What the body contains apart from events: bare JSON, for a failure or for a whole answer."""
@@ -184,7 +186,7 @@ class JsonLines:
 
     def recognises(self, body: bytes) -> bool:
         """Whether *body*, which is not one JSON value, has several."""
-        return re.search(rb"\}\s*\n\s*\{", body) is not None
+        return _JSON_LINES.search(body) is not None
 
     def feed(self, chunk: bytes) -> Iterator[Json]:
         """Take in the next bytes of the body and yield the lines that end in them, parsed."""
@@ -224,7 +226,9 @@ class JsonLines:
         self.started = True
         event = _parsed(self._received, line, "a line of the stream is not JSON, or not complete")
         if not isinstance(event, dict):
-            raise bad_reply(self._received, "a line of the stream is not a JSON object", line)
+            raise bad_reply(
+                self._received, "a line of the stream is not a JSON object", line, transient=False
+            )
         if event.get("error"):  # it may repeat the key
             event = {**event, "error": scrub(event["error"], self._received.response.request)}
         return event
@@ -234,4 +238,5 @@ def _parsed(received: Received, data: bytes, problem: str) -> Json:
     try:
         return parse_json(data)
     except ValueError as error:
-        raise bad_reply(received, problem, data) from error
+        lasts = False if _FRAMED.match(data) else None  # not cut off, but an event instead of JSON
+        raise bad_reply(received, problem, data, transient=lasts) from error

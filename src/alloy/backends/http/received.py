@@ -22,7 +22,9 @@ class Received(NamedTuple):
     request_id: str | None = None
 
 
-def bad_reply(received: Received, what: str, content: bytes) -> BadReplyError:
+def bad_reply(
+    received: Received, what: str, content: bytes, *, transient: bool | None = None
+) -> BadReplyError:
     """The error for a body with a good status that is not an answer: shows its type and its beginning."""
     response = received.response
     kind = response.headers.get("content-type", "no content type")
@@ -35,6 +37,7 @@ def bad_reply(received: Received, what: str, content: bytes) -> BadReplyError:
         provider=received.provider,
         status=response.status_code,
         request_id=received.request_id,
+        transient=transient,
     )
 
 

@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from alloy.backends.base import CancelToken, import_sdk
+from alloy.backends.http import formats
 from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.clients import BOOKS_MAX, Address, AddressBook, Sdk
 from alloy.backends.http.errors import ErrorBody
@@ -167,6 +168,7 @@ class OllamaHttpBackend(HttpBackend):
     sdk = OLLAMA
     path = CHAT
     errors = ERRORS
+    format = formats.OLLAMA
     stream_reader = JsonLines
     key_variables = ("OLLAMA_API_KEY",)
 

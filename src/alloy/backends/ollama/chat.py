@@ -307,7 +307,7 @@ class ChatAccumulator:
         if isinstance(message, dict):
             self._has_message = True
         if not self._has_message:
-            raise _bad(f"the answer has no message: {event!r:.120}")
+            raise _bad(f"the answer has no message: {event!r:.120}", transient=False)
         if event.get("done") is not None:
             self._done = self._done or event["done"] is True
         self._reason = later(self._reason, event.get("done_reason"))

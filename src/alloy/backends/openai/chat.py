@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from alloy.backends.base import CancelToken, Capabilities
+from alloy.backends.http import formats
 from alloy.backends.http.bodies import (
     allowed_tools,
     given,
@@ -56,6 +57,7 @@ class OpenAIChatBackend(OpenAIHttpBackend):
     dialect = DIALECT
     path = "/chat/completions"
     errors = OpenAIErrors(NAME)
+    format = formats.CHAT
     keyless = True
 
     def capabilities(self, model: str) -> Capabilities:

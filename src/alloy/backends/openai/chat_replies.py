@@ -66,7 +66,9 @@ class ChatAccumulator:
         choice = self._first_choice(completion)
         message = None if choice is None else choice.get("message")
         if choice is None or not isinstance(message, dict):
-            raise self._bad(f"the completion has no message but {completion!r:.120}")
+            problem = f"the completion has no message but {completion!r:.120}"
+            nothing = "choices" in completion and not completion["choices"]  # a gateway whose provider failed
+            raise BadReplyError(problem, provider=self._provider, transient=nothing)
         self._finish, self._complete = choice.get("finish_reason"), True
         self._take_message(message)
 
@@ -170,9 +172,6 @@ class ChatAccumulator:
         if found:
             self._reasoning.append(found[0])
         return found[0] if found else ""
-
-    def _bad(self, message: str) -> BadReplyError:
-        return BadReplyError(message, provider=self._provider)
 
 
 def _joined(old: Any, piece: Any) -> Any:

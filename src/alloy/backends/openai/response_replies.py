@@ -50,7 +50,7 @@ def read_response(response: Mapping[str, Any], output: Any) -> Reply:
     if response.get("status") == "failed" or (response.get("error") and not response.get("output")):
         raise ERRORS.in_answer(response.get("error") or "the generation failed")
     if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
-        raise _bad(f"the response has no list of output items but {output!r:.80}")
+        raise _bad(f"the response has no list of output items but {output!r:.80}", transient=False)
     if any(isinstance(item.get("arguments"), dict) for item in output):
         output = [_with_written_arguments(item) for item in output]  # as they have to be when they go back
     texts: list[str] = []
@@ -94,7 +94,8 @@ def _ending(
         if meaning(word) in (None, "stop", "tool_calls"):
             raise _bad(f"the response is incomplete: {word or 'no reason given'}", transient=False)
     elif word in ("in_progress", "queued", "cancelled"):
-        raise _bad(f"the response has the status {word!r}, so it is not finished")
+        lasts = None if word == "cancelled" else False  # the others are answers to `background`
+        raise _bad(f"the response has the status {word!r}, so it is not finished", transient=lasts)
     ending = read_ending(
         word, field=field, provider=NAME, calls=calls, complete=not is_empty or refused, refused=refused
     )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from alloy.backends.base import Capabilities
+from alloy.backends.http import formats
 from alloy.backends.http.bodies import given, merge, read_events, read_object, with_ids
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
 from alloy.backends.openai.dialect import DIALECT
@@ -48,6 +49,7 @@ class OpenAIBackend(OpenAIHttpBackend):
     dialect = DIALECT
     path = "/responses"
     errors = ERRORS
+    format = formats.RESPONSES
 
     def capabilities(self, model: str) -> Capabilities:
         """Everything except a seed and stop sequences, which this API lacks, and some models' sampling."""
