@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from kit.apis import ANTHROPIC, GEMINI, OLLAMA, Api, apis, every_api, pieces_of
-from kit.wire import Answer, WireServer
+from kit.wire import Answer, WireServer, ollama
 
 from alloy import Conversation, ask, tool
 from alloy.events import ReasoningDelta, TextDelta
@@ -91,3 +92,30 @@ def test_arguments_and_their_keys_are_joined(server: WireServer, api: Api, strea
 
     assert value == "ok"
     assert seen == [{f"k{FOX}": f"v{FOX}", "lone": "v\ufffd"}]
+
+
+@every_api
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_halves_that_the_model_writes_as_escapes(
+    server: WireServer, api: Api, streamed: bool, layers: int
+) -> None:
+    """In the JSON text of arguments, also inside of a JSON string; a backslash before `ud83e` is none."""
+    seen.clear()
+    arguments = r'{"items": {"k\ud83e": "v\uDD8A\ud83e", "whole": "\uD83E\uDD8A \\ud83e"}}'
+    written = arguments if layers == 1 else json.dumps(arguments)
+    server.script(
+        *([ollama.shown("completion", "tools")] if api is OLLAMA else []),
+        answered(api, streamed=streamed, calls=[("note", written)]),
+        answered(api, streamed=streamed, text="ok"),
+    )
+    options = {**api.options(server), "tools": [note]}
+    if api is OLLAMA:  # what it says about a model is kept
+        options["model"] = f"ollama:escapes-{layers}-{streamed}"
+    value = "".join(ask.stream("?", **options)) if streamed else ask("?", **options)
+
+    assert value == "ok"
+    assert seen == [{"k\ufffd": "v\ufffd\ufffd", "whole": f"{FOX} \\ud83e"}]
+    sent = json.dumps(server.requests[-1].json).lower()
+    assert sent.count("\\ufffd") == 3
+    assert not re.search(r"ud83e(?!\\*udd8a)", sent.replace(r"\\ud83e", ""))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from alloy._typed.json.calls import object_in, tool_name
-from alloy._typed.json.text import Unreadable, encode, is_json
+from alloy._typed.json.text import Unreadable, encode, is_json, with_whole_escapes
 from alloy.jsontypes import Json
 from alloy.messages import Reply, ToolCall, ToolSchema
 
@@ -41,7 +41,7 @@ def in_plain_form(reply: Reply, tools: Sequence[ToolSchema]) -> Reply:
 
 
 def _plain(call: ToolCall, names: Collection[str]) -> ToolCall:
-    name, arguments = tool_name(call.name, names), call.arguments
+    name, arguments = tool_name(call.name, names), with_whole_escapes(call.arguments)
     if arguments and not (arguments.lstrip().startswith("{") and is_json(arguments)):
         with suppress(Unreadable, RecursionError):
             arguments = encode(object_in(arguments, Unreadable("")))

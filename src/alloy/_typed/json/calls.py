@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from alloy._typed.json.extraction import AROUND, NOTHING, value_in
 from alloy._typed.json.repair import Repairs
-from alloy._typed.json.text import Unreadable, check_text
+from alloy._typed.json.text import Unreadable, check_text, with_whole_escapes
 from alloy.jsontypes import Json, JsonObject
 
 __all__ = ["object_in", "tool_name"]
@@ -47,7 +47,7 @@ def object_in(text: str, problem: Unreadable) -> JsonObject:
     Raises *problem* if there is none.
     """
     for _ in range(_MOST_LAYERS):
-        text = _without_control_tokens(text)
+        text = with_whole_escapes(_without_control_tokens(text))
         if text.lower() in _NONE:
             return {}
         value = _value(text)

@@ -5,7 +5,8 @@ Where RFC 8259 leaves a choice, this is what holds here:
 - A key that appears twice in one object is an error, unless both values are the same.
 - NaN and the infinities are not JSON. A number that is too large for a 64-bit float (from 1e309) is an
   error, whatever its type; below that, an integer keeps every digit, and so does a `Decimal`.
-- A lone surrogate (`\ud800` without its other half) is not a character: an error where it reaches a value.
+- A lone surrogate (`\ud800` without its other half) is not a character: an error where it reaches a value, and
+  U+FFFD in the arguments of a call.
 - More than 200 levels of nesting are an error: that is pydantic's limit for JSON text.
 """
 
@@ -34,6 +35,7 @@ __all__ = [
     "read_number",
     "repeated_key",
     "repeats_a_key",
+    "with_whole_escapes",
 ]
 
 MAX_DEPTH = 200  # levels of nesting
@@ -197,6 +199,15 @@ def is_json(text: str) -> bool:
 
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_PAIR = r"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPE = re.compile(rf"\\(?:{_PAIR}|(u[dD][89a-fA-F][0-9a-fA-F]{{2}})|.)", re.DOTALL)
+
+
+def with_whole_escapes(text: str) -> str:
+    """*text*, which is JSON, with U+FFFD for each escape of a surrogate without its other half."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    return _ESCAPE.sub(lambda escape: r"\ufffd" if escape[1] else escape[0], text)
 
 
 def check_text(value: Json) -> None:

@@ -228,7 +228,7 @@ class HttpBackend(BaseBackend, ABC):
             raise bad_reply(received, "the answer is not a JSON object", content, transient=False)
         if raw.get("error"):
             raise self.errors.in_answer(scrub(raw, received.response.request), received.request_id)
-        self._check(raw, received)
+        self._check(raw, received, content)
         return raw
 
     def _answer(self, reader: StreamReader, received: Received, events: list[Json]) -> Json:
@@ -253,7 +253,7 @@ class HttpBackend(BaseBackend, ABC):
     def _events(self, reader: StreamReader, received: Received, events: Iterable[Json]) -> Iterator[Json]:
         """What the accumulator gets of *events*; after the last event of a stream *reader* is done."""
         for event in events:
-            self._check(event, received)
+            self._check(event, received, reader.head)
             yield from (event,) if self.split is None else self.split(event)
             if self.is_last(event):
                 reader.done = True
@@ -271,7 +271,7 @@ class HttpBackend(BaseBackend, ABC):
                 yield from self._events(reader, received, rest if isinstance(rest, list) else (rest,))
         yield from self._events(reader, received, reader.finish())
 
-    def _check(self, event: Json, received: Received) -> None:
+    def _check(self, event: Json, received: Received, content: bytes) -> None:
         """Raise the error for an *event*, or an answer, that is an error or in the format of another API."""
         if not isinstance(event, dict) or not event.keys().isdisjoint(self.format.keys):
             return
@@ -280,7 +280,7 @@ class HttpBackend(BaseBackend, ABC):
         found = format_of(event)
         if found not in (None, self.format):
             what = f'this is the format of {found.title}, which model="{found.prefix}:NAME" reads'
-            raise bad_reply(received, what, json.dumps(event).encode(), transient=False)
+            raise bad_reply(received, what, content or json.dumps(event).encode(), transient=False)
 
     def explain(self, error: Exception) -> AlloyError | None:
         """*error* as an Alloy error, or `None` when the transport did not raise it."""

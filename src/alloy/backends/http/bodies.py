@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from alloy._typed.json.text import with_whole_escapes
 from alloy.backends.base import Accumulator
 from alloy.backends.http.payload import json_problem, parse_json
 from alloy.errors import BadReplyError
@@ -58,8 +59,8 @@ def as_object(arguments: str, key: str) -> JsonObject:
         return {}
     value: Json = None
     with suppress(ValueError):
-        value = parse_json(arguments)
-        value = parse_json(value) if isinstance(value, str) else value
+        value = parse_json(with_whole_escapes(arguments))
+        value = parse_json(with_whole_escapes(value)) if isinstance(value, str) else value
     if not isinstance(value, dict) or json_problem(value) is not None:
         return {key: arguments}  # NaN among them, which is read but cannot be sent
     return value
