@@ -22,7 +22,7 @@ from alloy import (
     register_backend,
     tool,
 )
-from alloy._engine import fallbacks
+from alloy.backends.memory import forget
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.registry import registrations_undone
 from alloy.events import FallbackTaken, Reask
@@ -43,9 +43,9 @@ ADA = Person("Lovelace", 1815)
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    fallbacks.forget()
+    forget()
     yield
-    fallbacks.forget()
+    forget()
 
 
 def script(server: WireServer, api: Api, mode: str, *texts: str) -> None:

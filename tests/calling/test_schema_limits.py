@@ -11,7 +11,7 @@ from kit.ways import every_way
 from kit.wire import Answer, Received, WireServer
 
 from alloy import UnsupportedError, ask, tool
-from alloy._engine.fallbacks import forget
+from alloy.backends.memory import forget
 from alloy.events import FallbackTaken
 
 

@@ -376,7 +376,7 @@ def test_a_fallback_is_an_event(way: Any):
     refusal = alloy.UnsupportedError("no tools", feature="tools", provider="fake")
     seen: list[Any] = []
     asked = total.with_options(model="fake:without-tools", on_event=seen.append)
-    from alloy._engine.fallbacks import forget
+    from alloy.backends.memory import forget
 
     try:
         with replies(refusal, "Final Answer: 3", "Final Answer: 4"):
@@ -447,7 +447,7 @@ def test_retries_and_fallbacks_are_warnings(way: Any, caplog: pytest.LogCaptureF
     weak = total.with_options(tool_mode="auto", model="fake:logged")
     refusal = alloy.UnsupportedError("no tools", feature="tools", provider="fake")
     from alloy._engine import logs
-    from alloy._engine.fallbacks import forget
+    from alloy.backends.memory import forget
 
     logs._logged.clear()
     try:

@@ -9,12 +9,12 @@ from kit.wire import Answer, WireServer, openai
 from kit.wire.server import Received
 
 from alloy import ask, tool
-from alloy._engine.fallbacks import forget
 from alloy.backends.anthropic.messages import AnthropicBackend
 from alloy.backends.base import address_of
 from alloy.backends.fake.backend import FakeBackend
 from alloy.backends.fallback.wrapper import Wrapper
 from alloy.backends.gemini.content import GeminiBackend
+from alloy.backends.memory import forget
 from alloy.backends.ollama.chat import OllamaBackend, OllamaChatBackend
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.responses import OpenAIBackend

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alloy._engine.routes import ModelAddress
+from alloy.backends.memory import Memory
 from alloy.messages import OutputSchema, Request, ToolResults
 
 __all__ = [
     "TEXTS",
     "Plan",
     "anything_was_ignored",
-    "forget",
     "missing_features",
     "refused_schemas",
     "remember_ignored_feature",
@@ -31,10 +31,10 @@ __all__ = [
 
 # --- what is remembered -----------------------------------------------------------------------------
 
-_missing: dict[ModelAddress, frozenset[str]] = {}
-_ignored_once: set[tuple[ModelAddress, str]] = set()
+_missing: Memory[ModelAddress, frozenset[str]] = Memory()
+_ignored_once: Memory[tuple[ModelAddress, str], bool] = Memory()
 
-_refused: dict[ModelAddress, set[tuple[str, str]]] = {}  # by model: the feature and the schemas
+_refused: Memory[ModelAddress, set[tuple[str, str]]] = Memory()  # by model: the feature and the schemas
 REFUSED_MAX = 1024  # bounds what generated types leave behind
 
 # What is sent without the feature when the provider refuses a request for the size of its schemas. The first
@@ -65,7 +65,8 @@ def refused_schemas(address: ModelAddress, request: Request) -> frozenset[str]:
 
 def remember_refused_schema(address: ModelAddress, feature: str, request: Request) -> None:
     """Remember that *feature* is not possible with the schemas of *request*: other types keep it."""
-    refused = _refused.setdefault(address, set())
+    if (refused := _refused.get(address)) is None:
+        refused = _refused[address] = set()
     if len(refused) >= REFUSED_MAX:
         refused.clear()
     refused.add((feature, _schemas(feature, request)))
@@ -82,7 +83,7 @@ def remember_ignored_feature(address: ModelAddress, feature: str, *, is_own: boo
     mistake of the model.
     """
     if is_own and (address, feature) not in _ignored_once:
-        _ignored_once.add((address, feature))
+        _ignored_once[address, feature] = True
     else:
         remember_missing_feature(address, feature)
 
@@ -94,14 +95,7 @@ def anything_was_ignored() -> bool:
 
 def remember_used_feature(address: ModelAddress, feature: str) -> None:
     """Remember that the model at *address* has just used *feature*."""
-    _ignored_once.discard((address, feature))
-
-
-def forget() -> None:
-    """Forget everything remembered, for example because a server has been updated."""
-    _missing.clear()
-    _refused.clear()
-    _ignored_once.clear()
+    _ignored_once.pop((address, feature), None)
 
 
 # What each feature is called in messages, and what is done without it.

@@ -14,7 +14,7 @@ from kit.wire import anthropic as says
 from kit.wire import openai as openai_says
 
 from alloy import Conversation, Image, ask, command, require, tool
-from alloy._engine.fallbacks import forget
+from alloy.backends.memory import forget
 from alloy.errors import (
     ConfigurationError,
     RefusalError,

@@ -8,6 +8,8 @@ import pytest
 from kit.apis import CHAT, Api, every_mode
 from kit.wire import WireServer
 
+from alloy.backends.memory import ENTRIES_MAX, forget
+from alloy.backends.openai.limits import other_limit, with_limit_name
 from alloy.errors import BadRequestError
 
 OLD, NEW = "max_tokens", "max_completion_tokens"
@@ -72,3 +74,25 @@ def test_another_refusal_changes_nothing(server: WireServer, status: int, messag
     with pytest.raises(Exception, match=message[:10]):
         ask(CHAT, "send", server, model="openai-chat:other-refusals")
     assert len(server.requests) == 1
+
+
+def test_what_is_remembered_can_be_forgotten_and_has_a_limit(server: WireServer) -> None:
+    """A process that meets ever new models keeps its size; a server may have been updated."""
+    refusal = CHAT.failure(400, f"{OLD} is not supported", None)
+    answer = CHAT.answer("send", "ok")
+    server.always = lambda request: refusal if OLD in request.json else answer
+
+    def requests_of(model: str) -> int:
+        before = len(server.requests)
+        assert ask(CHAT, "send", server, model=f"openai-chat:{model}") == "ok"
+        return len(server.requests) - before
+
+    assert [requests_of("forgotten"), requests_of("forgotten")] == [2, 1]
+    forget()
+    assert [requests_of("forgotten"), requests_of("forgotten")] == [2, 1]
+
+    for number in range(ENTRIES_MAX + 1):
+        with_limit = {"model": str(number), OLD: 7}
+        other_limit(with_limit, BadRequestError(f"{OLD} is not supported", provider="p", status=400), "here")
+    known = [with_limit_name({"model": str(number), OLD: 7}, "here") for number in range(ENTRIES_MAX + 1)]
+    assert 0 < sum(NEW in body for body in known) <= ENTRIES_MAX

@@ -5,8 +5,8 @@ Where RFC 8259 leaves a choice, this is what holds here:
 - A key that appears twice in one object is an error, unless both values are the same.
 - NaN and the infinities are not JSON. A number that is too large for a 64-bit float (from 1e309) is an
   error, whatever its type; below that, an integer keeps every digit, and so does a `Decimal`.
-- A lone surrogate (`\ud800` without its other half) is not a character: an error where it reaches a value, and
-  U+FFFD in the arguments of a call.
+- A lone surrogate (`\ud800` without its other half) is not a character: an error where it reaches a value,
+  and U+FFFD in the arguments of a call.
 - More than 200 levels of nesting are an error: that is pydantic's limit for JSON text.
 """
 

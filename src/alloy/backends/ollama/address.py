@@ -37,6 +37,7 @@ from alloy.backends.http.settings import (
     without_query,
 )
 from alloy.backends.http.single_flight import SingleFlight
+from alloy.backends.memory import Memory
 from alloy.backends.ollama.errors import ERRORS, not_running
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError, UnsupportedError
@@ -48,7 +49,6 @@ log = logging.getLogger("alloy")
 
 DEFAULT_HOST = "127.0.0.1:11434"
 CHAT, SHOW = "/api/chat", "/api/show"
-KNOWN_MAX = 1024  # models whose abilities are remembered
 
 _AN_ADDRESS = "write host:port, or a URL that begins with http:// or https://"
 
@@ -173,7 +173,7 @@ class OllamaHttpBackend(HttpBackend):
     key_variables = ("OLLAMA_API_KEY",)
 
     def __init__(self) -> None:
-        self._abilities: dict[tuple[str, str], frozenset[str] | None] = {}
+        self._abilities: Memory[tuple[str, str], frozenset[str] | None] = Memory()
         self._asking = SingleFlight(self.name)
 
     def address(self, endpoint: Endpoint) -> str:
@@ -246,8 +246,6 @@ class OllamaHttpBackend(HttpBackend):
         )
         if status != 200 and not absent:
             return  # a missing model, a wrong key, a busy server: `/api/chat` says so, and it may change
-        if len(self._abilities) >= KNOWN_MAX:
-            self._abilities.clear()
         self._abilities[place] = _capabilities(content)
 
     def _fitted(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from alloy.backends.memory import Memory
 from alloy.errors import ProviderError
 from alloy.jsontypes import JsonObject
 
@@ -24,7 +25,7 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 
-_learned: dict[tuple[str, str], str] = {}
+_wanted: Memory[tuple[str, str], str] = Memory()  # by address and model
 
 
 def limit_name(model: str) -> str:
@@ -34,7 +35,7 @@ def limit_name(model: str) -> str:
 
 def with_limit_name(body: Mapping[str, Any], address: str) -> Mapping[str, Any]:
     """*body* with the name that the server at *address* is known to want for its model."""
-    wanted = _learned.get((address, str(body.get("model"))))
+    wanted = _wanted.get((address, str(body.get("model"))))
     return body if wanted is None else _renamed(body, wanted)
 
 
@@ -47,7 +48,7 @@ def other_limit(body: Mapping[str, Any], error: ProviderError, address: str) -> 
     if not _REFUSED.search(text):
         return None
     wanted = OLD if used == NEW else NEW
-    _learned[address, str(body.get("model"))] = wanted
+    _wanted[address, str(body.get("model"))] = wanted
     return _renamed(body, wanted)
 
 
