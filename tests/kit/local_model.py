@@ -12,8 +12,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 LAYERS, WIDTH, HEADS, INNER, CONTEXT = 1, 32, 2, 64, 8192
+PATCH = 14  # pixels
 
 # Functionary's form. With `tool_choice: required` the server's grammar then leaves a model nothing but a
 # call; in most others it may talk first, and a random model never stops talking.
@@ -27,7 +29,6 @@ TEMPLATE = """{% for message in messages %}<|start_header_id|>{{ message.role }}
 
 def write_model(path: Path) -> None:
     """Write a LLaMA of random weights whose vocabulary is the 256 bytes and three control tokens."""
-    import numpy as np
     from gguf import GGUFWriter, TokenType
 
     special = [(b"<unk>", TokenType.UNKNOWN), (b"<s>", TokenType.CONTROL), (b"</s>", TokenType.CONTROL)]
@@ -55,8 +56,7 @@ def write_model(path: Path) -> None:
     writer.add_add_space_prefix(False)
     writer.add_chat_template(TEMPLATE)
 
-    draw = np.random.default_rng(7)
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "token_embd.weight": (len(vocabulary), WIDTH),
         "output.weight": (len(vocabulary), WIDTH),
         "output_norm.weight": (WIDTH,),
@@ -76,6 +76,50 @@ def write_model(path: Path) -> None:
                 "ffn_down": (WIDTH, INNER),
             }.items()
         }
+    _finish(writer, shapes)
+
+
+def write_vision(path: Path) -> None:
+    """Write a vision part for that model, of random weights: LLaVA's form, with four tokens for an image."""
+    from gguf import GGUFType, GGUFWriter
+
+    writer = GGUFWriter(path, "clip")
+    writer.add_type(GGUFType.MMPROJ)
+    writer.add_clip_has_vision_encoder(True)
+    writer.add_clip_projector_type("mlp")
+    writer.add_vision_image_size(2 * PATCH)
+    writer.add_vision_patch_size(PATCH)
+    writer.add_vision_embedding_length(WIDTH)
+    writer.add_vision_feed_forward_length(INNER)
+    writer.add_vision_projection_dim(WIDTH)
+    writer.add_vision_block_count(LAYERS)
+    writer.add_vision_head_count(HEADS)
+    writer.add_vision_attention_layernorm_eps(1e-5)
+    writer.add_vision_image_mean([0.5, 0.5, 0.5])
+    writer.add_vision_image_std([0.5, 0.5, 0.5])
+    writer.add_vision_use_gelu(True)
+
+    layers = {"attn_q": WIDTH, "attn_k": WIDTH, "attn_v": WIDTH, "attn_out": WIDTH}
+    linear = {f"v.blk.0.{name}": (WIDTH, WIDTH) for name in layers}
+    linear |= {"v.blk.0.ffn_up": (INNER, WIDTH), "v.blk.0.ffn_down": (WIDTH, INNER)}
+    linear |= {"mm.0": (WIDTH, WIDTH), "mm.2": (WIDTH, WIDTH)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "v.class_embd": (WIDTH,),
+        "v.patch_embd.weight": (WIDTH, 3, PATCH, PATCH),
+        "v.position_embd.weight": (5, WIDTH),
+    }
+    for name, shape in linear.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    for name in ("v.pre_ln", "v.blk.0.ln1", "v.blk.0.ln2", "v.post_ln"):
+        shapes |= {f"{name}.weight": (WIDTH,), f"{name}.bias": (WIDTH,)}
+    _finish(writer, shapes)
+
+
+def _finish(writer: Any, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Write the file with tensors of *shapes*."""
+    import numpy as np
+
+    draw = np.random.default_rng(7)
     for name, shape in shapes.items():
         noise = draw.normal(0.0, 0.3, shape)
         writer.add_tensor(name, (1.0 + 0 * noise if len(shape) == 1 else noise).astype(np.float32))

@@ -8,9 +8,11 @@ import multiprocessing
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from typing import Any, Literal
 from urllib.request import Request, urlopen
 
 import pytest
-from kit.local_model import write_model
+from kit.local_model import write_model, write_vision
 from kit.patience import PATIENCE, limits
 from kit.ways import every_way
 
@@ -42,6 +44,18 @@ pytest.importorskip("xllamacpp")
 pytestmark = pytest.mark.local_model
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489") + b"\0" * 20
+
+
+def png(pixel: bytes) -> Image:
+    """A picture of one colour."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 20, 20, 8, 2, 0, 0, 0)
+    rows = zlib.compress((b"\0" + 20 * pixel) * 20)
+    picture = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return Image.from_bytes(picture, "image/png")
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +219,57 @@ def test_a_prompt_that_is_too_long_names_the_option(noise: Path) -> None:
 def test_an_image_for_a_model_without_vision_is_refused(noise: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"noise does not accept images: .*mmproj=PATH"):
         ask(["What is it?", Image.from_bytes(PNG, "image/png")], model=f"local:{noise}")
+
+
+# --- vision -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def vision(noise: Path) -> Path:
+    """A vision part for it: four tokens for each image."""
+    write_vision(noise.with_name("vision.gguf"))
+    return noise.with_name("vision.gguf")
+
+
+@every_way
+def test_a_model_with_its_vision_part_gets_images(noise: Path, vision: Path, way: Any) -> None:
+    """Plain, async and streamed: the tokens of each image are in the prompt."""
+    shown: list[Image] = []
+
+    @command(model=f"local:{noise}?mmproj={vision}", seed=1, output=Pet)
+    def look() -> list[str | Image]:
+        return ["What is it?", *shown]
+
+    counts = []
+    for pixel in (b"\xff\0\0", b"\0\xff\0", b"\0\0\xff"):
+        result, _ = way(look)
+        assert isinstance(result.value, Pet)
+        counts.append(result.usage.input_tokens)
+        shown.append(png(pixel))
+    assert counts[1] >= counts[0] + 4 and counts[2] >= counts[1] + 4
+
+
+def test_a_picture_that_cannot_be_read_names_the_formats(noise: Path, vision: Path) -> None:
+    with pytest.raises(AlloyError, match="JPEG, PNG, GIF and BMP") as caught:
+        ask(["?", Image.from_bytes(PNG, "image/png")], model=f"local:{noise}?mmproj={vision}", retry=2)
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize("broken", ["half", "head", "language", "text", "missing", "alone"])
+def test_a_broken_vision_part_is_named(noise: Path, vision: Path, tmp_path: Path, broken: str) -> None:
+    """Cut off, of a language model, or no model at all; and as the model itself."""
+    content, file = vision.read_bytes(), tmp_path / "eyes.gguf"
+    if broken != "missing":
+        wrong = {"half": content[: len(content) // 2], "head": content[:100], "text": b"<html>"}
+        file.write_bytes(wrong.get(broken, content if broken == "alone" else noise.read_bytes()))
+    model = f"local:{file}" if broken == "alone" else f"local:{noise}?mmproj={file}"
+    with pytest.raises(ConfigurationError) as caught:
+        ask("?", model=model)
+
+    message = str(caught.value)
+    words = {"text": "not a GGUF file", "missing": "there is no file", "alone": f"mmproj={file}"}
+    assert str(file) in message and words.get(broken, f"not the vision part of {noise}") in message
+    assert "memory:" not in message and "smollm2" not in message
 
 
 def test_proxies_and_headers_of_the_outside_world_are_not_used(

@@ -45,9 +45,11 @@ class LocalErrors(OpenAIErrors):
     advice: Mapping[int, str] = {}
 
     def hint(self, status: int, failure: Failure) -> str:
-        """A longer context is the only thing that can be set."""
+        """What can be done about the two things that are not in the server's own words."""
         if failure.body.kind == "exceed_context_size_error":
             return "; a longer context is set in the model's name: local:PATH?context=16384"
+        if "load image" in failure.body.message:
+            return "; llama.cpp reads JPEG, PNG, GIF and BMP"
         return ""
 
 

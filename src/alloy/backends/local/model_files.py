@@ -121,7 +121,7 @@ def _checked(name: str, model: str) -> str:
         raise ConfigurationError(f"local:{model}: {path} is a directory; {_files_in(path)}") from None
     except FileNotFoundError:
         raise ConfigurationError(
-            f"local:{model}: there is no file {path}; write local:PATH/TO/MODEL.gguf, or local:{SMOLLM2}"
+            f"local:{model}: there is no file {path}; write {_example(name, model)}"
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise ConfigurationError(f"local:{model}: {path!r} cannot be read: {error}") from error
@@ -131,6 +131,15 @@ def _checked(name: str, model: str) -> str:
             "a download may have saved an error page or a Git LFS pointer instead"
         )
     return path
+
+
+def _example(name: str, model: str) -> str:
+    is_vision = f"mmproj={name}" in model
+    return (
+        "local:MODEL.gguf?mmproj=VISION.gguf"
+        if is_vision
+        else f"local:PATH/TO/MODEL.gguf, or local:{SMOLLM2}"
+    )
 
 
 def _files_in(folder: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ __all__ = ["SERVERS", "LocalServer", "Servers"]
 CHILD = Path(__file__).with_name("child.py")
 LEAVING = 5  # seconds in which a child ends by itself, before it is killed
 LOG_LINES = 20
+_OF_VISION = re.compile("clip|mtmd|mmproj|multimodal", re.IGNORECASE)
 
 
 class Abilities(NamedTuple):
@@ -106,14 +108,18 @@ class LocalServer:
 
     def _failed(self, error: str, port: int) -> ConfigurationError:
         cause = self.last_words or error
+        path = self.model.path
         advice = "the file may be incomplete, or of a newer format than this xllamacpp knows"
-        if "bind" in cause:
+        if "main model" in cause:
+            advice = f"it is the vision part of a model: local:PATH?mmproj={path}"
+        elif self.model.mmproj and _OF_VISION.search(" ".join((*self._log, error))):
+            path = self.model.mmproj
+            advice = f"the file may be incomplete, or not the vision part of {self.model.path}"
+        elif "bind" in cause:
             advice = f"the port {port} is taken: choose another one in base_url, or leave base_url out"
         elif "memory" in cause or "alloc" in cause:
             advice = "there is not enough memory: choose a smaller model or a smaller context"
-        return ConfigurationError(
-            f"local:{self.model.name}: llama.cpp cannot run {self.model.path} ({cause}): {advice}"
-        )
+        return ConfigurationError(f"local:{self.model.name}: llama.cpp cannot run {path} ({cause}): {advice}")
 
     def _read_log(self) -> None:
         stderr: Any = self.process.stderr
