@@ -27,6 +27,7 @@ from kit.ways import every_way
 
 from alloy import (
     AlloyError,
+    BadRequestError,
     ConfigurationError,
     Image,
     ProviderConnectionError,
@@ -250,7 +251,7 @@ def test_a_model_with_its_vision_part_gets_images(noise: Path, vision: Path, way
 
 
 def test_a_picture_that_cannot_be_read_names_the_formats(noise: Path, vision: Path) -> None:
-    with pytest.raises(AlloyError, match="JPEG, PNG, GIF and BMP") as caught:
+    with pytest.raises(BadRequestError, match="JPEG, PNG, GIF and BMP") as caught:
         ask(["?", Image.from_bytes(PNG, "image/png")], model=f"local:{noise}?mmproj={vision}", retry=2)
     assert not caught.value.transient
 
