@@ -20,6 +20,7 @@ from alloy._typed.types.core_nodes import nodes
 from alloy._typed.types.core_validators import new_validator
 from alloy._typed.types.init_arguments import has_own_init
 from alloy._typed.types.unions import with_member_selection
+from alloy._typed.types.validated_defaults import with_converted_defaults
 
 __all__ = ["Core", "core_of"]
 
@@ -33,7 +34,7 @@ class Core:
 
     def validator(self) -> Any:
         """A validator for the schema, with Alloy's rules for unions and for an `__init__`."""
-        schema = with_member_selection(self.schema)
+        schema = with_member_selection(with_converted_defaults(self.schema))
         kept = schema is self.schema and self.built is not None and not has_own_init(schema)
         return self.built if kept else new_validator(schema)
 

@@ -216,7 +216,7 @@ class _Reading:
         if default and needed:
             return {**schema, "schema": types, "validate_default": False}
         if default or (early and not needed):
-            return dict(core_schema.with_default_schema(types, default=None))  # it is not passed on
+            return _optional(types)
         return dict(types)
 
     def _types_of(self, node: Any, typed: bool = False) -> Any:
@@ -312,6 +312,11 @@ def _paths(alias: Any) -> list[list[str | int]]:
     return [] if alias is None else [[alias]]
 
 
+def _optional(schema: Any) -> Node:
+    """*schema* of an argument that may be missing, and is not passed on then."""
+    return dict(core_schema.with_default_schema(schema, default=None, validate_default=False))
+
+
 def _added(annotation: Any) -> Node | None:
     """The field for a parameter that is not a field: an answer may give it if it is as it is in JSON."""
     schema: Any = core_schema.any_schema()
@@ -321,7 +326,7 @@ def _added(annotation: Any) -> Node | None:
         schema = TypeAdapter(annotation).core_schema
         if any("ref" in node or "definitions" in node for node in nodes(schema)):
             return None
-    return dict(core_schema.model_field(core_schema.with_default_schema(schema, default=None)))
+    return dict(core_schema.model_field(_optional(schema)))
 
 
 def _with_its_keys(node: Node) -> Any:
