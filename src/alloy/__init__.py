@@ -27,6 +27,7 @@ _HOMES = {
     "alloy.endpoints": ("Transport",),
     "alloy.errors": tuple(errors.__all__),
     "alloy.messages": ("ToolCall", "ToolResult", "Usage"),
+    "alloy.partials": ("Partial",),
     "alloy.parts": ("Document", "Image", "Message", "Prompt"),
     "alloy.parsing": ("Parsed", "parse", "register_parser"),
     "alloy.result": ("Result",),

@@ -39,6 +39,7 @@ from alloy.errors import (
 )
 from alloy.messages import ToolCall as ToolCall, ToolResult as ToolResult, Usage as Usage
 from alloy.parsing import Parsed as Parsed, parse as parse, register_parser as register_parser
+from alloy.partials import Partial as Partial
 from alloy.parts import Document as Document, Image as Image, Message as Message, Prompt as Prompt
 from alloy.result import Result as Result
 from alloy.streams import AsyncStream as AsyncStream, Stream as Stream
@@ -69,6 +70,7 @@ __all__ = [
     "ModelNotFoundError",
     "ParseError",
     "Parsed",
+    "Partial",
     "PostconditionError",
     "Prompt",
     "ProviderConnectionError",

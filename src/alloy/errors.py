@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alloy.messages import Turn, Usage
+    from alloy.partials import Partial
 
 __all__ = [
     "AlloyError",
@@ -193,8 +194,11 @@ class AnswerError(AlloyError):
     """The model answered, but not with the declared type.
 
     *expected* is the type as it is written in Python, *problems* has one line for each problem, and
-    *text* is the whole answer of the model.
+    *text* is the whole answer of the model. If it was cut off, *partial* has what arrived of the value, typed
+    (see `Partial`); otherwise, or if nothing of the value arrived, it is `None`.
     """
+
+    partial: Partial[Any] | None = None
 
     def __init__(self, expected: str, problems: tuple[str, ...], text: str = "") -> None:
         answer = f" (the model answered {_snippet(text)!r})" if text else ""
@@ -211,7 +215,7 @@ class RefusalError(AnswerError):
 
 
 class TruncatedError(AnswerError):
-    """The answer was cut off at the token limit."""
+    """The answer was cut off at the token limit; *partial* has what arrived of the value."""
 
 
 class FilteredError(AnswerError):

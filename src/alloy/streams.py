@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from alloy._engine.prepare import PreparedCall
     from alloy._typed.answers.partial import ElementReader, SnapshotReader
     from alloy.events import Event
+    from alloy.partials import Partial
     from alloy.result import Result
 
     _Reader = ElementReader | SnapshotReader
@@ -68,9 +69,11 @@ class Stream(Generic[T_co]):
         yield from self._read(reader)
         yield from reader.finish(self.run().value)
 
-    def partials(self) -> Iterator[Any]:
-        """Growing snapshots of the answer: text, or plain JSON data that is not validated yet."""
-        reader = self._shape.snapshots()
+    def partials(self) -> Iterator[Partial[T_co]]:
+        """What has arrived of the answer, each time that there is more of it. The last one is complete."""
+        from alloy._engine.runtime.await_parsers import resolved
+
+        reader = self._shape.snapshots(resolved)
         yield from self._read(reader)
         yield from reader.finish()
 
@@ -149,9 +152,11 @@ class AsyncStream(Generic[T_co]):
         for item in reader.finish((await self.run()).value):
             yield item
 
-    async def partials(self) -> AsyncGenerator[Any, None]:
+    async def partials(self) -> AsyncGenerator[Partial[T_co], None]:
         """As `Stream.partials`."""
-        reader = (await self._prepared()).shape.snapshots()
+        from alloy._engine.runtime.await_parsers import resolved
+
+        reader = (await self._prepared()).shape.snapshots(resolved)
         async with aclosing(self._read(reader)) as snapshots:
             async for snapshot in snapshots:
                 yield snapshot

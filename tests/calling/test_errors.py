@@ -5,6 +5,7 @@ import inspect
 import pickle
 import re
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -200,6 +201,41 @@ def test_each_bad_answer_has_its_own_error(answer: Any, kind: type[AnswerError])
     assert raised.value.expected == "int"
     explanation = answer.explanation if isinstance(answer, Reply) else ""
     assert explanation in str(raised.value)
+
+
+CUT = '[{"value": 1, "note": "a"}, {"value": 2, "no'
+
+
+@dataclass
+class Noted:
+    """A number with a note."""
+
+    value: int
+    note: str
+
+
+@pytest.mark.parametrize("pieces", [(CUT,), (CUT[:9], CUT[9:])])
+@pytest.mark.parametrize("finish", ["length", "filter", "stop"])
+def test_what_arrived_of_an_answer_is_not_lost(pieces: tuple[str, ...], finish: Any):
+    """However its end is missing, also after a pause; it is pickled with the error."""
+    *paused, last = pieces
+    turns = [*(Reply(text, finish="pause") for text in paused), Reply(last, finish=finish)]
+    with replies(*turns), pytest.raises(AnswerError) as raised:
+        ask("go", output=list[Noted], reask=0)
+    for error in (raised.value, pickle.loads(pickle.dumps(raised.value))):
+        assert error.text == CUT
+        assert error.partial is not None
+        assert error.partial.elements() == [Noted(1, "a")]
+        assert error.partial.get(lambda found: found[1].value) == 2
+        assert error.partial == [{"value": 1, "note": "a"}, {"value": 2}]
+
+
+@pytest.mark.parametrize("answer", ['[{"value": "x"}]', "none", Reply("", finish="length"), "[1] or [2]"])
+def test_an_answer_that_is_not_cut_off_has_no_partial(answer: Any):
+    """Nor one of which nothing arrived."""
+    with replies(answer), pytest.raises(AnswerError) as raised:
+        ask("go", output=list[Noted], reask=0)
+    assert raised.value.partial is None
 
 
 def test_the_contract_of_a_parallel_call_does_not_hide_the_other(caplog: pytest.LogCaptureFixture):

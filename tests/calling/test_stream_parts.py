@@ -222,7 +222,7 @@ def test_snapshots_grow_to_the_whole(read: Callable[..., list[Any]]):
         snapshots = read("partials", output=Item)
     assert snapshots[-1] == {"sku": "abcdef", "price": 1.5, "tags": ["x"]}
     assert len(snapshots) > 3
-    assert all("abcdef".startswith(snapshot.get("sku", "")) for snapshot in snapshots)
+    assert all("abcdef".startswith(snapshot.data.get("sku", "")) for snapshot in snapshots)
 
 
 @both
@@ -232,9 +232,45 @@ def test_snapshots_of_text_and_of_what_is_wrapped(read: Callable[..., list[Any]]
         texts = read("partials")
         lists = read("partials", output=list[int])
     assert texts[-1] == "Once upon a time"
-    assert all("Once upon a time".startswith(text) for text in texts)
+    assert all("Once upon a time".startswith(text.data) for text in texts)
     assert lists[-1] == [1, 2, 3]
-    assert all([1, 2, 3][: len(found)] == found for found in lists)
+    assert all([1, 2, 3][: len(found)] == found.data for found in lists)
+
+
+@both
+def test_partials_are_typed(read: Callable[..., list[Any]]):
+    """What is complete has its type while the rest arrives; the last partial is the whole value."""
+    with replies([Item("abcdef", 1.5), Item("g" * 90, 2.0)]):
+        partials = read("partials", output=list[Item])
+    first = [partial.get(lambda items: items[0].price) for partial in partials]
+    assert set(first) == {None, 1.5}
+    assert sorted(first, key=bool) == first
+    assert [Item("abcdef", 1.5)] in [partial.elements() for partial in partials]
+    assert partials[-1].get(lambda items: items) == [Item("abcdef", 1.5), Item("g" * 90, 2.0)]
+
+
+@both
+@pytest.mark.parametrize(
+    ("text", "output", "value"),
+    [("```json\n[1, 2]\n```", list[int], [1, 2]), ("12", int, 12), ('{"value": 12}', int, 12)],
+)
+def test_the_last_partial_is_complete(read: Callable[..., list[Any]], text: str, output: Any, value: Any):
+    """Also of text around the answer, and of a number, which could go on."""
+    with replies(text):
+        partials = read("partials", output=output)
+    assert partials[-1].get(lambda found: found) == value
+
+
+def test_a_text_is_parsed_when_it_is_complete():
+    """A parser of the user does not see the beginning of its text."""
+
+    @command(output=int, parser=lambda text: int(text) * 2)
+    def double() -> str:
+        return "go"
+
+    with replies("123456789"):
+        partials = list(double.stream().partials())
+    assert [partial.get(lambda number: number) for partial in partials][-2:] == [None, 246913578]
 
 
 def test_snapshots_begin_anew_after_a_reask():
@@ -254,10 +290,12 @@ def test_the_last_snapshot_is_the_value_in_every_dialect(value: dict[str, list[i
     wire = to_wire(spec.schema, OPENAI)
     assert wire.strict
     text = json.dumps({"entries": [{"key": key, "value": item} for key, item in value.items()]})
-    reader = Shape(spec, wire, OPENAI).snapshots()
+    reader = Shape(spec, wire, OPENAI).snapshots(resolved)
     pieces = [text[start : start + size] for start in range(0, len(text), size)]
     snapshots = [snapshot for piece in pieces for snapshot in reader.feed(piece)] + list(reader.finish())
-    assert snapshots[-1] == value
+    assert snapshots[-1] == snapshots[-1].get(lambda whole: whole) == value
+    assert all(snapshot.entries().items() <= value.items() for snapshot in snapshots)
+    assert all(snapshot.data.keys() <= value.keys() for snapshot in snapshots)
 
 
 # --- all together ---------------------------------------------------------------------------------

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from alloy import ask, command, configure, require, tool, use_config
+from dataclasses import dataclass
+
+from alloy import Partial, ask, command, configure, require, tool, use_config
 
 
 @command(output=int)
@@ -96,6 +98,23 @@ use(ask("x", output=3))  # type: ignore[call-overload]  # ty: ignore[invalid-typ
 use(ask.run("x", tools=[1]))  # type: ignore[list-item]  # ty: ignore[invalid-argument-type]
 use(ask.stream("x", retry="no"))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
 use(ask.request("x", modell="m"))  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
+
+# --- what has arrived of an answer has its type
+
+
+@dataclass
+class Item:
+    price: float
+
+
+def arrived(item: Partial[Item], items: Partial[list[Item]]) -> None:
+    use(item.get(lambda found: found.prize))  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
+    use(item.get("price"))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+    use(item.elements())  # type: ignore[misc]  # ty: ignore[invalid-argument-type]
+    use(items.entries())  # type: ignore[misc]  # ty: ignore[invalid-argument-type]
+    price: float = item.get(lambda found: found.price)  # type: ignore[assignment]  # ty: ignore[invalid-assignment]
+    use(price)
+
 
 # --- the answer's type is not just anything
 

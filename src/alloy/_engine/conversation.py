@@ -19,13 +19,16 @@ from alloy._engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
 from alloy._engine.routes import Route
 from alloy._engine.toolbox import left_behind
 from alloy._typed.json.extraction import is_prose
+from alloy._typed.json.text import CUT_OFF
 from alloy._typed.types.async_parsers import resolving
 from alloy.errors import (
     AlloyError,
     AnswerError,
     EmptyAnswerError,
+    FilteredError,
     ParseError,
     PostconditionError,
+    TruncatedError,
     TurnLimitError,
     UnsupportedError,
 )
@@ -44,6 +47,7 @@ from alloy.events import (
     UsageReport,
 )
 from alloy.messages import Reply, Request, ToolResult, ToolResults, Turn, Usage, User
+from alloy.partials import Partial
 from alloy.result import Result
 
 __all__ = ["Question", "converse"]
@@ -58,17 +62,19 @@ class Question(Generic[T]):
     *routes* are tried in their order: the next one when the policy gives the one before up. *plan* says how
     requests are put along a route, or raises `ConfigurationError`. *name* is the caller's, for events and
     logs. *read* converts the answer's text, which came along a route, into a value or raises an
-    `AnswerError`; *check* returns what is wrong with a value, or `None`. *optional* means that an empty
-    answer is a value too. *on_missing_feature* is called with a feature that the model there turned out to
-    lack, *on_refused_schema* with one that it lacks for the schemas of one request, *on_ignored_feature* with
-    one that the answer shows to have been ignored, and *on_used_feature* with one that was used. *on_success*
-    is called with the history when there is a value.
+    `AnswerError`, and *begun* what a text without its end has of a value; *check* returns what is wrong
+    with a value, or `None`. *optional* means that an empty answer is a value too. *on_missing_feature* is
+    called with a feature that the model there turned out to lack, *on_refused_schema* with one that it
+    lacks for the schemas of one request, *on_ignored_feature* with one that the answer shows to have been
+    ignored, and *on_used_feature* with one that was used. *on_success* is called with the history when
+    there is a value.
     """
 
     routes: tuple[Route, ...]
     plan: Callable[[Route], Plan]
     expected: str
     read: Callable[[str, Route], T]
+    begun: Callable[[str, Route], Partial[T] | None] = lambda _, __: None
     check: Callable[[T], str | None] | None = None
     optional: bool = False
     policy: Policy = field(default_factory=Policy)
@@ -173,10 +179,18 @@ def converse(question: Question[T]) -> Script[Result[T]]:
         if isinstance(error, AlloyError):
             error.usage, error.transcript = state.usage, tuple(state.messages)
             error.attempts = state.attempts
+        if isinstance(error, TruncatedError | FilteredError | ParseError):
+            error.partial = _begun(question, error, state)
         if question.policy.emits:
             yield from Emit(CallFailed(error, question.name, state.route.name))
         raise
     return result
+
+
+def _begun(question: Question[T], error: AnswerError, state: _State) -> Partial[T] | None:
+    """What the answer of *error* has of a value, if it is cut off."""
+    cut_off = not isinstance(error, ParseError) or CUT_OFF in error.problems
+    return question.begun(error.text, state.route) if cut_off else None
 
 
 def _finish(question: Question[T], result: Result[T], history: tuple[Turn, ...]) -> Script[None]:
@@ -263,7 +277,9 @@ def _ask(question: Question[T], state: _State) -> Script[Reply]:
     while True:
         try:
             reply = yield from _request(question, state)
-            check_finish(reply, state.plan, question.expected, state.route.backend.name)
+            check_finish(
+                reply, state.paused + reply.text, state.plan, question.expected, state.route.backend.name
+            )
             return reply
         except UnsupportedError as error:
             yield from _fall_back(question, error, state)

@@ -13,8 +13,8 @@ __all__ = ["check_finish"]
 log = logging.getLogger("alloy")
 
 
-def check_finish(reply: Reply, plan: Plan, expected: str, provider: str) -> None:
-    """Raise the error for a *reply* that is not whole.
+def check_finish(reply: Reply, text: str, plan: Plan, expected: str, provider: str) -> None:
+    """Raise the error for a *reply* that is not whole; *text* is that of the answer so far.
 
     When the provider's word for the end is unknown, calls are run, because the codec has seen that they are
     whole, and a typed answer is read, which fails unless it is whole. Nothing shows that a free text is
@@ -24,7 +24,7 @@ def check_finish(reply: Reply, plan: Plan, expected: str, provider: str) -> None
     if reply.finish in UNFINISHED:
         kind, problem = UNFINISHED[reply.finish]
         why = f": {reply.explanation}" if reply.explanation else ""
-        raise kind(expected, (problem + why,), reply.text)
+        raise kind(expected, (problem + why,), text)
     if reply.finish != "other":
         return
     typed = plan.request.output is not None or plan.awaited is not None

@@ -22,9 +22,10 @@ from alloy._engine.logs import wants_events
 from alloy._engine.planning import Draft, plan
 from alloy._engine.policy import Policy
 from alloy._engine.routes import Route, endpoint_of
+from alloy._engine.runtime.await_parsers import resolved
 from alloy._engine.toolbox import Runnable, Toolbox
 from alloy._typed.answers.parse import read
-from alloy._typed.answers.partial import Shape
+from alloy._typed.answers.partial import Shape, begun
 from alloy._typed.schemas.dialects import Wire, to_wire
 from alloy._typed.types.compile import TypeSpec, compile_type
 from alloy.backends.base import is_own_address
@@ -32,6 +33,7 @@ from alloy.backends.registry import resolve
 from alloy.conversations import Conversation
 from alloy.events import Listener
 from alloy.messages import OutputSchema, Request, Turn
+from alloy.partials import Partial
 from alloy.result import Result
 from alloy.settings import SENT, Config
 
@@ -94,6 +96,7 @@ def prepare(
         plan=lambda along: planned if along is route else plan(draft, along),
         expected=spec.expected,
         read=partial(_read, spec),
+        begun=partial(_begun, spec),
         check=check,
         optional=spec.annotation is None,
         policy=policy,
@@ -140,6 +143,10 @@ def _wire(spec: TypeSpec[Any], route: Route) -> Wire | None:
 
 def _read(spec: TypeSpec[T], text: str, route: Route) -> T:
     return read(spec, text, wire=_wire(spec, route))
+
+
+def _begun(spec: TypeSpec[T], text: str, route: Route) -> Partial[T] | None:
+    return begun(spec, text, _wire(spec, route), resolved)
 
 
 def _policy(settings: Config, *, streamed: bool, observed: bool) -> Policy:

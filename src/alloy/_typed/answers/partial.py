@@ -1,20 +1,29 @@
-"""Values in unfinished text: the finished elements of a list, and snapshots of the answer so far."""
+"""Values in unfinished text: the finished elements of a list, and partials of the answer so far."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import GenericAlias
-from typing import Any, TypeAlias, get_args, get_origin
+from typing import Any, TypeAlias, TypeVar
 
 from alloy._typed.answers.parse import read
+from alloy._typed.answers.unfinished import UnfinishedAnswer, element_type
+from alloy._typed.json.extraction import NOTHING
+from alloy._typed.json.text import Unreadable
+from alloy._typed.json.unfinished import OpenContainers, without_marks
 from alloy._typed.schemas.dialects import Dialect, Wire, to_wire
+from alloy._typed.schemas.restore import Restore
 from alloy._typed.types.compile import WRAPPER, TypeSpec, compile_type
 from alloy.errors import ConfigurationError, ParseError
+from alloy.jsontypes import Json
+from alloy.partials import Partial
 
-__all__ = ["ElementReader", "Shape", "SnapshotReader"]
+__all__ = ["ElementReader", "Shape", "SnapshotReader", "begun"]
+
+T = TypeVar("T")
 
 Resolve: TypeAlias = Callable[[Callable[[], Any]], Any]
 
@@ -32,7 +41,7 @@ class Shape:
 
         Raises `ConfigurationError` unless the type is a sequence.
         """
-        inner = _element_type(self.spec.annotation)
+        inner = element_type(self.spec.annotation)
         if inner is None:
             raise ConfigurationError(
                 f"items() needs a sequence for output, such as list[Item], not {self.spec.expected}"
@@ -41,21 +50,16 @@ class Shape:
         assert spec.schema is not None
         return ElementReader(spec, to_wire(spec.schema, self.dialect), resolve)
 
-    def snapshots(self) -> SnapshotReader:
-        """A reader of growing snapshots."""
-        return SnapshotReader(self.spec, self.wire)
+    def snapshots(self, resolve: Resolve) -> SnapshotReader:
+        """A reader of growing snapshots. *resolve* is as for `elements`."""
+        return SnapshotReader(self.spec, self.wire, resolve)
 
 
-def _element_type(annotation: Any) -> Any:
-    origin = get_origin(annotation)
-    if hasattr(annotation, "__metadata__"):
-        return _element_type(annotation.__origin__)
-    if not isinstance(origin, type) or not issubclass(origin, Collection) or issubclass(origin, Mapping):
-        return None
-    arguments = get_args(annotation)
-    if origin is tuple and arguments[1:] != (...,):
-        return None
-    return arguments[0]
+def begun(spec: TypeSpec[T], text: str, wire: Wire | None, resolve: Resolve) -> Partial[T] | None:
+    """What the unfinished *text* has of a value of the type *spec*; `None` if it has nothing of it."""
+    answer = UnfinishedAnswer(spec, wire, text, resolve)
+    has_begun = bool(text.strip()) if spec.schema is None else answer.value is not NOTHING
+    return Partial(answer) if has_begun else None
 
 
 class ElementReader:
@@ -174,54 +178,67 @@ class _Splitter:
 
 
 class SnapshotReader:
-    """Yields the answer so far as plain JSON data: dicts, lists and strings (the last may be unfinished).
+    """Yields the answer so far as a `Partial`.
 
-    Nothing is validated. Each time the text is read from the beginning, so a long answer is only read
-    again when it has grown by a fiftieth. The last snapshot is always complete.
+    Each time the text is read from the beginning, so a long answer is only read again when it has grown by a
+    fiftieth. The last snapshot is always complete.
     """
 
-    def __init__(self, spec: TypeSpec[Any], wire: Wire | None) -> None:
-        self._spec, self._wire = spec, wire
-        self._last: Any = _NOTHING
+    def __init__(self, spec: TypeSpec[Any], wire: Wire | None, resolve: Resolve) -> None:
+        self._spec, self._wire, self._resolve = spec, wire, resolve
+        self._last: Json = NOTHING
         self.restart()
 
     def restart(self) -> None:
         """A new answer begins."""
-        self._text = ""
+        self._text = self._shown = ""
         self._read = 0
+        self._containers = OpenContainers()
 
-    def feed(self, text: str) -> Iterator[Any]:
+    def feed(self, text: str) -> Iterator[Partial[Any]]:
         """Take more text of the answer and yield a snapshot, if it is a new one."""
         self._text += text
-        if len(self._text) - self._read >= self._read // 50:
-            yield from self._snapshot()
-
-    def finish(self) -> Iterator[Any]:
-        """Yield the complete answer, if it was not the last snapshot."""
-        if self._read < len(self._text):
-            yield from self._snapshot()
-
-    def _snapshot(self) -> Iterator[Any]:
+        if len(self._text) - self._read < self._read // 50:
+            return
         self._read = len(self._text)
-        value = self._value()
-        if value is not _NOTHING and value != self._last:
-            self._last = value
-            yield value
+        received = self._received()
+        if received is not NOTHING and received != self._last:
+            self._last, self._shown = received, self._text
+            yield Partial(self._answer(received))
 
-    def _value(self) -> Any:
+    def finish(self) -> Iterator[Partial[Any]]:
+        """Yield the complete answer, if it was not the last snapshot."""
+        scalar = self._spec.hook is not None or not isinstance(self._last, dict | list | str)
+        if self._shown.rstrip() == self._text.rstrip() and not scalar:
+            return
+        made = self._answer(self._received(), complete=True)
+        if made.data is not NOTHING:
+            yield Partial(made)
+
+    def _answer(self, received: Json, *, complete: bool = False) -> UnfinishedAnswer:
+        data = received
+        if self._wire is not None and self._wire.restore is not None and received is not NOTHING:
+            data = self._restored(self._wire.restore, received)
+        if self._spec.wrapped and isinstance(data, dict):
+            data = data.get(WRAPPER, NOTHING)
+        return UnfinishedAnswer(
+            self._spec, self._wire, self._text, self._resolve, complete=complete, data=data
+        )
+
+    def _restored(self, restore: Restore, received: Json) -> Json:
+        try:
+            return without_marks(restore(self._containers.marked(self._text, received)))
+        except Unreadable:
+            return NOTHING
+
+    def _received(self) -> Json:
+        """The text, or the JSON so far in the form of the provider."""
         if self._spec.schema is None:
             return self._text
         from pydantic_core import from_json
 
         try:
-            value = from_json(self._text, allow_partial="trailing-strings", allow_inf_nan=False)
-            if self._wire is not None and self._wire.restore is not None:
-                value = self._wire.restore(value)
+            received = from_json(self._text, allow_partial="trailing-strings", allow_inf_nan=False)
         except ValueError:  # no JSON yet, or text around it
-            return _NOTHING
-        if not self._spec.wrapped:
-            return value
-        return value.get(WRAPPER, _NOTHING) if isinstance(value, dict) else value
-
-
-_NOTHING: Any = object()
+            return NOTHING
+        return NOTHING if self._spec.wrapped and received == {} else received

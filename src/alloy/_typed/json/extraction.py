@@ -23,17 +23,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from alloy._typed.json.repair import CLOSING_QUOTES, Broken, CutOff, Repairs, read_at
 from alloy._typed.json.text import Unreadable, decode, decode_at, encode, is_json
+from alloy._typed.json.unfinished import NOTHING, read_open
 from alloy.jsontypes import Json
 
-__all__ = ["AROUND", "NOTHING", "NO_JSON", "find", "is_prose", "value_in"]
+__all__ = ["AROUND", "NOTHING", "NO_JSON", "find", "find_open", "is_prose", "value_in"]
 
 NO_JSON = "$: the answer is not JSON"
 AROUND = "text around the answer"
-NOTHING: Any = object()
 
 # fmt: off
 _REASONING = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "analysis")
@@ -113,6 +112,7 @@ class _Section:
     counts: bool = True
     values: list[Json] = field(default_factory=list)
     fault: Broken | None = None
+    broken_at: int | None = None  # where the first JSON in it begins that has a fault
     pieces: list[tuple[int, int, bool]] = field(default_factory=list)
 
 
@@ -146,6 +146,26 @@ def value_in(text: str, repairs: Repairs, *, arrays: bool) -> Json:
         return find(text, repairs, arrays=arrays, scalar=None)
     except Unreadable:
         return NOTHING
+
+
+def find_open(text: str, *, arrays: bool) -> Json:
+    """The answer in *text* as far as it has arrived (see `read_open`), or `NOTHING`.
+
+    *arrays* is as for `find`. Text that has not arrived may still show that the answer is another one.
+    """
+    start = len(text) - len(text.lstrip(" \t\r\n\ufeff"))
+    if text[start : start + 1] in ("{", "["):
+        return read_open(text, start)
+    scan = _Scan(text, {}, arrays=arrays)
+    scan.run()
+    final = any(section.final for section in scan.sections)
+    for section in reversed(scan.sections):
+        if section.counts and section.final >= final:
+            if section.broken_at is not None:
+                return read_open(text, section.broken_at)
+            if section.values:
+                return section.values[-1]
+    return NOTHING
 
 
 def is_prose(text: str) -> bool:
@@ -378,6 +398,8 @@ class _Scan:
         try:
             value, end = self._value(start)
         except Broken as error:
+            if self.section.broken_at is None:
+                self.section.broken_at = start
             self._fail(error)
             self.broken = True
             return error.at

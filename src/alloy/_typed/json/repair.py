@@ -21,6 +21,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import NoReturn
 
 from alloy._typed.json.text import (
+    CUT_OFF,
     MAX_DEPTH,
     TOO_DEEP,
     Unreadable,
@@ -31,7 +32,7 @@ from alloy._typed.json.text import (
 )
 from alloy.jsontypes import Json, JsonObject
 
-__all__ = ["CLOSING_QUOTES", "Broken", "CutOff", "Repairs", "read_at"]
+__all__ = ["CLOSING_QUOTES", "Broken", "CutOff", "Reader", "Repairs", "read_at"]
 
 Repairs = dict[str, None]  # the kinds of repairs, in order, each once
 
@@ -53,7 +54,7 @@ class CutOff(Broken):
     """The text ends before the value does."""
 
     def __init__(self, at: int) -> None:
-        super().__init__("$: the JSON ends too early: it is cut off", at)
+        super().__init__(CUT_OFF, at)
 
     def placed(self, text: str) -> Unreadable:
         """The same: the end needs no line and column."""
@@ -113,10 +114,10 @@ def read_at(text: str, start: int, repairs: Repairs) -> tuple[Json, int]:
     Numbers are as from `alloy._typed.json.text.decode`. Raises `CutOff` when the text ends too early, and
     `Broken`, with the path of the problem, for every other error.
     """
-    return _Reader(text, repairs).read(start)
+    return Reader(text, repairs).read(start)
 
 
-class _Reader:
+class Reader:
     """Reads one value of *text*, from left to right.
 
     `at` is the position, and `stack` has the containers that are open, the innermost last. `read` repeats:

@@ -22,6 +22,7 @@ from typing import NoReturn
 from alloy.jsontypes import Json, JsonObject
 
 __all__ = [
+    "CUT_OFF",
     "MAX_DEPTH",
     "TOO_DEEP",
     "Digits",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 MAX_DEPTH = 200  # levels of nesting
+CUT_OFF = "$: the JSON ends too early: it is cut off"
 TOO_DEEP = "nested too deeply: at most 200 levels can be read"
 
 
@@ -124,7 +126,7 @@ def read_number(text: str) -> int | Digits:
 
 def _json_problem(error: json.JSONDecodeError, text: str) -> str:
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
-        return "$: the JSON ends too early: it is cut off"
+        return CUT_OFF
     return f"$: not JSON: {error.msg} at line {error.lineno} column {error.colno}"
 
 

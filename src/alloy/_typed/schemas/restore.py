@@ -3,14 +3,19 @@
 Each takes a decoded JSON value and returns another; the input is not changed. A value that does not have
 the shape of the form is returned as it is: a server that does not enforce strict mode may have answered in
 the plain shape, and the validator reports better what is wrong with a value.
+
+An unfinished value (`alloy._typed.json.unfinished`) becomes one of the plain schema's shape that is
+unfinished too, without the parts that cannot be restored yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from alloy._typed.json.text import Unreadable
+from alloy._typed.json.unfinished import OpenArray, OpenObject, is_open, like
 from alloy._typed.json.values import same
 from alloy._typed.schemas.refs import Schema, alternatives
 from alloy.jsontypes import Json, JsonObject
@@ -53,7 +58,7 @@ def record_restorer(droppable: frozenset[str], restorers: Mapping[str, Restore])
     def restore(value: Json) -> Json:
         if not isinstance(value, dict):
             return value
-        restored = {}
+        restored = like(value)
         for name, item in value.items():
             if item is None and name in droppable:
                 continue
@@ -68,11 +73,15 @@ def entries_restorer(value_restore: Restore | None) -> Restore:
     """For an object with free keys: builds it from its list of entries. A repeated key is an error."""
 
     def restore(value: Json) -> Json:
+        restored = like(value)
         if isinstance(value, dict):  # in the plain shape
-            return {key: _entry_value(f".{key}", item) for key, item in value.items()}
-        if not isinstance(value, list) or not all(map(_is_entry, value)):
+            for key, item in value.items():
+                restored[key] = _entry_value(f".{key}", item)
+            return restored
+        if not _are_entries(value):
             return value
-        restored = {}
+        if isinstance(value, OpenArray):
+            value = list(filter(_is_entry, value))
         for index, entry in enumerate(value):
             if entry["key"] in restored:
                 raise Unreadable(f"$[{index}].key: the key {entry['key']!r} appears twice")
@@ -85,6 +94,13 @@ def entries_restorer(value_restore: Restore | None) -> Restore:
     return restore
 
 
+def _are_entries(value: Json) -> bool:
+    """Whether *value* is a list of entries; the last one of an unfinished list may be incomplete."""
+    if isinstance(value, OpenArray) and value and isinstance(value[-1], OpenObject):
+        value = value[:-1]
+    return isinstance(value, list) and all(map(_is_entry, value))
+
+
 def _is_entry(value: Json) -> bool:
     return isinstance(value, dict) and value.keys() == {"key", "value"} and isinstance(value["key"], str)
 
@@ -95,8 +111,9 @@ def root_entries_restorer(name: str, restore_entries: Restore) -> Restore:
     def restore(value: Json) -> Json:
         if isinstance(value, dict) and value.keys() == {name} and isinstance(value[name], list):
             entries = value[name]
-            if all(map(_is_entry, entries)):
-                return _inside(f".{name}", restore_entries, entries)
+            if _are_entries(entries):
+                restored = _inside(f".{name}", restore_entries, entries)
+                return OpenObject(restored) if is_open(value) else restored
         return restore_entries(value)
 
     return restore
@@ -108,7 +125,8 @@ def items_restorer(restore_item: Restore) -> Restore:
     def restore(value: Json) -> Json:
         if not isinstance(value, list):
             return value
-        return [_inside(f"[{index}]", restore_item, item) for index, item in enumerate(value)]
+        restored = [_inside(f"[{index}]", restore_item, item) for index, item in enumerate(value)]
+        return OpenArray(restored) if is_open(value) else restored
 
     return restore
 
@@ -119,9 +137,11 @@ def positions_restorer(
     """For a tuple: the list of its named positions. Null in a *droppable* one stands for its default."""
 
     def restore(value: Json) -> Json:
-        if not isinstance(value, dict) or value.keys() != set(names):
+        if not isinstance(value, dict) or not value.keys() <= set(names):
             return value
-        given = list(names)
+        given = list(takewhile(value.__contains__, names))
+        if len(given) < (len(value) if is_open(value) else len(names)):
+            return value
         while given and given[-1] in droppable and value[given[-1]] is None:
             given.pop()
         restored = []
@@ -132,7 +152,7 @@ def positions_restorer(
             elif inner is not None:
                 item = _inside(f".{name}", inner, item)
             restored.append(item)
-        return restored
+        return OpenArray(restored) if is_open(value) else restored
 
     return restore
 
@@ -146,6 +166,8 @@ def choice_restorer(branches: list[Form], definitions: Mapping[str, Json]) -> Re
     def restore(value: Json) -> Json:
         if not isinstance(value, dict | list):
             return value
+        if is_open(value):
+            return _restore_open(value, branches, definitions)
         fitting = [branch for branch in branches if _fits(value, branch.schema, definitions, exactly=True)]
         if not fitting:
             fitting = [
@@ -156,6 +178,16 @@ def choice_restorer(branches: list[Form], definitions: Mapping[str, Json]) -> Re
         return fitting[0].restore(value)
 
     return restore
+
+
+def _restore_open(value: Json, branches: list[Form], definitions: Mapping[str, Json]) -> Json:
+    """As `choice_restorer`; nothing of *value* is known while several members are possible."""
+    fitting = [branch for branch in branches if _fits(value, branch.schema, definitions, exactly=False)]
+    if not any(branch.restore for branch in fitting):
+        return value
+    if len(fitting) > 1 or fitting[0].restore is None:
+        return type(value)()
+    return fitting[0].restore(value)
 
 
 def _fits(value: Json, schema: Schema, definitions: Mapping[str, Json], *, exactly: bool) -> bool:
@@ -175,7 +207,7 @@ def _fits(value: Json, schema: Schema, definitions: Mapping[str, Json], *, exact
 
 def _may_be(value: Json, schema: Schema) -> bool:
     choices = schema.get("enum")
-    return choices is None or any(same(value, choice) for choice in choices)
+    return choices is None or is_open(value) or any(same(value, choice) for choice in choices)
 
 
 def overlapping(branches: list[Form], definitions: Mapping[str, Schema]) -> bool:

@@ -38,14 +38,17 @@ class Core:
         kept = schema is self.schema and self.built is not None and not has_own_init(schema)
         return self.built if kept else new_validator(schema)
 
-    def wrapped(self, name: str, key: str) -> Core:
-        """The schema of an object called *name* that has the value under *key*, and no other key."""
+    def wrapped(self, name: str, key: str, config: Any = None) -> Core:
+        """The schema of an object called *name* that has the value under *key*, and no other key.
+
+        *config* is that of a class whose field the value is.
+        """
         inner, definitions = self.schema, None
         if inner["type"] == "definitions":
             inner, definitions = inner["schema"], inner["definitions"]
         fields = {key: core_schema.typed_dict_field(inner, required=True)}
         cls: Any = TypedDict(name, {})  # type: ignore[misc]
-        root: Any = core_schema.typed_dict_schema(fields, cls=cls, extra_behavior="forbid")
+        root: Any = core_schema.typed_dict_schema(fields, cls=cls, extra_behavior="forbid", config=config)
         return Core(root if definitions is None else core_schema.definitions_schema(root, definitions))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ForwardRef, NotRequired, Required
 
@@ -19,7 +19,7 @@ from alloy._typed.types.defaults import NoJsonForm, json_default
 from alloy._typed.types.descriptions import field_descriptions
 from alloy.errors import ConfigurationError
 
-__all__ = ["Record", "close", "readable_v1_type", "record_of"]
+__all__ = ["Record", "close", "readable_v1_type", "record_of", "record_of_shape"]
 
 _MISSING: Any = object()
 _NO_DEFAULT: Any = object()
@@ -39,17 +39,24 @@ class _Field:
     required: bool
     default: Any = _MISSING
     about: Any = None  # a pydantic FieldInfo with a description and constraints
+    changed: bool = False  # whether the class may convert the value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
-    """A class as a `TypedDict` with its fields, *shape*, and how to *build* an instance from their values."""
+    """A class *subject* as a `TypedDict` with its fields, *shape*, and how to *build* an instance of it.
 
+    *attributes* are the names of the fields in an instance, by the keys, of those that it has unchanged.
+    """
+
+    subject: type
     shape: Any
     build: Callable[[dict[str, Any]], Any]
+    attributes: Mapping[str, str]
 
 
 _records: weakref.WeakKeyDictionary[type, Record] = weakref.WeakKeyDictionary()
+_by_shape: weakref.WeakKeyDictionary[type, Record] = weakref.WeakKeyDictionary()
 
 
 def record_of(subject: Any) -> Record | None:
@@ -58,8 +65,14 @@ def record_of(subject: Any) -> Record | None:
         return None
     found = _records.get(subject)
     if found is None and (fields := _fields_of(subject)) is not None:
-        found = _records[subject] = Record(*_shape(subject, fields))
+        found = _records[subject] = _record(subject, fields)
+        _by_shape[found.shape] = found
     return found
+
+
+def record_of_shape(shape: Any) -> Record | None:
+    """The `Record` that has this *shape*."""
+    return _by_shape.get(shape) if isinstance(shape, type) else None
 
 
 def _fields_of(subject: type) -> Iterator[_Field] | None:
@@ -73,11 +86,11 @@ def _fields_of(subject: type) -> Iterator[_Field] | None:
     return None
 
 
-def _shape(subject: type, fields: Iterator[_Field]) -> tuple[Any, Callable[[dict[str, Any]], Any]]:
-    """A `TypedDict` with *fields*, and the function that builds an instance from a value of it."""
+def _record(subject: type, fields: Iterator[_Field]) -> Record:
+    """The record of *subject*, which has *fields*."""
     from pydantic import Field
 
-    annotations, names, texts = {}, {}, field_descriptions(subject)
+    annotations, names, attributes, texts = {}, {}, {}, field_descriptions(subject)
     for field in fields:
         annotation = field.annotation
         if field.attribute in texts:
@@ -89,6 +102,8 @@ def _shape(subject: type, fields: Iterator[_Field]) -> tuple[Any, Callable[[dict
         mark: Any = Required if field.required else NotRequired
         annotations[field.key] = mark[annotation]
         names[field.key] = field.name
+        if not field.changed:
+            attributes[field.key] = field.attribute
     make: Any = typing_extensions.TypedDict
     shape = make(subject.__name__, annotations)
     shape.__module__, shape.__doc__ = subject.__module__, subject.__doc__
@@ -103,7 +118,7 @@ def _shape(subject: type, fields: Iterator[_Field]) -> tuple[Any, Callable[[dict
         except TypeError as error:  # of a validator: the names of the arguments are right
             raise ValueError(str(error)) from error
 
-    return shape, build
+    return Record(subject, shape, build, attributes)
 
 
 def _forbids_unknown_keys(subject: Any) -> bool:
@@ -148,6 +163,7 @@ def _of_attrs(subject: Any) -> Iterator[_Field]:
             required=theirs and type(default).__name__ != "Factory",
             default=_MISSING if theirs else _plain(default),
             about=Field(description=about) if isinstance(about, str) else None,
+            changed=attribute.converter is not None,
         )
 
 
@@ -191,6 +207,7 @@ def _of_v1_model(subject: Any) -> Iterator[_Field]:
             required=bool(field.required),
             default=_MISSING if field.required or field.default_factory else _plain(field.default),
             about=about,
+            changed=bool(field.class_validators),
         )
 
 

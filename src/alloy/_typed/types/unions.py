@@ -32,7 +32,7 @@ from alloy._typed.types.core_validators import new_validator
 from alloy._typed.types.guards import MAPPINGS, OTHER, bare, choices_of, guarded, needs_guard, tagged
 from alloy.jsontypes import Json, JsonObject
 
-__all__ = ["with_member_selection"]
+__all__ = ["Rewriter", "with_member_selection"]
 
 _NUMBER = "·number"
 _trials: ContextVar[int] = ContextVar("trials", default=0)
@@ -41,7 +41,7 @@ _MOST_TRIALS = 4  # inside one another; each of them may double the work
 
 def with_member_selection(schema: Any) -> Any:
     """The core schema *schema* with these rules for its unions; the same object if no union needs them."""
-    rewriter = _Rewriter({node["ref"]: node for node in nodes(schema) if "ref" in node})
+    rewriter = Rewriter({node["ref"]: node for node in nodes(schema) if "ref" in node})
     return rebuilt(schema, rewriter.rewritten) if any(map(rewriter.concerns, nodes(schema))) else schema
 
 
@@ -127,7 +127,7 @@ _INSIDE = {
 }
 
 
-class _Rewriter:
+class Rewriter:
     """Rewrites a core schema whose references lead to *definitions*.
 
     `shape` and `types` tell from a node what JSON it takes. A union that has several members with a known
@@ -323,7 +323,7 @@ def _guard(node: Node, shape: _Shape) -> Any:
 class _Chooser:
     """The discriminator of a union: returns the tag of the member, or `OTHER` to leave it to pydantic."""
 
-    def __init__(self, members: dict[str, _Shape], choices: dict[str, Node], rewriter: _Rewriter) -> None:
+    def __init__(self, members: dict[str, _Shape], choices: dict[str, Node], rewriter: Rewriter) -> None:
         self._members, self._choices, self._rewriter = members, choices, rewriter
 
     def choose(self, value: Json) -> str | None:

@@ -47,11 +47,13 @@ class Validator:
     """Reads JSON text as one type.
 
     *schema* is the plain JSON Schema of the type, *marked* the same with the marks that `coerce` reads.
+    *core* is what it was built from.
     """
 
-    __slots__ = ("_careful", "_validate_json", "marked", "schema")
+    __slots__ = ("_careful", "_validate_json", "core", "marked", "schema")
 
     def __init__(self, core: Core, marked: JsonObject | None = None) -> None:
+        self.core = core
         self.marked = marked_schema(core) if marked is None else marked
         self._careful = _needs_care(self.marked)
         self._validate_json = core.validator().validate_json

@@ -1,0 +1,191 @@
+"""An answer of which only the beginning has arrived, as the source of a `Partial`."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from alloy._typed.answers.parse import read
+from alloy._typed.answers.scalars import Scalars
+from alloy._typed.json.extraction import NOTHING, find_open
+from alloy._typed.json.text import Unreadable, decode
+from alloy._typed.json.unfinished import is_open, plain
+from alloy._typed.schemas.dialects import Wire
+from alloy._typed.types.compile import WRAPPER, TypeSpec, compile_type
+from alloy.errors import AnswerError, ConfigurationError
+from alloy.jsontypes import Json
+
+if TYPE_CHECKING:
+    from alloy._typed.types.parts import Resolve
+
+__all__ = ["UnfinishedAnswer", "element_type"]
+
+
+class UnfinishedAnswer:
+    """The beginning *text* of an answer of the type *spec* in the form of *wire*.
+
+    *resolve* calls a function and runs the async parsers that it asks for. With *complete*, nothing of the
+    text is missing. *data* is its plain form, if that is known. Nothing is read before it is asked for.
+    """
+
+    def __init__(
+        self,
+        spec: TypeSpec[Any],
+        wire: Wire | None,
+        text: str,
+        resolve: Resolve | None,
+        *,
+        complete: bool = False,
+        data: Json = NOTHING,
+    ) -> None:
+        self._spec, self._wire, self._text = spec, wire, text
+        self._resolve, self._complete = resolve, complete
+        if data is not NOTHING:
+            self.data = data
+
+    @cached_property
+    def data(self) -> Json:
+        """The value so far as plain JSON."""
+        return self._text if self._spec.schema is None else plain(self.value)
+
+    @cached_property
+    def value(self) -> Json:
+        """The value so far, in the shape of the type and with marks of what is unfinished, or `NOTHING`."""
+        value = NOTHING
+        if self._complete:
+            with suppress(Unreadable):
+                value = decode(self._text)
+        if value is NOTHING:
+            value = find_open(self._text, arrays=self._takes_arrays())
+        if self._wire is not None and self._wire.restore is not None:
+            try:
+                value = self._wire.restore(value)
+            except Unreadable:
+                return NOTHING
+        return _unwrapped(self._spec, value)
+
+    def read(self, reader: Callable[[Any], Any], default: Any) -> Any:
+        """What *reader* returns for the value, or *default* if it uses what has not arrived."""
+        from alloy._typed.answers.views import NotArrived, holds_view
+
+        try:
+            found = reader(self._seen())
+        except NotArrived:
+            return default
+        return default if holds_view(found) else found
+
+    def elements(self) -> list[Any]:
+        """The complete elements."""
+        if element_type(self._spec.annotation) is None:
+            raise ConfigurationError(
+                f"elements() needs a sequence for output, such as list[Item], not {self._spec.expected}"
+            )
+        return list(self._arrived(list))
+
+    def entries(self) -> dict[Any, Any]:
+        """The complete entries."""
+        annotation = self._spec.annotation
+        bare = annotation.__origin__ if hasattr(annotation, "__metadata__") else annotation
+        kind = get_origin(bare) or bare
+        if not isinstance(kind, type) or not issubclass(kind, Mapping):
+            raise ConfigurationError(
+                f"entries() needs a dict for output, such as dict[str, Item], not {self._spec.expected}"
+            )
+        return dict(self._arrived(dict))
+
+    def _arrived(self, form: type) -> Any:
+        from alloy._typed.types.parts import Items, Members, part_of
+
+        content = None if self._spec.schema is None else part_of(self._spec).content(self.value)
+        if isinstance(content, Items | Members):
+            return content.arrived(self.value, self._resolve)
+        return self.read(form, form())
+
+    def _seen(self) -> Any:
+        from alloy._typed.answers.views import NotArrived, seen
+        from alloy._typed.types.parts import part_of
+
+        if self._spec.schema is not None:
+            return seen(part_of(self._spec), self.value, self._resolve)
+        if self._spec.hook is None:
+            return self._text if self._spec.annotation is str else None
+        if not self._complete:
+            raise NotArrived
+        try:
+            return (self._resolve or _called)(lambda: read(self._spec, self._text))
+        except AnswerError:
+            raise NotArrived from None
+
+    def _takes_arrays(self) -> bool:
+        if not self._spec.wrapped or self._spec.validator is None:
+            return False
+        return Scalars.of(self._spec.validator.marked, WRAPPER) is None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._spec.schema is None and self._spec.hook is None:
+            return _rebuilt, (self._spec.annotation, self._spec.expected, self._text)
+        if self._spec.schema is None or not _pickles(self._spec):
+            return Untyped, (self._spec.expected, self.data)
+        return _rebuilt, (self._spec.annotation, self._spec.expected, self.value)
+
+
+class Untyped:
+    """An unfinished answer after it was pickled, if its type, *expected*, cannot be pickled."""
+
+    def __init__(self, expected: str, data: Json) -> None:
+        self.expected, self.data = expected, data
+
+    def read(self, *_: Any) -> Any:
+        """Raises `ConfigurationError`, as the other methods do."""
+        raise ConfigurationError(
+            f"this partial was pickled, and its type {self.expected} cannot be: only its data is left"
+        )
+
+    elements = entries = read
+
+
+def _rebuilt(annotation: Any, expected: str, value: Json) -> UnfinishedAnswer | Untyped:
+    try:
+        spec = compile_type(annotation)
+    except ConfigurationError:  # a parser that is not registered in this process
+        return Untyped(expected, plain(value))
+    made = UnfinishedAnswer(spec, None, value if spec.schema is None else "", None)
+    made.value = value
+    return made
+
+
+def _pickles(spec: TypeSpec[Any]) -> bool:
+    """Whether *spec* can be compiled again from its annotation, in another process."""
+    try:
+        pickle.dumps(spec.annotation)
+    except Exception:  # noqa: BLE001 - whatever its __reduce__ raises
+        return False
+    return compile_type(spec.annotation) is spec
+
+
+def _unwrapped(spec: TypeSpec[Any], value: Json) -> Json:
+    inner = value[WRAPPER] if isinstance(value, dict) and value.keys() == {WRAPPER} else NOTHING
+    if spec.wrapped:
+        return NOTHING if value == {} and is_open(value) else value if inner is NOTHING else inner
+    names = (spec.schema or {}).get("properties", ())
+    return inner if names and WRAPPER not in names and isinstance(inner, dict) else value
+
+
+def _called(function: Callable[[], Any]) -> Any:
+    return function()
+
+
+def element_type(annotation: Any) -> Any:
+    """The type of the elements of a sequence; `None` if *annotation* is another type."""
+    origin = get_origin(annotation)
+    if hasattr(annotation, "__metadata__"):
+        return element_type(annotation.__origin__)
+    if not isinstance(origin, type) or not issubclass(origin, Collection) or issubclass(origin, Mapping):
+        return None
+    arguments = get_args(annotation)
+    if origin is tuple and arguments[1:] != (...,):
+        return None
+    return arguments[0]
