@@ -70,7 +70,7 @@ FIXES = {
     "AnswerError": "See the classes below; `text` is the answer of the model, `problems` says what is wrong.",
     "EmptyAnswerError": "Describe the answer in the prompt, or raise `max_tokens`.",
     "RefusalError": "Change the prompt; the message, or `text`, has the reason that the model gives.",
-    "TruncatedError": "Raise `max_tokens`, or ask for a shorter answer; `text` is the beginning.",
+    "TruncatedError": "Raise `max_tokens`, or ask for a shorter answer; `partial` has what arrived of it.",
     "FilteredError": "Change the prompt, or the filter settings of the provider.",
     "ParseError": "Simplify the prompt or the type, raise `reask`, or choose a stronger model.",
     "PostconditionError": "Describe the `@ensure` in the prompt, or raise `reask`.",
