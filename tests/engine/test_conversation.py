@@ -14,7 +14,7 @@ from kit.scripted import ROUTE, Driven, question
 
 from alloy._engine import conversation, policy
 from alloy._engine.effects import CallModel, RunTools, Sleep
-from alloy._engine.fallbacks import Plan
+from alloy._engine.fallbacks import TEXTS, Plan
 from alloy._engine.policy import Policy
 from alloy._engine.routes import Route
 from alloy.backends.fake.backend import FakeBackend
@@ -356,6 +356,21 @@ def test_tools_first_and_the_typed_answer_last(known: bool):
 
     t.resume(Reply("3"))
     assert (t.result.value, t.result.turns) == (3, 3)
+
+
+def test_json_mode_is_still_there_in_the_last_turn():
+    """Where the model takes neither a shape beside tools nor a shape alone."""
+    asked = typed().pending.request
+    t = Driven(
+        question(
+            asked, plan=lambda _: Plan(asked, json_object=True), policy=Policy(fallbacks=frozenset(TEXTS))
+        )
+    )
+    t.fail(lacks("output_with_tools"))
+    t.resume(Reply("It is three."))
+    t.fail(lacks("output"))
+    assert isinstance(t.pending, CallModel)
+    assert (t.pending.request.output_mode, t.pending.request.json_object) == ("prompted", True)
 
 
 OTHER = Route(FakeBackend("q"), "n")

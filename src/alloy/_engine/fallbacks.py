@@ -154,7 +154,9 @@ def with_fallback(plan: Plan, feature: str) -> Plan | None:
         prompted = replace(request, output_mode="prompted", json_object=plan.json_object)
         return replace(plan, request=prompted, fallbacks=fallbacks)
     if feature == "output_with_tools" and native_output and native_tools:
-        return Plan(replace(request, output=None), request.output, fallbacks)
+        return replace(
+            plan, request=replace(request, output=None), awaited=request.output, fallbacks=fallbacks
+        )
     return None
 
 

@@ -19,12 +19,13 @@ from alloy._typed.json.values import json_type, same, whole
 from alloy._typed.schemas.refs import Schema, resolved
 from alloy.jsontypes import Json
 
-__all__ = ["DECIMAL", "NAMES", "NUMBER_END", "STRICT", "coerce"]
+__all__ = ["DECIMAL", "FIELDS", "NAMES", "NUMBER_END", "STRICT", "coerce"]
 
 # Marks in a schema that only Alloy reads; they are never sent.
 NAMES = "x-alloy-names"  # of an enum: the names of its members -> their JSON values
 DECIMAL = "x-alloy-decimal"
 STRICT = "x-alloy-strict"
+FIELDS = "x-alloy-fields"  # of a named tuple, which an answer may give as an object: the names of its items
 
 # After the digits of a number for a Decimal in a union, so that they are not taken for a `str`. A Decimal
 # ignores it, because it is white space.
@@ -98,6 +99,8 @@ def _decoded(text: str) -> Json:
 def _property(node: Schema, key: str) -> Json:
     if key in node.get("properties", {}):
         return node["properties"][key]
+    if key in (fields := node.get(FIELDS, ())):
+        return node["prefixItems"][fields.index(key)]
     patterns = node.get("patternProperties")
     return next(iter(patterns.values())) if patterns else node.get("additionalProperties", {})
 
@@ -179,4 +182,7 @@ def _fits(value: Json, node: Json, defs: Mapping[str, Json]) -> bool:
         return set(node.get("required", ())) <= value.keys() and all(
             same(value[key], part["const"]) for key, part in tags.items() if key in value
         )
+    if isinstance(value, dict) and FIELDS in node:
+        names = node[FIELDS]
+        return set(names[: node.get("minItems", 0)]) <= value.keys() <= set(names)
     return wanted is None or wanted == kind or (wanted == "number" and kind == "integer")

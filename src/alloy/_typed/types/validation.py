@@ -17,7 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from alloy._typed.json.text import Unreadable, decode, encode, path_step, repeats_a_key
 from alloy._typed.json.values import same
-from alloy._typed.schemas.coercion import DECIMAL, NAMES, STRICT, coerce
+from alloy._typed.schemas.coercion import DECIMAL, FIELDS, NAMES, STRICT, coerce
 from alloy._typed.schemas.refs import definition_name, mapped, nodes
 from alloy._typed.types.async_parsers import restart
 from alloy._typed.types.core_schema import Core
@@ -156,6 +156,13 @@ class _Generator(GenerateJsonSchema):
         taken = [field for field in schema["fields"] if field.get("init", True)]
         return super().dataclass_args_schema({**schema, "fields": taken})
 
+    def named_tuple_schema(self, schema: Any) -> JsonObject:
+        return {**super().named_tuple_schema(schema), FIELDS: [field["name"] for field in schema["fields"]]}
+
+    def p_arguments_schema(self, arguments: Any, var_args_schema: Any) -> JsonObject:
+        made = super().p_arguments_schema(arguments, var_args_schema)
+        return {**made, FIELDS: [argument["name"] for argument in arguments]}
+
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonObject:
         return {**super().decimal_schema(schema), DECIMAL: True}
 
@@ -185,7 +192,7 @@ def _is_lax(node: Mapping[str, Any]) -> bool:
 def _without_marks(schema: Json) -> Json:
     copy = mapped(schema, _without_marks)
     if isinstance(copy, dict):
-        for mark in (NAMES, DECIMAL, STRICT):
+        for mark in (NAMES, DECIMAL, STRICT, FIELDS):
             copy.pop(mark, None)
     return copy
 
