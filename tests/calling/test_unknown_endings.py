@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from kit.ways import every_way
+from kit.ways import Asked, every_way, weather
 
-from alloy import BadReplyError, ask, tool
+from alloy import BadReplyError
 from alloy.messages import Reply, ToolCall
 from alloy.testing import replies
 
@@ -19,28 +19,12 @@ class City:
     name: str
 
 
-@tool
-def weather(city: str) -> str:
-    """The weather in a city."""
-    return f"sunny in {city}"
-
-
 def ended(text: str = "", calls: tuple[ToolCall, ...] = ()) -> Reply:
     return Reply(text, calls, finish="other", explanation="ALL_SAID")
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if "ALL_SAID" in record.getMessage()]
-
-
-class Asked:
-    """`ask` as the ways call it."""
-
-    def __init__(self, **options: Any) -> None:
-        self._options = options
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda: getattr(ask, name)("Where?", **self._options)
 
 
 @every_way

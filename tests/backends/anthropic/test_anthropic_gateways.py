@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 from kit.apis import ANTHROPIC, every_mode, streamed_modes
-from kit.ways import every_way
+from kit.ways import answer_in, asked_at, every_way, weather
 from kit.wire import WireServer, sse
 from kit.wire import anthropic as says
 
@@ -18,34 +19,13 @@ from alloy import (
     RefusalError,
     ServerError,
     TruncatedError,
-    ask,
-    tool,
 )
 from alloy.backends.anthropic.messages import AnthropicBackend
 from alloy.messages import Reply, Request, ToolCall, User
 
 CLAUDE = AnthropicBackend()
 PNG = b"\x89PNG\r\n\x1a\n\x00"
-
-
-@tool
-def weather(city: str) -> str:
-    """The weather in a city."""
-    return f"sunny in {city}"
-
-
-class Asked:
-    """`ask` at *server*, as the ways call it."""
-
-    def __init__(self, server: WireServer, prompt: Any = "Where?", **options: Any) -> None:
-        self._prompt, self._options = prompt, {**ANTHROPIC.options(server), **options}
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda: getattr(ask, name)(self._prompt, **self._options)
-
-
-def answer(way: Any, made: dict[str, Any]) -> Any:
-    return (says.stream if "stream" in way.__name__ else says.reply)(made)
+asking, answer = partial(asked_at, ANTHROPIC), partial(answer_in, says)
 
 
 # --- words for the end --------------------------------------------------------------------------------
@@ -58,7 +38,7 @@ def test_a_whole_text_ends_in_any_word(server: WireServer, way: Any, word: str |
     made = says.message(text="Oslo.")
     server.script(answer(way, {**made, "stop_reason": word}))
 
-    assert way(Asked(server))[0].value == "Oslo."
+    assert way(asking(server))[0].value == "Oslo."
 
 
 @every_way
@@ -69,7 +49,7 @@ def test_whole_calls_are_run_after_any_word(server: WireServer, way: Any, word: 
     """An unknown word, too."""
     first = {**says.message(calls=[("weather", {"city": "Oslo"})]), "stop_reason": word}
     server.script(answer(way, first), answer(way, says.message(text="Done.")))
-    result, _ = way(Asked(server, tools=[weather]))
+    result, _ = way(asking(server, tools=[weather]))
 
     assert (result.value, [call.value for call in result.tool_calls]) == ("Done.", ["sunny in Oslo"])
 
@@ -92,7 +72,7 @@ def test_other_words_for_an_answer_that_is_not_whole(
     """They are the errors of Anthropic's own words."""
     server.script(answer(way, says.message(text="Os", stop=word)))
     with pytest.raises(kind):
-        way(Asked(server))
+        way(asking(server))
 
 
 @every_way
@@ -101,7 +81,7 @@ def test_an_unknown_word_is_not_bought_twice(server: WireServer, way: Any, text:
     """The next answer would end in the same way."""
     server.script(answer(way, says.message(text=text, stop="hologram")))
     with pytest.raises(BadReplyError, match="hologram") as caught:
-        way(Asked(server, retry=2))
+        way(asking(server, retry=2))
 
     assert not caught.value.transient
 
@@ -166,7 +146,7 @@ def test_calls_whose_input_is_text_are_run(server: WireServer, way: Any) -> None
     """Whole, and in a stream as a JSON string in the input."""
     call = {"type": "tool_use", "id": "t1", "name": "weather", "input": '{"city": "Oslo"}'}
     server.script(answer(way, says.message(call)), answer(way, says.message(text="Done.")))
-    result, _ = way(Asked(server, tools=[weather]))
+    result, _ = way(asking(server, tools=[weather]))
 
     assert [each.value for each in result.tool_calls] == ["sunny in Oslo"]
 
@@ -195,7 +175,7 @@ def test_an_alias_keeps_its_thoughts_between_the_turns_of_a_call(
     """The API requires the signed block before a call that it belongs to."""
     first = says.message(calls=[("weather", {"city": "Oslo"}, "t1")], thoughts=["Hm."], model=made_by)
     server.script(answer(way, first), answer(way, says.message(text="Done.", model=made_by)))
-    way(Asked(server, model=f"anthropic:{asked}", tools=[weather]))
+    way(asking(server, model=f"anthropic:{asked}", tools=[weather]))
 
     kinds = [block["type"] for block in server.requests[1].json["messages"][1]["content"]]
     assert kinds == ["thinking", "tool_use"]
@@ -229,7 +209,7 @@ def test_another_model_gets_no_thoughts(asked: str, made_by: str) -> None:
 def test_an_empty_turn_is_not_sent_back(server: WireServer, way: Any, blocks: list[dict[str, Any]]) -> None:
     """The model is asked again, and the API refuses a turn without content."""
     server.script(answer(way, says.message(*blocks)), answer(way, says.message(text="Oslo.")))
-    assert way(Asked(server))[0].value == "Oslo."
+    assert way(asking(server))[0].value == "Oslo."
 
     assert [turn["role"] for turn in server.requests[1].json["messages"]] == ["user"]
 
@@ -254,7 +234,7 @@ def test_an_image_for_a_model_without_vision_is_sent_once(
     """Whatever the status is."""
     server.script(says.failure(status, message, kind="api_error"))
     with pytest.raises(AlloyError, match="vision") as caught:
-        way(Asked(server, ["What is it?", Image.from_bytes(PNG, "image/png")], retry=2))
+        way(asking(server, ["What is it?", Image.from_bytes(PNG, "image/png")], retry=2))
 
     assert not caught.value.transient  # type: ignore[attr-defined]
     assert len(server.requests) == 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 from kit.apis import GEMINI, every_mode, streamed_modes, whole_modes
 from kit.codec import feed
 from kit.talking import WHOLE
-from kit.ways import every_way
+from kit.ways import answer_in, asked_at, every_way, weather
 from kit.wire import Answer, WireServer, json_answer, sse
 from kit.wire import gemini as says
 
@@ -20,34 +21,13 @@ from alloy import (
     ProviderError,
     ServerError,
     TruncatedError,
-    ask,
-    tool,
 )
 from alloy.backends.gemini.content import GeminiBackend
 from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, Usage, User
 
 BACKEND = GeminiBackend()
 MODEL = "gemini-3-flash-preview"
-
-
-@tool
-def weather(city: str) -> str:
-    """The weather in a city."""
-    return f"sunny in {city}"
-
-
-class Asked:
-    """`ask` at *server*, as the ways call it."""
-
-    def __init__(self, server: WireServer, **options: Any) -> None:
-        self._options = {**GEMINI.options(server), **options}
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda: getattr(ask, name)("Where?", **self._options)
-
-
-def answer(way: Any, made: dict[str, Any]) -> Answer:
-    return (says.stream if "stream" in way.__name__ else says.reply)(made)
+asking, answer = partial(asked_at, GEMINI), partial(answer_in, says)
 
 
 # --- words for the end --------------------------------------------------------------------------------
@@ -61,7 +41,7 @@ def test_whole_calls_are_run_after_any_word(server: WireServer, way: Any, word: 
     """Mock servers and gateways say that functions are called; Gemini says STOP."""
     first = says.content(calls=[("weather", {"city": "Oslo"})], finish=word)
     server.script(answer(way, first), answer(way, says.content(text="Done.")))
-    result, _ = way(Asked(server, tools=[weather]))
+    result, _ = way(asking(server, tools=[weather]))
 
     assert (result.value, [call.value for call in result.tool_calls]) == ("Done.", ["sunny in Oslo"])
 
@@ -71,7 +51,7 @@ def test_whole_calls_are_run_after_any_word(server: WireServer, way: Any, word: 
 def test_a_text_ends_in_the_words_of_other_apis(server: WireServer, way: Any, word: str) -> None:
     """In any case."""
     server.script(answer(way, says.content(text="Oslo.", finish=word)))
-    assert way(Asked(server))[0].value == "Oslo."
+    assert way(asking(server))[0].value == "Oslo."
 
 
 @every_way
@@ -91,7 +71,7 @@ def test_other_words_for_an_answer_that_is_not_whole(
     """They are the errors of Gemini's own words."""
     server.script(answer(way, says.content(text="Os", finish=word)))
     with pytest.raises(kind):
-        way(Asked(server))
+        way(asking(server))
 
 
 @every_way
@@ -100,7 +80,7 @@ def test_an_unknown_word_is_not_bought_twice(server: WireServer, way: Any, text:
     """The next answer would end in the same way."""
     server.script(answer(way, says.content(text=text, finish="ALL_SAID")))
     with pytest.raises(BadReplyError, match="ALL_SAID") as caught:
-        way(Asked(server, retry=2))
+        way(asking(server, retry=2))
 
     assert not caught.value.transient
 
@@ -213,7 +193,7 @@ def test_arguments_as_text_are_read_and_sent_back_as_an_object(
     """Which is all that the API accepts."""
     first = says.content(calls=[("weather", written, "f1")])
     server.script(answer(way, first), answer(way, says.content(text="Done.")))
-    result, _ = way(Asked(server, tools=[weather]))
+    result, _ = way(asking(server, tools=[weather]))
 
     assert [call.value for call in result.tool_calls] == ["sunny in Oslo"]
     (call,) = (part["functionCall"] for part in server.requests[1].json["contents"][1]["parts"])
@@ -236,7 +216,7 @@ def test_an_empty_turn_is_not_sent_back(server: WireServer, way: Any, parts: Any
     empty = says.content(*parts)
     server.script(answer(way, empty), answer(way, says.content(text="Oslo.")))
 
-    assert way(Asked(server))[0].value == "Oslo."
+    assert way(asking(server))[0].value == "Oslo."
     assert [turn["role"] for turn in server.requests[1].json["contents"]] == ["user", "user"]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 from kit.apis import OLLAMA, every_mode, streamed_modes, whole_modes
 from kit.talking import WHOLE
-from kit.ways import every_way
+from kit.ways import answer_in, asked_at, every_way, weather
 from kit.wire import Answer, WireServer, json_answer
 from kit.wire import ollama as says
 
@@ -22,8 +23,6 @@ from alloy import (
     RateLimitError,
     ServerError,
     TruncatedError,
-    ask,
-    tool,
 )
 from alloy.backends.ollama.chat import OllamaBackend
 from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, Usage, User
@@ -31,26 +30,7 @@ from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, Us
 BACKEND = OllamaBackend()
 ABLE = ("completion", "tools", "vision", "thinking")
 PNG = b"\x89PNG\r\n\x1a\n\x00"
-
-
-@tool
-def weather(city: str) -> str:
-    """The weather in a city."""
-    return f"sunny in {city}"
-
-
-class Asked:
-    """`ask` at *server*, as the ways call it."""
-
-    def __init__(self, server: WireServer, prompt: Any = "Where?", **options: Any) -> None:
-        self._prompt, self._options = prompt, {**OLLAMA.options(server), **options}
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda: getattr(ask, name)(self._prompt, **self._options)
-
-
-def answer(way: Any, made: dict[str, Any]) -> Answer:
-    return (says.stream if "stream" in way.__name__ else says.reply)(made)
+asking, answer = partial(asked_at, OLLAMA), partial(answer_in, says)
 
 
 def serve(server: WireServer, *answers: Answer) -> None:
@@ -81,7 +61,7 @@ def chats(server: WireServer) -> list[Any]:
 def test_a_text_ends_in_any_word(server: WireServer, way: Any, word: str | None) -> None:
     """Next to `done`."""
     server.script(answer(way, {**says.answer(text="Oslo."), "done_reason": word}))
-    assert way(Asked(server))[0].value == "Oslo."
+    assert way(asking(server))[0].value == "Oslo."
 
 
 @every_way
@@ -90,7 +70,7 @@ def test_whole_calls_are_run_after_any_word(server: WireServer, way: Any, word: 
     """An unknown word, too."""
     first = says.answer(calls=[("weather", {"city": "Oslo"})], reason=word)
     serve(server, answer(way, first), answer(way, says.answer(text="Done.")))
-    result, _ = way(Asked(server, tools=[weather]))
+    result, _ = way(asking(server, tools=[weather]))
 
     assert (result.value, [call.value for call in result.tool_calls]) == ("Done.", ["sunny in Oslo"])
 
@@ -106,7 +86,7 @@ def test_other_words_for_an_answer_that_is_not_whole(
     """They are the errors of Ollama's own words."""
     server.script(answer(way, says.answer(text="Os", reason=word)))
     with pytest.raises(kind):
-        way(Asked(server))
+        way(asking(server))
 
 
 @every_way
@@ -117,7 +97,7 @@ def test_an_unknown_word_is_not_bought_twice(server: WireServer, way: Any, text:
     """Nor is the answer to a request that only loads a model."""
     server.script(answer(way, says.answer(text=text, reason=word)))
     with pytest.raises(BadReplyError, match=word) as caught:
-        way(Asked(server, retry=2))
+        way(asking(server, retry=2))
 
     assert not caught.value.transient
 
@@ -181,7 +161,7 @@ def test_calls_in_the_forms_of_other_servers_are_run(
     first = says.answer()
     first["message"]["tool_calls"] = [call]
     serve(server, answer(way, first), answer(way, says.answer(text="Done.")))
-    result, _ = way(Asked(server, tools=[weather]))
+    result, _ = way(asking(server, tools=[weather]))
 
     assert [each.value for each in result.tool_calls] == ["sunny in Oslo"]
     (sent,) = chats(server)[1]["messages"][1]["tool_calls"]
@@ -228,7 +208,7 @@ def test_an_empty_turn_is_not_sent_back(server: WireServer, way: Any, text: str,
         answer(way, says.answer(text=text, thoughts=thoughts)), answer(way, says.answer(text="Oslo."))
     )
 
-    assert way(Asked(server))[0].value == "Oslo."
+    assert way(asking(server))[0].value == "Oslo."
     assert [turn["role"] for turn in chats(server)[1]["messages"]] == ["user", "user"]
 
 
@@ -264,7 +244,7 @@ def test_thoughts_go_back_on_calls_and_on_the_text_after_them(
         thinks("d", text="No."),
     )
     for _ in range(3):
-        way(Asked(server, tools=[weather], conversation=conversation))
+        way(asking(server, tools=[weather], conversation=conversation))
 
     turns = [turn for turn in chats(server)[-1]["messages"] if turn["role"] == "assistant"]
     assert [turn.get(field) for turn in turns] == ["a", "b", None]
@@ -352,7 +332,7 @@ def test_an_image_for_a_model_without_vision_is_sent_once(
     """Whatever the status is, and whatever `/api/show` said."""
     serve(server, says.failure(status, message))
     with pytest.raises(BadRequestError, match="vision") as caught:
-        way(Asked(server, ["What is it?", Image.from_bytes(PNG, "image/png")], retry=2))
+        way(asking(server, ["What is it?", Image.from_bytes(PNG, "image/png")], retry=2))
 
     assert not caught.value.transient
     assert len(chats(server)) == 1
