@@ -136,8 +136,10 @@ class Reply:
     *text* is the answer, or what comes before calls: no reasoning, no refusal. *explanation* is what the
     model or the provider said about a refusal or a filtered answer, or the provider's unknown word for the
     end. *echo* is the turn in the provider's own form, for `encode` to send back untouched in the next
-    request. *status* and *request_id* are those of the HTTP response, where there was one, and *seconds* is
-    how long the request took; they are set by the driver and are not part of the reply's value.
+    request. *is_end_stated* is false when the server does not say why the answer ended, so that only its
+    tokens show whether it was cut off. *status* and *request_id* are those of the HTTP response, where there
+    was one, and *seconds* is how long the request took; they are set by the driver and are not part of the
+    reply's value.
     """
 
     text: str = ""
@@ -149,6 +151,7 @@ class Reply:
     reasoning: str = ""
     explanation: str = ""
     echo: Echo | None = None
+    is_end_stated: bool = field(default=True, compare=False, repr=False)
     status: int | None = field(default=None, compare=False, repr=False)
     request_id: str | None = field(default=None, compare=False, repr=False)
     seconds: float = field(default=0.0, compare=False, repr=False)

@@ -21,11 +21,12 @@ def check_finish(reply: Reply, text: str, plan: Plan, expected: str, provider: s
     whole: this is a `BadReplyError`, and not a transient one, because the next answer would end in the same
     way.
     """
-    if reply.finish in UNFINISHED:
-        kind, problem = UNFINISHED[reply.finish]
+    finish = "length" if _was_cut(reply, plan) else reply.finish
+    if finish in UNFINISHED:
+        kind, problem = UNFINISHED[finish]
         why = f": {reply.explanation}" if reply.explanation else ""
         raise kind(expected, (problem + why,), text)
-    if reply.finish != "other":
+    if finish != "other":
         return
     typed = plan.request.output is not None or plan.awaited is not None
     if not (reply.calls or typed):
@@ -40,3 +41,10 @@ def check_finish(reply: Reply, text: str, plan: Plan, expected: str, provider: s
     log.warning(
         "%s: an answer ended with %r, an unknown word; its %s used", provider, reply.explanation, used
     )
+
+
+def _was_cut(reply: Reply, plan: Plan) -> bool:
+    """Whether only the number of tokens shows that *reply* was cut off: llama.cpp's Responses API is such."""
+    limit = plan.request.max_tokens
+    is_silent = reply.finish == "stop" and not reply.is_end_stated
+    return is_silent and limit is not None and reply.usage.output_tokens >= limit

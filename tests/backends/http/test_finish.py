@@ -49,8 +49,8 @@ def test_words_are_read_by_their_meaning(words: str, finish: str):
 def test_a_missing_word_is_taken_next_to_a_whole_answer_only(word: Any):
     """The end of a JSON body, or an end mark, shows that the answer is whole; half a call is not."""
     assert is_missing(word)
-    assert read(word) == Ending("stop")
-    assert read(word, calls=WHOLE) == Ending("tool_calls")
+    assert read(word) == Ending("stop", is_stated=False)
+    assert read(word, calls=WHOLE) == Ending("tool_calls", is_stated=False)
     for unfinished in ({"complete": False}, {"calls": HALF}):
         with pytest.raises(BadReplyError, match="without a finish_reason") as caught:
             read(word, **unfinished)

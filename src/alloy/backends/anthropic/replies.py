@@ -41,6 +41,7 @@ def _reply(message: Mapping[str, Any]) -> Reply:
         text=text,
         calls=calls,
         finish=ending.finish,
+        is_end_stated=ending.is_stated,
         usage=_usage(message.get("usage")),
         model=model,
         id=as_text(message.get("id")),

@@ -110,6 +110,7 @@ class ContentAccumulator:
             text="".join(self._text),
             calls=tuple(self._calls),
             finish=ending.finish,
+            is_end_stated=ending.is_stated,
             usage=_usage(self._usage),
             model=self._model,
             id=self._id,

@@ -179,6 +179,14 @@ _NO_IMAGES = re.compile(
 )
 _VISION = "; choose a model with vision"
 
+# How litellm, OpenRouter, Bedrock, DeepSeek and Mistral say with status 400 that there is no such model.
+_NO_MODEL = re.compile(
+    r"\b(invalid|unknown|no such) model\b( name| id\w*)?( passed|:|$| [`'\"]?[\w/-]*\d)"
+    r"|\bmodel( id\w*)?( [`'\"]?[\w./:@-]+[`'\"]?)? (is (invalid|unknown)|(does )?not (exist|found))"
+    r"|\bnot a valid model\b",
+    re.IGNORECASE,
+)
+
 # Failures that servers report with a status of 500 and that the same request would meet again: a prompt that
 # is too long, a conversation that the model's template refuses, a model that cannot be loaded, a schema.
 _LASTING = re.compile(
@@ -225,12 +233,15 @@ class ErrorReader:
         blind = status not in (401, 403) and _NO_IMAGES.search(body.message) is not None
         if blind and status != 404:
             status = 400  # whatever the server's own: another try would be refused, too
+        nameless = status in (400, 422) and _NO_MODEL.search(body.message) is not None
+        if nameless:
+            status = 404
         kind, transient = _class_of(status)
         if status >= 500 and _LASTING.search(body.message):
             transient = False
-        message = body.message + (_VISION if blind else self.hint(status, failure))
+        hint = "; check `model`" if nameless else _VISION if blind else self.hint(status, failure)
         wait = retry_after(failure.headers)
-        found = kind(message, transient=transient, retry_after=wait, **marks)
+        found = kind(body.message + hint, transient=transient, retry_after=wait, **marks)
         self.adjust(found, failure)
         return found
 

@@ -19,11 +19,12 @@ __all__ = ["Ending", "is_missing", "later", "meaning", "read_ending"]
 
 
 class Ending(NamedTuple):
-    """How an answer ended: the two fields of a `Reply`."""
+    """How an answer ended: the fields of a `Reply` for that."""
 
     finish: Finish
     explanation: str = ""
     """The server's own word, when its meaning is unknown (`finish` is "other") or it names a filter."""
+    is_stated: bool = True
 
 
 # Compared without case, prefix, punctuation and plural; those of OpenAI, Anthropic, Gemini, Ollama, Bedrock,
@@ -118,7 +119,8 @@ def read_ending(
     if finish == "other":
         return _unknown(word, field, provider, calls)
     if finish in (None, "stop", "tool_calls"):
-        return Ending("refusal" if refused else "tool_calls" if calls else "stop")
+        known: Finish = "refusal" if refused else "tool_calls" if calls else "stop"
+        return Ending(known, is_stated=finish is not None)
     return Ending("tool_calls" if finish == "pause" and calls else finish)
 
 

@@ -292,6 +292,7 @@ class ChatAccumulator:
             text=text,
             calls=tuple(self._calls),
             finish=ending.finish,
+            is_end_stated=ending.is_stated,
             usage=Usage(*(as_count(self._usage.get(name)) for name in _COUNTS)),
             model=self._model,
             reasoning=reasoning,

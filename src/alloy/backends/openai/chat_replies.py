@@ -75,7 +75,7 @@ class ChatAccumulator:
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` when nothing shows that it is whole."""
         calls, text = self._calls.finished(), "".join(self._text)
-        finish, word = read_ending(
+        ending = read_ending(
             self._finish,
             field="finish_reason",
             provider=self._provider,
@@ -86,12 +86,13 @@ class ChatAccumulator:
         return Reply(
             text=text,
             calls=tuple(calls),
-            finish=finish,
+            finish=ending.finish,
             usage=_usage(self._usage),
             model=self._model,
             id=self._id,
             reasoning="".join(self._reasoning),
-            explanation="".join(self._refusal) or word,
+            explanation="".join(self._refusal) or ending.explanation,
+            is_end_stated=ending.is_stated,
             echo=Echo(NAME, turn(text, self._calls.echo(calls)) | self._fields),
         )
 

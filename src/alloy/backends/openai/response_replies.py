@@ -70,17 +70,19 @@ def read_response(response: Mapping[str, Any], output: Any) -> Reply:
             case "reasoning":
                 parts = [*(item.get("summary") or ()), *(item.get("content") or ())]
                 reasoning += [text for part in parts if (text := as_text(part.get("text")))]
-    finish, word = _ending(response, calls, is_empty=not (texts or calls), refused=bool(refusals))
+    ending = _ending(response, calls, is_empty=not (texts or calls), refused=bool(refusals))
     return Reply(
         text="".join(texts),
         calls=tuple(calls),
-        finish=finish,
+        finish=ending.finish,
         usage=_usage(response.get("usage")),
         model=as_text(response.get("model")),
         id=as_text(response.get("id")),
         reasoning=_ITEM_GAP.join(reasoning),
-        explanation="".join(refusals) or word,
+        explanation="".join(refusals) or ending.explanation,
         echo=Echo(NAME, output),
+        # llama.cpp leaves the field out and calls every answer completed.
+        is_end_stated=ending.is_stated and "incomplete_details" in response,
     )
 
 
