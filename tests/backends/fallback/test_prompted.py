@@ -22,7 +22,7 @@ from alloy import (
     tool,
     use_config,
 )
-from alloy._engine import fallbacks
+from alloy.backends import memory
 from alloy.backends.base import Capabilities
 from alloy.backends.fake.backend import FakeBackend
 from alloy.backends.fallback.prompted import PromptedBackend
@@ -57,7 +57,7 @@ def registry() -> Iterator[None]:
     """What a test registers and what Alloy learns in it is forgotten behind it."""
     with registrations_undone():
         yield
-    fallbacks.forget()
+    memory.forget()
 
 
 ACME = '{"vendor": "ACME", "total": 1.5}'

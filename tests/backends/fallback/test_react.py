@@ -24,7 +24,7 @@ from alloy import (
     tool,
     use_config,
 )
-from alloy._engine import fallbacks
+from alloy.backends import memory
 from alloy.backends.base import Capabilities
 from alloy.backends.fake.backend import FakeBackend
 from alloy.backends.fallback.choose import codec_for
@@ -87,7 +87,7 @@ def registry() -> Iterator[None]:
     """What a test registers and what Alloy learns in it is forgotten behind it."""
     with registrations_undone():
         yield
-    fallbacks.forget()
+    memory.forget()
 
 
 # --- whole calls ----------------------------------------------------------------------------------
