@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kit.dialects import OPENAI, PLAIN
 from pydantic import Field
@@ -280,6 +280,7 @@ def test_snapshots_begin_anew_after_a_reask():
     assert snapshots[-1] == {"sku": "b", "price": 2.0, "tags": None}
 
 
+@example({'"': [], "]": []}, 1)  # the text is cut after the quote, too
 @given(
     st.dictionaries(st.text(max_size=5), st.lists(st.integers(), max_size=3), max_size=4), st.integers(1, 9)
 )

@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import json
 import pickle
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -389,6 +390,25 @@ def test_what_has_arrived_of_every_sort(
 ) -> None:
     """Each is read as the value itself is; what only the whole can say has not arrived."""
     assert partial_of(annotation, text).get(read) == expected
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        (Account, '{"low": 1, '),
+        (Stone, '{"color": "x", '),
+        (Star, '{"size": 1, '),
+        (Point, "[1"),
+        (list, "[1"),
+    ],
+)
+def test_unknown_attributes_are_errors_of_the_reader(annotation: Any, text: str) -> None:
+    """For classes of every sort, and without a warning of theirs."""
+    found = partial_of(annotation, text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(AttributeError, match="has no attribute 'nam'"):
+            found.get(lambda value: value.nam)
 
 
 def test_unknown_keys_are_errors_of_the_reader() -> None:

@@ -101,7 +101,7 @@ class _View:
 def _declared(content: Any) -> Iterator[str]:
     """The fields of a class that it may not have as class attributes."""
     yield from getattr(content, "names", ())
-    for mapping in ("__dataclass_fields__", "__private_attributes__", "__fields__"):
+    for mapping in ("__dataclass_fields__", "__private_attributes__"):
         yield from getattr(content.cls, mapping, ())
     for attribute in getattr(content.cls, "__attrs_attrs__", ()):
         yield attribute.name

@@ -83,7 +83,7 @@ def read_open(text: str, start: int = 0) -> Json:
         return reader.so_far(NOTHING)
 
 
-_MARK = re.compile(r'[{}\[\]]|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_MARK = re.compile(r'[{}\[\]]|"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<closing>"?)', re.DOTALL)
 
 
 class OpenContainers:
@@ -98,10 +98,9 @@ class OpenContainers:
         A string at the end counts as unfinished, because it may be.
         """
         for token in _MARK.finditer(text, self._at):
-            mark = token.group()
-            if len(mark) == 1 and mark != '"':
-                self._count += 1 if mark in "{[" else -1
-            elif mark[-1] != '"' or len(mark) == 1:  # the string may go on
+            if token[0] in "{}[]":
+                self._count += 1 if token[0] in "{[" else -1
+            elif not token["closing"]:  # the string may go on
                 break
             self._at = token.end()
         return _marked(value, self._count)

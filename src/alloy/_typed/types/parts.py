@@ -308,8 +308,12 @@ class Part:
         else:
             return None
         record = record_of_shape(cls)
-        names = {name: name for name in parts} if record is None else record.attributes
-        found = {names[key]: self._field(key, each, config) for key, each in parts.items() if key in names}
+        names = {} if record is None else record.attributes
+        changed = frozenset[str]() if record is None else record.changed
+        found = {
+            names.get(key, key): None if key in changed else self._field(key, each, config)
+            for key, each in parts.items()
+        }
         keyed = holder["type"] == "typed-dict" and record is None
         readable = {name: each for name, each in found.items() if each is not None}
         return Fields(cls if record is None else record.subject, readable, frozenset(found), keyed)

@@ -46,13 +46,15 @@ class _Field:
 class Record:
     """A class *subject* as a `TypedDict` with its fields, *shape*, and how to *build* an instance of it.
 
-    *attributes* are the names of the fields in an instance, by the keys, of those that it has unchanged.
+    *attributes* are the names of the fields in an instance, by the keys; of those in *changed*, the class may
+    convert the values.
     """
 
     subject: type
     shape: Any
     build: Callable[[dict[str, Any]], Any]
     attributes: Mapping[str, str]
+    changed: frozenset[str]
 
 
 _records: weakref.WeakKeyDictionary[type, Record] = weakref.WeakKeyDictionary()
@@ -90,7 +92,7 @@ def _record(subject: type, fields: Iterator[_Field]) -> Record:
     """The record of *subject*, which has *fields*."""
     from pydantic import Field
 
-    annotations, names, attributes, texts = {}, {}, {}, field_descriptions(subject)
+    annotations, names, attributes, changed, texts = {}, {}, {}, set(), field_descriptions(subject)
     for field in fields:
         annotation = field.annotation
         if field.attribute in texts:
@@ -102,8 +104,9 @@ def _record(subject: type, fields: Iterator[_Field]) -> Record:
         mark: Any = Required if field.required else NotRequired
         annotations[field.key] = mark[annotation]
         names[field.key] = field.name
-        if not field.changed:
-            attributes[field.key] = field.attribute
+        attributes[field.key] = field.attribute
+        if field.changed:
+            changed.add(field.key)
     make: Any = typing_extensions.TypedDict
     shape = make(subject.__name__, annotations)
     shape.__module__, shape.__doc__ = subject.__module__, subject.__doc__
@@ -118,7 +121,7 @@ def _record(subject: type, fields: Iterator[_Field]) -> Record:
         except TypeError as error:  # of a validator: the names of the arguments are right
             raise ValueError(str(error)) from error
 
-    return Record(subject, shape, build, attributes)
+    return Record(subject, shape, build, attributes, frozenset(changed))
 
 
 def _forbids_unknown_keys(subject: Any) -> bool:
