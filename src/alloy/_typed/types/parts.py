@@ -192,6 +192,12 @@ class Part:
     """A part of a type.
 
     *node* is its core schema, *definitions* what that refers to, *config* that of the class around it.
+
+    `read` validates a complete value: the node alone is put into an object with one field, which has the
+    configuration of the class, and compiled like a type of its own, when it is first needed. `content` says
+    what is inside of a value that is not complete: `_resolved` follows references and what does not change
+    values (defaults, `None`, validators of the class that run last) to the node that decides that; then each
+    kind of node has its method, which makes the parts inside. Any other node has no content.
     """
 
     def __init__(self, node: Node, definitions: Mapping[str, Node], config: Any = None) -> None:
