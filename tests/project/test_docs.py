@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import redirect_stdout
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_args, get_origin
 
 import pytest
+from kit import pages
+from kit.pages import FENCED, blocks
 
 from alloy import ConfigurationError, ask, effects, events
 from alloy.settings import SENT
@@ -26,51 +24,12 @@ DOCS = ROOT / "docs"
 GUIDES = [ROOT / "CONTRIBUTING.md", ROOT / "tests" / "README.md", ROOT / "tests" / "kit" / "README.md"]
 PAGES = [ROOT / "README.md", *GUIDES, *sorted(DOCS.glob("**/*.md"))]
 
-FENCED = re.compile(r"^(`{3,})(\w*)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
-SHOWN = re.compile(r"^\s*# >(?: (.*))?$", re.MULTILINE)
-# Marks, for the reader and for this test, a block that needs a key or a server.
-NEEDS = re.compile(r"^# Needs (?:a |an |the )?.+")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A piece of Python in a page."""
-
-    line: int
-    code: str
-
-    @property
-    def shown(self) -> list[str]:
-        return SHOWN.findall(self.code)
-
-
-def blocks(page: Path, language: str = "python") -> Iterator[Block]:
-    text = page.read_text("utf-8")
-    for found in FENCED.finditer(text):
-        if found[2] == language:
-            # The line before the code: tracebacks then name the page's own lines.
-            yield Block(text.count("\n", 0, found.start()) + 1, found[3])
-
 
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
 WITH_PYTHON = [page for page in PAGES if any(blocks(page))]
-
-
-def run_page(page: Path) -> None:
-    """Run a page's blocks one after the other, and compare what each prints with what it shows."""
-    logging.getLogger("alloy").addHandler(logging.NullHandler())  # warnings are not for stderr here
-    module = ModuleType(f"page_{page.stem.replace('-', '_')}")
-    sys.modules[module.__name__] = module
-    for block in blocks(page):
-        code = compile("\n" * block.line + block.code, str(page), "exec", dont_inherit=True)
-        if NEEDS.match(block.code):
-            continue
-        with redirect_stdout(io.StringIO()) as printed:
-            exec(code, module.__dict__)
-        assert printed.getvalue().splitlines() == block.shown, f"{page}:{block.line}: {printed.getvalue()}"
 
 
 def run_python(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -82,7 +41,7 @@ def run_python(*arguments: str, cwd: Path = ROOT, **environment: str) -> subproc
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
 def test_blocks_run_and_print_what_they_show(page: Path) -> None:
     """A page is one program, offline: each block runs after the ones before it."""
-    ran = run_python(__file__, str(page), ALLOY_BACKEND="fake")
+    ran = run_python("-P", pages.__file__, str(page), ALLOY_BACKEND="fake")
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
@@ -352,7 +311,3 @@ def test_pages_use_common_words(page: Path) -> None:
 
 def _blank(found: re.Match[str]) -> str:
     return "\n" * found[0].count("\n")
-
-
-if __name__ == "__main__":
-    run_page(Path(sys.argv[1]))
