@@ -14,6 +14,9 @@ PIP := -m pip --disable-pip-version-check -q
 GROUPS_PIP := "pip>=25.1"
 # pyright asks its registry for a newer version otherwise.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+# Of each table of tests so many cases that each value of each parameter occurs, and few generated examples.
+QUICK := --cases=chosen --hypothesis-profile=quick
+TESTS := --ignore=tests/integration --ignore=tests/suite
 # Two Pythons can be tested at the same time.
 export COVERAGE_FILE := .coverage$(SUFFIX)
 
@@ -32,7 +35,7 @@ test: lint types docs lowest suite package  ## everything that CI checks
 
 test-fast: lint  ## ruff, mypy and the quick tests: under a minute
 	$(PY) -m mypy
-	$(PY) -m pytest -q -n 2 -m "not local_model and not slow" --ignore=tests/integration --ignore=tests/suite
+	$(PY) -m pytest -q -n 2 $(QUICK) -m "not local_model and not slow" $(TESTS)
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(PY) -m ruff check
@@ -49,12 +52,12 @@ docs: $(VENV)/.dev  ## build the site, strictly, into .cache/docs/site
 generate: $(VENV)/.dev  ## rewrite what is generated: tables in docs, outputs in the notebook
 	$(PY) docs/generate.py
 
-lowest: $(LOWEST)/.ready  ## the tests of providers and types, with the lowest versions allowed
-	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not local_model" -p no:cacheprovider \
+lowest: $(LOWEST)/.ready  ## a case for each value of the tests of providers and types, with the lowest versions allowed
+	$(LOWEST)/bin/python -m pytest -q -n 2 $(QUICK) -m "not local_model" -p no:cacheprovider \
 	  tests/backends tests/typed
 
 suite: $(VENV)/.dev  ## all tests, with branch coverage
-	$(PY) -m pytest -q -n 2 --ignore=tests/integration --ignore=tests/suite --cov --cov-report= --cov-fail-under=0
+	$(PY) -m pytest -q -n 2 $(TESTS) --cov --cov-report= --cov-fail-under=0
 	$(PY) -m pytest -q tests/suite --cov --cov-append --cov-report=term --cov-report=xml
 
 package: $(VENV)/.dev  ## build the sdist and the wheel, and check both outside the repository

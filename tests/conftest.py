@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from kit.cases import with_each_value
 from kit.wire import WireServer
 
 # Timing is never asserted. In CI hypothesis takes a profile of its own, which repeats.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("dev"), max_examples=15)
 if not os.environ.get("CI"):
     settings.load_profile("dev")
 
 FOREIGN = ("ALLOY_", "OPENAI_", "AZURE_OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cases",
+        choices=["all", "chosen", "others"],
+        default="all",
+        help="of each table of tests: all, so many that each value of each parameter occurs, or the others",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # The workers of pytest-xdist must collect the same names.
+    if unstable := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"the address of an object is in the name of a test: {unstable[0]}")
+    cases = config.getoption("--cases")
+    if cases != "all":
+        chosen = with_each_value(items)
+        left_out = [item for item in items if (item in chosen) != (cases == "chosen")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if (item in chosen) == (cases == "chosen")]
+
+
+def pytest_collection_finish() -> None:
+    # What has been collected stays: without it, a full collection of garbage is several times as fast.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +55,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(FOREIGN) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    # A folder without certificates: to read those of the machine takes 25 ms for each HTTP client.
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 jedi = pytest.importorskip("jedi")
@@ -49,7 +51,18 @@ def completed(expression: str) -> set[str]:
     return {one.name for one in found if not one.name.startswith("_")}
 
 
-@pytest.mark.parametrize("command", ["count", "bare", "later", "Desk().size", "count.with_options(retry=1)"])
+def first_quick(*rows: Any) -> list[Any]:
+    """The first of *rows*, and the others as slow tests: each takes jedi half a second."""
+    return [rows[0], *(pytest.param(*_row(row), marks=pytest.mark.slow) for row in rows[1:])]
+
+
+def _row(row: Any) -> tuple[Any, ...]:
+    return row if isinstance(row, tuple) else (row,)
+
+
+@pytest.mark.parametrize(
+    "command", first_quick("count", "bare", "later", "Desk().size", "count.with_options(retry=1)")
+)
 def test_the_members_of_a_command_are_completed(command: str) -> None:
     """Decorated with and without options, sync and async, in classes, and copied."""
     assert completed(f"{command}.") >= MEMBERS
@@ -57,7 +70,7 @@ def test_the_members_of_a_command_are_completed(command: str) -> None:
 
 @pytest.mark.parametrize(
     ("expression", "expected"),
-    [
+    first_quick(
         ("ask.", {"run", "async_", "stream", "request"}),
         ("look.", {"name", "description", "signature"}),
         ('count.run("x").', {"value", "usage", "turns", "tool_calls", "transcript"}),
@@ -66,7 +79,7 @@ def test_the_members_of_a_command_are_completed(command: str) -> None:
         ("Config().", {"model", "temperature", "retry", "extra"}),
         ('Image.from_url("x").', {"base64", "data_url", "media_type"}),
         ("alloy.", {"command", "tool", "ask", "configure", "Conversation", "RateLimitError"}),
-    ],
+    ),
 )
 def test_other_public_names_are_completed(expression: str, expected: set[str]) -> None:
     """Their members are known from the stub and the modules behind it."""
