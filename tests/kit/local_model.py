@@ -27,13 +27,17 @@ TEMPLATE = """{% for message in messages %}<|start_header_id|>{{ message.role }}
 >>>{% endif %}{# >>>all #}"""
 
 
-def write_model(path: Path) -> None:
-    """Write a LLaMA of random weights whose vocabulary is the 256 bytes and three control tokens."""
+def write_model(path: Path, *, blank: bool = False) -> None:
+    """Write a LLaMA of random weights whose vocabulary is the 256 bytes and three control tokens.
+
+    Grammars with blanks in fixed text also need a *blank*, as SentencePiece writes it.
+    """
     from gguf import GGUFWriter, TokenType
 
     special = [(b"<unk>", TokenType.UNKNOWN), (b"<s>", TokenType.CONTROL), (b"</s>", TokenType.CONTROL)]
     octets = [(f"<0x{byte:02X}>".encode(), TokenType.BYTE) for byte in range(256)]
-    vocabulary = special + octets
+    blanks = [("\u2581".encode(), TokenType.NORMAL)] if blank else []
+    vocabulary = special + octets + blanks
 
     writer = GGUFWriter(path, "llama")
     writer.add_name("tiny-random")

@@ -19,7 +19,14 @@ from alloy.backends.schemas import in_dialect
 from alloy.jsontypes import Json, JsonObject
 from alloy.messages import OutputSchema, Request, Turn, User
 
-__all__ = ["PromptedBackend", "after_last_words", "answer_format", "description", "with_instructions"]
+__all__ = [
+    "PromptedBackend",
+    "after_last_words",
+    "answer_format",
+    "description",
+    "unwrapped",
+    "with_instructions",
+]
 
 
 class PromptedBackend(Wrapper):
@@ -42,7 +49,7 @@ def answer_format(output: OutputSchema) -> str:
     A scalar is asked for as it is, without the wrapper that providers with structured output need. The keys
     of an object are listed, and quoted where they stand on one line, because small models follow that best.
     """
-    schema = _unwrapped(output)
+    schema = unwrapped(output)
     if words := _words(schema):
         return f"with exactly one of these words and nothing else: {', '.join(words)}"
     if keys := _keys(schema):
@@ -79,7 +86,8 @@ def _short_type(name: str, part: Json, schema: Schema) -> str:
     return text if len(text) <= SHORT and "\n" not in text and "//" not in text else ""
 
 
-def _unwrapped(output: OutputSchema) -> Schema:
+def unwrapped(output: OutputSchema) -> Schema:
+    """The schema of *output* without the wrapper that providers with structured output need."""
     if not output.wrapped:
         return output.schema
     [inner] = output.schema["properties"].values()

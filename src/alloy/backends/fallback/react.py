@@ -23,10 +23,12 @@ from alloy._typed.json.text import Unreadable, decode
 from alloy._typed.json.values import json_type
 from alloy._typed.schemas.refs import alternatives
 from alloy.backends.base import Accumulator, Backend, CancelToken
-from alloy.backends.fallback.prompted import with_instructions
+from alloy.backends.fallback.prompted import unwrapped, with_instructions
 from alloy.backends.fallback.react_prompt import NAME, instructions, rewritten, with_format, written
 from alloy.backends.fallback.react_reader import NOTHING, AnswerFilter, Reading, read
+from alloy.backends.fallback.turn_form import EnforcesTurns, TurnForm
 from alloy.backends.fallback.wrapper import Wrapper
+from alloy.backends.http.bodies import allowed_tools
 from alloy.backends.schemas import in_dialect
 from alloy.endpoints import Endpoint
 from alloy.errors import ProviderError
@@ -64,11 +66,15 @@ class ReActBackend(Wrapper):
     def encode(self, request: Request) -> JsonObject:
         """The body of *request* with its tools, the type of the answer and the turns so far as text."""
         sent = in_dialect(request, self.dialect)
+        enforcing = self.inner if isinstance(self.inner, EnforcesTurns) else None
+        format_ = instructions(sent, may_call=self._may_call, decides=enforcing is not None)
+        enforced = {} if enforcing is None else enforcing.enforce(self._form(sent))
         return self.inner.encode(
             replace(
                 request,
                 messages=with_format(tuple(rewritten(request.messages)), sent.output),
-                system=with_instructions(request.system, instructions(sent, may_call=self._may_call)),
+                system=with_instructions(request.system, format_),
+                extra={**enforced, **request.extra},
                 stop=self._stop(request),
                 tools=(),
                 output=None,
@@ -79,6 +85,17 @@ class ReActBackend(Wrapper):
                 allowed_tools=None,
                 parallel_tools=None,
             )
+        )
+
+    def _form(self, request: Request) -> TurnForm:
+        choice = request.tool_choice
+        tools = allowed_tools(request) if self._may_call else []
+        named = [tool for tool in tools if tool.name == choice]
+        return TurnForm(
+            tools=tuple(named or tools),
+            answer={} if request.output is None else unwrapped(request.output),
+            must_call=bool(tools) and choice not in (None, "auto"),
+            parallel=self._at_once is None and bool(request.parallel_tools),
         )
 
     def _stop(self, request: Request) -> tuple[str, ...] | None:

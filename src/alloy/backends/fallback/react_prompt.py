@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from alloy._typed.schemas.notation import notation
 from alloy.backends.fallback.prompted import after_last_words, answer_format
+from alloy.backends.fallback.turn_form import DECISION
 from alloy.backends.http.bodies import allowed_tools
 from alloy.messages import OutputSchema, Reply, Request, ToolCall, ToolResults, ToolSchema, Turn, User
 
@@ -19,15 +20,21 @@ NAME = "react"  # of the echo: the part of the model's text that counts
 _FORM = """\
 You can use tools. The only way to call one is to write, each label at the start of a line:
 
-Thought: what you have to find out
+{before_a_call}
 Action: the name of one tool
 Action Input: its arguments, as one JSON object
 
 Stop there. You are then told the result, as "Observation: ...": never write one yourself. Call tools as \
 often as you need to. When you know the answer, write:
 
-Thought: why you know
+{before_the_answer}
 Final Answer: the answer"""
+
+_THOUGHTS = {
+    "before_a_call": "Thought: what you have to find out",
+    "before_the_answer": "Thought: why you know",
+}
+_DECISIONS = {"before_a_call": f"{DECISION}no", "before_the_answer": f"{DECISION}yes"}
 
 _ANSWER_NOW = """\
 Answer now. Tools cannot be called any more. Write:
@@ -35,13 +42,16 @@ Answer now. Tools cannot be called any more. Write:
 Final Answer: the answer"""
 
 
-def instructions(request: Request, *, may_call: bool) -> str:
-    """The part of the system prompt about the format and the tools."""
-    return "\n\n".join(_sections(request, may_call=may_call))
+def instructions(request: Request, *, may_call: bool, decides: bool = False) -> str:
+    """The part of the system prompt about the format and the tools.
+
+    With *decides*, a turn begins with whether the answer is known, instead of a thought.
+    """
+    form = _FORM.format_map(_DECISIONS if decides else _THOUGHTS) if may_call else _ANSWER_NOW
+    return "\n\n".join((form, *_sections(request, may_call=may_call)))
 
 
 def _sections(request: Request, *, may_call: bool) -> Iterator[str]:
-    yield _FORM if may_call else _ANSWER_NOW
     if request.tools:
         yield "The tools, with the types of their arguments in TypeScript notation:"
         yield from map(_tool, allowed_tools(request))

@@ -14,15 +14,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from alloy.backends.base import CancelToken, Capabilities
+from alloy.backends.fallback.turn_form import TurnForm
 from alloy.backends.http.errors import Failure
 from alloy.backends.http.stainless import StainlessSdk
 from alloy.backends.http.transport_errors import origin
+from alloy.backends.local.grammar import turn_grammar
 from alloy.backends.local.model_files import find_model, model_name
 from alloy.backends.local.servers import SERVERS, LocalServer
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.errors import OpenAIErrors
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError, ProviderConnectionError, UnsupportedError
+from alloy.jsontypes import JsonObject
 
 __all__ = ["LocalBackend"]
 
@@ -71,6 +74,10 @@ class LocalBackend(OpenAIChatBackend):
     def address(self, endpoint: Endpoint) -> str:
         """The same for all models: what is remembered of a model depends on its file."""
         return NAME
+
+    def enforce(self, form: TurnForm) -> JsonObject:
+        """A grammar that lets a model without tools of its own write nothing but a ReAct turn."""
+        return {"grammar": turn_grammar(form)}
 
     def located(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Endpoint:
         """The endpoint of the server that runs the body's model, which is started if necessary."""
