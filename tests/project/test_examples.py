@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 HELPERS = {"offline", "demo"}
 SCRIPTS = sorted(path for path in EXAMPLES.glob("*.py") if path.stem not in HELPERS)
-INVOICE = {"vendor": "ACME", "total": 92.5, "currency": "EUR", "lines": ["3 anvils"]}
+PERSON = {"name": "Maria", "age": 41, "city": "Lisbon"}
 PROMISE = re.compile(r"prints:\n\n((?:    .*\n?)+)")
 
 
@@ -54,16 +54,47 @@ def test_an_example_prints_what_it_promises(script: Path) -> None:
         assert "2 passed" in ran.stdout
 
 
-def test_the_demo_shows_its_four_chapters() -> None:
-    """Without a model the tour uses scripted answers, in which the contract corrects the model."""
-    ran = run("demo.py", OLLAMA_HOST="127.0.0.1:1")
+def chapters(output: str) -> str:
+    return "".join(re.findall(r"^(\d)  ", output, re.MULTILINE))
+
+
+def test_the_demo_runs_without_a_model() -> None:
+    """Its answers are a script then, in which the contract corrects the model."""
+    ran = run("demo.py", ALLOY_BACKEND="fake")
 
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert re.findall(r"^(\d)  ", ran.stdout, re.MULTILINE) == ["1", "2", "3", "4"]
-    assert "Invoice(vendor='ACME GmbH', total=92.5" in ran.stdout
+    assert chapters(ran.stdout) == "12346"
+    assert "Person(name='Maria', age=41, city='Lisbon')" in ran.stdout
     assert "failed: nights must be 2 or more" in ran.stdout
     assert "-> 340" in ran.stdout
     assert "\033" not in ran.stdout
+
+
+@pytest.mark.local_model
+def test_the_demo_runs_on_a_real_model() -> None:
+    """Without a key and Ollama, a small model on this machine does all of it."""
+    pytest.importorskip("xllamacpp")
+    ran = run("demo.py", OLLAMA_HOST="127.0.0.1:1")
+
+    assert ran.returncode == 0
+    assert chapters(ran.stdout) == "123456"
+    assert "Person(name='Maria', age=41, city='Lisbon')" in ran.stdout
+    assert "the model calls temperature(city='Rome')" in ran.stdout
+    assert re.search(r"4 texts: \d gave a Person", ran.stdout)
+    assert "downgrades  tools" in ran.stdout
+
+
+def test_the_demo_says_that_the_local_model_is_missing(tmp_path: Path) -> None:
+    """Where its packages cannot be installed, the tour runs on the script."""
+    missing = tmp_path / "sitecustomize.py"
+    missing.write_text("import sys; sys.modules['xllamacpp'] = None")
+    environment = {"OLLAMA_HOST": "127.0.0.1:1", "PYTHONPATH": str(tmp_path)}
+
+    assert run("demo.py", "--extra", **environment).stdout.strip() == "local"
+    ran = run("demo.py", **environment)
+
+    assert (ran.returncode, ran.stderr, chapters(ran.stdout)) == (0, "", "12346")
+    assert "a script, because there is no key, no Ollama server, and the local model" in ran.stdout
 
 
 @pytest.mark.parametrize(
@@ -86,32 +117,39 @@ def test_the_demo_shows_its_four_chapters() -> None:
     ],
 )
 def test_the_demo_knows_what_it_needs(environment: dict[str, str], extra: str) -> None:
-    """`make demo` installs the SDK of the provider that it found, and none for scripted answers."""
+    """`make demo` installs the SDK of the provider that it found, if that is missing."""
     ran = run("demo.py", "--extra", **{"OLLAMA_HOST": "127.0.0.1:1", **environment})
     assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, extra, "")
 
 
 def test_the_demo_uses_an_ollama_server_that_runs(server: WireServer) -> None:
     """If an Ollama server is running, the tour uses its model, after asking for its capabilities."""
+    people = [reply(answer(text=json.dumps(PERSON)))] * 4
     server.script(
         json_answer({"models": [{"name": "qwen3:4b"}]}),
-        reply(answer(text=json.dumps(INVOICE))),
+        people[0],
+        *[reply(answer(text='{"value": "positive"}'))] * 2,
         shown("completion", "tools"),
         reply(answer(calls=[("price_of_stay", {"room": "sea", "nights": 2})])),
-        reply(answer(text="Two nights are 340 EUR.")),
-        stream(answer(text="Types on either side")),
+        reply(answer(text="It is 340.")),
+        reply(answer(text='{"value": 340}')),
+        stream(answer(text="Blue light")),
+        *people,
+        *people,
     )
 
     ran = run("demo.py", OLLAMA_HOST=server.url)
 
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (ran.returncode, ran.stderr.count("\n")) == (0, 1), ran.stdout
+    assert "asking for the answer in a separate turn" in ran.stderr
     assert f"qwen3:4b on the Ollama server at {server.url}" in ran.stdout
-    assert "Invoice(vendor='ACME', total=92.5" in ran.stdout
+    assert chapters(ran.stdout) == "123456"
     assert "-> 340" in ran.stdout
-    assert "Types on either side" in ran.stdout
-    assert "model   ollama:" in ran.stdout
+    assert "Blue light" in ran.stdout
+    assert "4 texts: 4 gave a Person, 1 have every field right" in ran.stdout
+    assert "model       ollama:" in ran.stdout
     paths = [request.path for request in server.requests]
-    assert paths == ["/api/tags", "/api/chat", "/api/show", *["/api/chat"] * 3]
+    assert paths == ["/api/tags", *["/api/chat"] * 3, "/api/show", *["/api/chat"] * 12]
 
 
 def test_the_demo_names_the_problem_of_a_real_model() -> None:
