@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from alloy._engine.fallbacks import Plan
+from alloy._typed.json.extraction import is_prose
 from alloy.errors import UNFINISHED, BadReplyError
 from alloy.messages import Reply
 
@@ -21,14 +22,15 @@ def check_finish(reply: Reply, text: str, plan: Plan, expected: str, provider: s
     whole: this is a `BadReplyError`, and not a transient one, because the next answer would end in the same
     way.
     """
-    finish = "length" if _was_cut(reply, plan) else reply.finish
+    typed = plan.request.output is not None or plan.awaited is not None
+    # Prose instead of a typed answer is no end of that: it shows that a schema was ignored.
+    finish = "length" if _was_cut(reply, plan) and not (typed and is_prose(text)) else reply.finish
     if finish in UNFINISHED:
         kind, problem = UNFINISHED[finish]
         why = f": {reply.explanation}" if reply.explanation else ""
         raise kind(expected, (problem + why,), text)
     if finish != "other":
         return
-    typed = plan.request.output is not None or plan.awaited is not None
     if not (reply.calls or typed):
         raise BadReplyError(
             f"the answer ended with {reply.explanation!r}, an unknown word, so it may not be complete: "
