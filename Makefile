@@ -22,7 +22,7 @@ export COVERAGE_FILE := .coverage$(SUFFIX)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-fast lint types docs lowest suite package matrix integration generate bench clean
+.PHONY: help demo test test-fast test-servers lint types docs lowest suite package matrix integration generate bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-12s", $$1, $$2; $$1 = $$2 = ""; print }'
@@ -74,6 +74,9 @@ package: $(VENV)/.dev  ## build the sdist and the wheel, and check both outside 
 matrix: $(VENV)/.dev  ## prove the support matrix with the suite, and write its page
 	$(PY) -m pytest -q --ignore=tests/suite/test_matrix.py tests/suite
 	$(PY) docs/matrix.py
+
+test-servers: $(VENV)/.dev  ## try Alloy on servers that others wrote (some minutes), and write their page
+	@PYTHONPATH=tests $(PY) -m servers $(SERVERS); status=$$?; $(PY) docs/generate.py && exit $$status
 
 integration: $(VENV)/.dev  ## live tests of each provider whose key is set; they cost a little money
 	$(PY) -m pytest tests/integration

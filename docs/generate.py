@@ -99,6 +99,23 @@ def error_tree() -> str:
     return "```text\n" + "\n".join(drawn) + "\n```"
 
 
+# --- servers ----------------------------------------------------------------------------------------
+
+
+def servers() -> str:
+    """One table for each server, from what `make test-servers` has seen."""
+    results = json.loads((DOCS / "servers.json").read_text("utf-8"))
+    return "\n\n".join(
+        f"### {name} ({found['version']})\n\n{_server(found['apis'])}" for name, found in results.items()
+    )
+
+
+def _server(apis: dict[str, dict[str, str]]) -> str:
+    rows = list(next(iter(apis.values())))
+    head = ("", *(f"`{api}:`" for api in apis))
+    return _table(head, ((row, *(seen[row] for seen in apis.values())) for row in rows))
+
+
 # --- notebooks --------------------------------------------------------------------------------------
 
 RUNNER = """
@@ -136,6 +153,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "error-tree": error_tree,
     "error-table": error_table,
+    "servers": servers,
 }
 MARKED = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

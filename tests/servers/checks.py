@@ -18,7 +18,9 @@ from alloy import (
     BadRequestError,
     ModelNotFoundError,
     ParseError,
+    ProviderConnectionError,
     RateLimitError,
+    ServerError,
     TruncatedError,
     TurnLimitError,
     command,
@@ -40,12 +42,17 @@ class Place:
     absent: Mapping[str, str] = field(default_factory=dict)  # rows that cannot be tried, with the reason
 
     def command(self, prompt: str, **changes: Any) -> Any:
-        """A command that asks the model once: a failure is not hidden by another try."""
+        """A command whose failures are not hidden by another try.
+
+        Except for a connection that is gone: llama.cpp closes it after a stream without saying so, also to a
+        proxy, which reports that as an error of the server.
+        """
         model = changes.pop("model", self.model)
-        settings = {"temperature": 0, "max_tokens": 64, "timeout": PATIENCE, "retry": 0, "reask": 0}
+        settings = {"temperature": 0, "max_tokens": 64, "timeout": PATIENCE, "reask": 0}
+        again = {"retry": 1, "retry_on": (ProviderConnectionError, ServerError)}
         at = {"model": f"{self.api}:{model}", "base_url": self.base_url, "api_key": self.key}
 
-        @command(**{**settings, **at, **changes})
+        @command(**{**settings, **again, **at, **changes})
         def asked() -> str:
             return prompt
 

@@ -14,6 +14,7 @@ from servers.checks import CHECKS, KINDS, Place, check_text
 from alloy import AnswerError, ServerError, TruncatedError, listen, tool
 from alloy.backends.anthropic.messages import AnthropicBackend
 from alloy.backends.base import Backend, CancelToken
+from alloy.backends.http.clients import CLIENTS
 from alloy.backends.local.servers import LocalServer
 from alloy.backends.memory import forget
 from alloy.backends.openai.chat import OpenAIChatBackend
@@ -151,6 +152,7 @@ class Noise:
         accumulator = self.backend.accumulator()
         for event in self.backend.open(body, self.endpoint, CancelToken()):
             accumulator.feed(event)
+        CLIENTS.close()  # the server closes a connection after a stream, without saying so
         return whole, accumulator.reply()
 
 

@@ -11,6 +11,7 @@ from kit.patience import PATIENCE
 from pydantic import TypeAdapter
 
 from alloy.backends.base import CancelToken
+from alloy.backends.http.clients import CLIENTS
 from alloy.backends.local.servers import LocalServer
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.endpoints import Endpoint
@@ -66,6 +67,7 @@ def ask(endpoint: Endpoint, body: dict[str, Any]) -> Reply:
 def listen(endpoint: Endpoint, body: dict[str, Any]) -> tuple[Reply, str]:
     accumulator = CHAT.accumulator()
     said = [accumulator.feed(event) for event in CHAT.open(body, endpoint, CancelToken())]
+    CLIENTS.close()  # the server closes a connection after a stream, without saying so
     text = "".join(delta.text for delta in said if isinstance(delta, TextDelta))
     return accumulator.reply(), text
 
