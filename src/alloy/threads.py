@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 from alloy.errors import ConfigurationError
 
-__all__ = ["in_thread", "in_threads", "late_error"]
+__all__ = ["in_thread", "in_threads", "late_error", "start_thread"]
 
 T = TypeVar("T")
 
@@ -39,16 +39,26 @@ def in_threads(work: Sequence[Callable[[], T]], most: int, name: str) -> list[Fu
                 _complete(future, context.run, function)
 
     for nth in range(min(most, len(futures))):
-        threading.Thread(target=run, name=f"{name}_{nth}").start()
+        start_thread(threading.Thread(target=run, name=f"{name}_{nth}"))
     return futures
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start *thread*. Raises `ConfigurationError` if the main thread has ended and Python refuses it."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        if (late := late_error(error)) is None:
+            raise
+        raise late from error
 
 
 def late_error(error: BaseException) -> ConfigurationError | None:
     """*error* as an Alloy error if a library tried to use a thread pool after the main thread had ended."""
     if isinstance(error, RuntimeError) and "shutdown" in str(error) and _main_has_ended():
         return ConfigurationError(
-            f"the main thread has ended, and then asyncio and some libraries start no threads ({error}): "
-            "let the main thread wait for this one with thread.join(), or make a sync call here"
+            f"the main thread has ended, and then asyncio, some libraries and Python 3.12 start no threads "
+            f"({error}): let the main thread wait for this one with thread.join()"
         )
     return None
 

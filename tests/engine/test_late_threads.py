@@ -60,17 +60,34 @@ threading.Thread(target=late).start()
 """
 
 
+# Some versions of Python 3.12 start no thread at all then: https://github.com/python/cpython/issues/113964.
+STARTS_THREADS = """
+import threading
+def late():
+    threading.main_thread().join()
+    threading.Thread(target=print, args=("hey",)).start()
+threading.Thread(target=late).start()
+"""
+
+
+@pytest.fixture(scope="module")
+def starts_threads() -> bool:
+    """Whether this Python starts threads once the main thread has ended."""
+    line = [sys.executable, "-c", STARTS_THREADS]
+    return subprocess.run(line, capture_output=True, timeout=PATIENCE).stdout == b"hey\n"
+
+
 @pytest.mark.parametrize("imported", ["", " imported"])
 @pytest.mark.parametrize("way", ["tools", "async tools", "http", "async http", "async name", "parser"])
-def test_a_late_thread_makes_calls(server: WireServer, way: str, imported: str):
+def test_a_late_thread_makes_calls(server: WireServer, way: str, imported: str, starts_threads: bool):
     """Only asyncio's own look-up of a host's name is impossible, and the error says what to do."""
     server.always = lambda _: says.reply(says.completion(text="hey"))
     line = [sys.executable, "-c", PROGRAM, way + imported, f"{server.url}/v1"]
     done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
-    if "http" in way or "name" in way:
+    if "http" in way or "name" in way or not starts_threads:
         expected = ("hey", "ConfigurationError")
         assert done.stdout.startswith(expected), done.stderr
-        assert "hey" in done.stdout or "main thread" in done.stdout
+        assert "hey" in done.stdout or "let the main thread wait" in done.stdout
     else:
         assert done.stdout == "hey\n", done.stderr
     assert done.stderr == ""

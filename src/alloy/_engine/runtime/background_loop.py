@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from alloy._engine.runtime.deadline import Clock
+from alloy.threads import start_thread
 
 __all__ = ["close", "run"]
 
@@ -80,7 +81,7 @@ class _BackgroundLoop:
     def __init__(self, depth: int) -> None:
         self._depth, self._ready = depth, threading.Event()
         self._thread = threading.Thread(target=self._run, name="alloy-loop", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
         self._ready.wait()
 
     def _run(self) -> None:

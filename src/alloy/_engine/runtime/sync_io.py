@@ -19,7 +19,7 @@ from alloy.backends.base import CancelToken, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event
 from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult
-from alloy.threads import in_threads
+from alloy.threads import in_threads, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,5 +144,5 @@ def _watchdog(cancel: CancelToken, seconds: float) -> Any:
 
     timer = Timer(seconds, cancel.fire)
     timer.daemon = True
-    timer.start()
+    start_thread(timer)
     return timer

@@ -28,6 +28,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -63,6 +64,7 @@ from alloy.messages import (
     User,
 )
 from alloy.settings import SENT
+from alloy.threads import start_thread
 
 __all__ = ["FakeBackend", "Responder", "responder"]
 
@@ -226,7 +228,8 @@ def _in_thread(answer: Responder, body: Mapping[str, Any]) -> Future[Reply]:
             except Exception as error:  # noqa: BLE001 - raised where the reply is awaited
                 reply.set_exception(error)
 
-    threading.Thread(target=copy_context().run, args=(work,), name="alloy-fake", daemon=True).start()
+    run = partial(copy_context().run, work)
+    start_thread(threading.Thread(target=run, name="alloy-fake", daemon=True))
     return reply
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from alloy.backends.base import CancelToken
 from alloy.backends.http.transport_errors import transport_error
+from alloy.threads import start_thread
 
 __all__ = ["cut", "cut_while_connecting", "drain", "drain_async"]
 
@@ -54,7 +55,7 @@ def drain(response: Any, chunks: Iterable[bytes]) -> None:
     """
     timer = threading.Timer(DRAIN, cut, [response])
     timer.daemon = True
-    timer.start()
+    start_thread(timer)
     try:
         for _ in chunks:
             pass

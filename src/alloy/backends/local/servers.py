@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from contextlib import closing
+from functools import partial
 from http.client import HTTPConnection
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 from alloy.backends.base import CancelToken
 from alloy.backends.local.model_files import LocalModel
 from alloy.errors import ConfigurationError, ProviderTimeoutError
+from alloy.threads import start_thread
 
 __all__ = ["SERVERS", "LocalServer", "Servers"]
 
@@ -55,7 +57,7 @@ class LocalServer:
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self.process = _child()
         self._reader = threading.Thread(target=self._read_log, name="alloy-local-log", daemon=True)
-        self._reader.start()
+        start_thread(self._reader)
         self.address = self._started(port)
         self.abilities = self._abilities()
 
@@ -218,9 +220,11 @@ class Servers:
             start = self._starts[model, port] = Future[LocalServer]()
         if found is not None and found.exception() is None:
             found.result().close()  # it has died; this frees what is left of it
-        threading.Thread(
-            target=_run, args=(start, model, port), name="alloy-local-start", daemon=True
-        ).start()
+        run = partial(_run, start, model, port)
+        try:
+            start_thread(threading.Thread(target=run, name="alloy-local-start", daemon=True))
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            start.set_exception(error)
         return start
 
     def _running(self) -> list[LocalServer]:
