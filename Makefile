@@ -64,8 +64,9 @@ lowest: $(LOWEST)/.ready  ## a case for each value of the tests of providers and
 	$(LOWEST)/bin/python -m pytest -q -n 2 $(QUICK) -m "not local_model" -p no:cacheprovider \
 	  tests/backends tests/typed
 
-suite: $(VENV)/.dev  ## all tests, with branch coverage
-	$(PY) -m pytest -q -n 2 $(TESTS) --cov --cov-report= --cov-fail-under=0
+suite: $(VENV)/.dev  ## all tests, with branch coverage of those of `--cases=chosen`
+	$(PY) -m pytest -q -n 2 $(TESTS) --cases=chosen --cov --cov-report= --cov-fail-under=0
+	$(PY) -m pytest -q -n 2 $(TESTS) --cases=others
 	$(PY) -m pytest -q tests/suite --cov --cov-append --cov-report=term --cov-report=xml
 
 package: $(VENV)/.dev  ## build the sdist and the wheel, and check both outside the repository
