@@ -180,8 +180,8 @@ def _field(state: _State, name: str) -> Any:
     return state.see(field.part, state.value[key])
 
 
-class _Elements(_View):
-    """A view of a collection: its complete elements, and by its index the one that is arriving."""
+class _Arriving(_View):
+    """A view of a container, as long as what is complete in it."""
 
     __slots__ = ()
 
@@ -197,6 +197,12 @@ class _Elements(_View):
     def __contains__(self, item: object) -> bool:
         return item in self._alloy_state.arrived()
 
+
+class _Elements(_Arriving):
+    """A view of a collection: its complete elements, and by its index the one that is arriving."""
+
+    __slots__ = ()
+
     def __getitem__(self, index: Any) -> Any:
         state = self._alloy_state
         if not hasattr(state.content.cls, "__getitem__"):
@@ -208,22 +214,10 @@ class _Elements(_View):
         return state.see(state.content.item, state.value[index])
 
 
-class _Mapping(_View):
+class _Mapping(_Arriving):
     """A view of a dict: its complete members, and by its key the one that is arriving."""
 
     __slots__ = ()
-
-    def __len__(self) -> int:
-        return len(self._alloy_state.arrived())
-
-    def __bool__(self) -> bool:
-        return bool(self._alloy_state.value) or super().__bool__()
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._alloy_state.arrived())
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._alloy_state.arrived()
 
     def __getitem__(self, key: Any) -> Any:
         state = self._alloy_state
