@@ -31,6 +31,10 @@ class _Settings(TypedDict, total=False):
     default_system: str | None
     retry: int
     retry_on: type[AlloyError] | Collection[type[AlloyError]] | None
+    backoff: float
+    backoff_max: float
+    retry_after_max: float
+    retry_budget: int | None
     reask: int
     timeout: float | None
     deadline: float | None

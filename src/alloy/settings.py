@@ -82,6 +82,7 @@ def _read_flag(text: str) -> bool:
 
 FLAG = Kind(_check_flag, _read_flag)
 
+LONGEST = 1e9  # seconds: a wait that every platform's clock can measure
 LARGEST = 1e300  # larger than any useful setting, and small enough for a float
 
 
@@ -270,6 +271,30 @@ class Config:
     retry_on: tuple[type[AlloyError], ...] | None = _setting(
         RETRIED_ERRORS,
         "The errors after which a request is tried again; `None` means those that are `transient`.",
+    )
+    backoff: float = _setting(
+        _number(0, LONGEST),
+        "Seconds that the first retry waits at most; the limit doubles with each further one.",
+        default=0.5,
+        variables=("ALLOY_BACKOFF",),
+    )
+    backoff_max: float = _setting(
+        _number(0, LONGEST),
+        "Seconds that a retry waits at most, unless the provider asks for a longer wait.",
+        default=30.0,
+        variables=("ALLOY_BACKOFF_MAX",),
+    )
+    retry_after_max: float = _setting(
+        _number(0, LONGEST),
+        "Seconds that the provider may ask to wait before a retry; for a longer wait the error is raised.",
+        default=60.0,
+        variables=("ALLOY_RETRY_AFTER_MAX",),
+    )
+    retry_budget: int | None = _setting(
+        _count(1),
+        "How many retries in a minute all calls of the process may make together at one address; "
+        "`None` means no limit.",
+        variables=("ALLOY_RETRY_BUDGET",),
     )
     reask: int = _setting(
         _count(0),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit.scripted import ROUTE, Driven, question
 
-from alloy._engine import conversation, policy
+from alloy._engine import conversation
 from alloy._engine.effects import CallModel, RunTools, Sleep
 from alloy._engine.fallbacks import TEXTS, Plan
 from alloy._engine.policy import Policy
@@ -474,11 +474,11 @@ def test_whatever_the_model_does_the_conversation_ends(outcomes: list[Any]):
         assert t.result.value == 7
 
 
-@given(st.integers(1, 40), st.none() | st.floats(0, 60))
+@given(st.integers(1, 5000), st.none() | st.floats(0, 60))
 def test_waits_are_bounded(failures: int, asked: float | None):
     """No wait is negative, longer than the ceiling, or shorter than the provider asked for."""
     wait = Policy().wait(busy(retry_after=asked), failures)
-    assert (asked or 0) <= wait <= max(policy.LONGEST_WAIT, (asked or 0) + policy.LONGEST_WAIT / 10)
+    assert (asked or 0) <= wait <= max(30, (asked or 0) + 3)
 
 
 # What returns a generator, or is an effect: a call of it without `yield from` would do nothing.

@@ -66,7 +66,8 @@ class Question(Generic[T]):
     with a value, or `None`. *optional* means that an empty answer is a value too. *on_missing_feature* is
     called with a feature that the model there turned out to lack, *on_refused_schema* with one that it
     lacks for the schemas of one request, *on_ignored_feature* with one that the answer shows to have been
-    ignored, and *on_used_feature* with one that was used. *on_success* is called with the history when
+    ignored, and *on_used_feature* with one that was used. *take_retry* takes one of the retries that all
+    calls have together there, and says whether one was left. *on_success* is called with the history when
     there is a value.
     """
 
@@ -83,6 +84,7 @@ class Question(Generic[T]):
     on_refused_schema: Callable[[Route, str, Request], None] = lambda _, __, ___: None
     on_ignored_feature: Callable[[Route, str], None] = lambda _, __: None
     on_used_feature: Callable[[Route, str], None] = lambda _, __: None
+    take_retry: Callable[[Route], bool] = lambda _: True
     on_success: Callable[[tuple[Turn, ...]], None] = lambda _: None
 
 
@@ -286,7 +288,7 @@ def _ask(question: Question[T], state: _State) -> Script[Reply]:
             continue
         except AlloyError as error:
             failures += 1
-            if not question.policy.tries_again(error, failures):
+            if not _may_retry(question, error, failures, state):
                 if not (state.further and question.policy.gives_up(error)):
                     raise
                 del state.messages[known:]
@@ -299,6 +301,17 @@ def _ask(question: Question[T], state: _State) -> Script[Reply]:
         del state.messages[known:]
         yield from Emit(retry)
         yield from Sleep(wait)
+
+
+def _may_retry(question: Question[T], error: AlloyError, failures: int, state: _State) -> bool:
+    """Whether to ask again after *error*, which gets a text about the budget when that is used up."""
+    if not question.policy.tries_again(error, failures):
+        return False
+    if question.take_retry(state.route):
+        return True
+    reason = f"; not retried, because retry_budget is used up for {state.route.backend.name}"
+    error.args = (str(error).removesuffix(reason) + reason,)  # a handler may raise one error several times
+    return False
 
 
 def _next_route(question: Question[T], state: _State) -> Script[None]:

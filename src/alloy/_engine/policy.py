@@ -10,11 +10,6 @@ from alloy.errors import AlloyError, AnswerError, ProviderError
 
 __all__ = ["FINALIZE", "TYPED_ANSWER", "Policy", "reask_text"]
 
-FIRST_WAIT = 0.5  # seconds
-LONGEST_WAIT = 30.0
-# When a provider asks for a longer wait than this, the error goes to the caller at once.
-LONGEST_RETRY_AFTER = 60.0
-
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -27,6 +22,9 @@ class Policy:
 
     retry: int = 2
     retry_on: tuple[type[AlloyError], ...] | None = None
+    backoff: float = 0.5
+    backoff_max: float = 30.0
+    retry_after_max: float = 60.0
     reask: int = 1
     max_tool_turns: int = 10
     auto_finalize: bool = True
@@ -40,7 +38,7 @@ class Policy:
             return False
         if isinstance(error, ProviderError):
             # Streamed text has reached the caller: a second try would repeat it.
-            if error.text or (error.retry_after or 0) > LONGEST_RETRY_AFTER:
+            if error.text or (error.retry_after or 0) > self.retry_after_max:
                 return False
             if self.retry_on is None:
                 return error.transient
@@ -58,7 +56,8 @@ class Policy:
         The jitter spreads clients that failed together (AWS Architecture Blog, "Exponential Backoff
         and Jitter"). The wait that a provider asked for is a minimum.
         """
-        backoff = random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - 1)))  # noqa: S311
+        doubled = self.backoff * 2 ** min(failures - 1, 64)  # a float cannot hold 2 ** 1024
+        backoff = random.uniform(0, min(self.backoff_max, doubled))  # noqa: S311
         asked = error.retry_after if isinstance(error, ProviderError) else None
         return backoff if asked is None else asked + backoff / 10
 

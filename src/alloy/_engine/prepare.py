@@ -21,6 +21,7 @@ from alloy._engine.handlers import current_handlers, current_listeners
 from alloy._engine.logs import wants_events
 from alloy._engine.planning import Draft, plan
 from alloy._engine.policy import Policy
+from alloy._engine.retry_budget import BUDGETS
 from alloy._engine.routes import Route, endpoint_of
 from alloy._engine.runtime.await_parsers import resolved
 from alloy._engine.toolbox import Runnable, Toolbox
@@ -105,6 +106,7 @@ def prepare(
         on_refused_schema=_remember_schema,
         on_ignored_feature=_remember_ignored,
         on_used_feature=_remember_used,
+        take_retry=partial(_take_retry, settings.retry_budget),
         on_success=_ignore if conversation is None else partial(setattr, conversation, "turns"),
     )
     return PreparedCall(
@@ -158,6 +160,9 @@ def _policy(settings: Config, *, streamed: bool, observed: bool) -> Policy:
     return Policy(
         retry=settings.retry,
         retry_on=settings.retry_on,
+        backoff=settings.backoff,
+        backoff_max=settings.backoff_max,
+        retry_after_max=settings.retry_after_max,
         reask=settings.reask,
         max_tool_turns=settings.max_tool_turns,
         auto_finalize=settings.auto_finalize_missing_output,
@@ -169,6 +174,10 @@ def _policy(settings: Config, *, streamed: bool, observed: bool) -> Policy:
 
 def _ignore(_: tuple[Turn, ...]) -> None:
     """Keep nothing: a call without a conversation."""
+
+
+def _take_retry(budget: int | None, route: Route) -> bool:
+    return budget is None or BUDGETS.take(route.address[:2], budget)
 
 
 def _remember_missing(route: Route, feature: str) -> None:

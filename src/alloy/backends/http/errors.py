@@ -316,7 +316,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
     try:
         date = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        # RFC 9110, 5.6.7: the obsolete form of a date has no zone and means UTC.
+        moment = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None
-    # RFC 9110, 5.6.7: the obsolete form of a date has no zone and means UTC.
-    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
+    return max(0.0, moment - time.time())
