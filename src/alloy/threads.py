@@ -21,7 +21,7 @@ T = TypeVar("T")
 def in_threads(work: Sequence[Callable[[], T]], most: int, name: str) -> list[Future[T]]:
     """Call the functions in at most *most* threads, each in a copy of this context.
 
-    A future that is cancelled in time is not begun. At its end the process waits for what has begun.
+    A future that is cancelled in time is not begun. The end of the process does not wait for the threads.
     """
     from concurrent.futures import Future
 
@@ -39,7 +39,7 @@ def in_threads(work: Sequence[Callable[[], T]], most: int, name: str) -> list[Fu
                 _complete(future, context.run, function)
 
     for nth in range(min(most, len(futures))):
-        start_thread(threading.Thread(target=run, name=f"{name}_{nth}"))
+        start_thread(threading.Thread(target=run, name=f"{name}_{nth}", daemon=True))
     return futures
 
 

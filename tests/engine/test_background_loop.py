@@ -47,6 +47,63 @@ def test_an_async_tool_may_call_a_sync_command_that_has_async_tools():
     assert result.tool_calls[0].value == "eight"
 
 
+NESTED = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from alloy import ask, command, tool
+
+deadline = float(sys.argv[1]) if sys.argv[1] != "None" else None
+fake = dict(backend="fake", deadline=deadline)
+
+@tool
+async def leaf(x: int) -> int:
+    "Add one."
+    return x + 1
+
+@command(output=int, tools=[leaf], **fake)
+def inner(x: int) -> str:
+    "Ask for a leaf."
+    return f'fake: call leaf {{"x": {x}}}\\nfake: say {x + 1}'
+
+@tool
+async def through_sync(x: int) -> int:
+    "Call a command that is not async."
+    return inner(x)
+
+@tool
+async def through_threads(x: int) -> int:
+    "Call it in threads without the context, and wait for them."
+    with ThreadPoolExecutor() as pool:
+        return sum(pool.map(inner, [x, x]))
+
+@command(output=int, tools=[inner, through_sync, through_threads], **fake)
+def middle(name: str, x: int) -> str:
+    "Call two tools at once, each with a command inside."
+    return f'fake: call {name} {{"x": {x}}}\\nfake: and {name} {{"x": {x}}}\\nfake: say {x}'
+
+@tool
+async def top(name: str) -> int:
+    "Call a command of commands."
+    return middle(name, 5)
+
+def outer(name):
+    text = f'fake: call top {{"name": "{name}"}}\\nfake: and top {{"name": "{name}"}}\\nfake: say done'
+    return [done.value for done in ask.run(text, tools=[top], **fake).tool_calls]
+
+with ThreadPoolExecutor() as pool:
+    print(list(pool.map(outer, ["inner", "through_sync", "through_threads"])))
+"""
+
+
+@pytest.mark.parametrize("deadline", [None, PATIENCE])
+def test_nested_calls_never_wait_for_each_other(deadline: float | None):
+    """Async tools call commands in sync, three deep and in parallel, whatever threads are in between."""
+    done = subprocess.run(
+        [sys.executable, "-c", NESTED, str(deadline)], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.stdout == "[[5, 5], [5, 5], [5, 5]]\n", done.stderr[-2000:]
+
+
 def test_a_tool_that_blocks_its_loop_holds_up_nobody_else():
     """Past the deadline the loop is left behind, and the next call has a new one."""
     began, release = threading.Event(), threading.Event()
@@ -72,9 +129,14 @@ def test_a_tool_that_blocks_its_loop_holds_up_nobody_else():
         release.set()
 
 
-def test_a_tool_that_blocks_does_not_keep_the_interpreter_alive():
+ASK = {"sync": "ask(**said)", "async": "asyncio.run(ask.async_(**said))"}
+
+
+@pytest.mark.parametrize(("kind", "way"), [("def", "sync"), ("async def", "sync"), ("def", "async")])
+def test_a_tool_that_blocks_does_not_keep_the_interpreter_alive(kind: str, way: str):
     """The process ends although a tool still hangs."""
     program = """
+import asyncio
 import time
 from alloy import DeadlineError, ask, tool
 from alloy.testing import call, replies
@@ -82,23 +144,25 @@ from alloy.testing import call, replies
 began = []
 
 @tool
-async def stuck() -> None:
+KIND stuck() -> None:
     began.append("began")
     time.sleep(3600)
 
 for limit in (0.1, 1, 10, 100):
     try:
         with replies(call("stuck")):
-            ask("go", tools=[stuck], deadline=limit)
+            said = dict(prompt="go", tools=[stuck], deadline=limit)
+            WAY
     except DeadlineError:
         if began:
             break
-print(began, "late")
+print(began[0], "late")
 """
+    program = program.replace("KIND", kind).replace("WAY", ASK[way])
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=5 * PATIENCE, check=True
     )
-    assert done.stdout == "['began'] late\n"
+    assert done.stdout == "began late\n"
 
 
 @pytest.mark.parametrize("in_loop", [False, True])

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from alloy._engine.runtime.deadline import Clock
@@ -26,11 +27,13 @@ T = TypeVar("T")
 
 CLOSING = 1.0  # seconds that a loop gets to end; one that hangs in a tool is left behind
 ANSWERING = 0.2  # seconds in which a loop that is free calls back
+BLOCKED = 1.0  # seconds after which a loop that does not call back is taken for blocked by a tool
 
 _lock = threading.Lock()
-# By depth: a sync command inside an async tool runs in such a thread, and cannot wait for that one.
+# By depth: a sync command inside an async tool blocks the loop of that tool, and cannot wait for it.
 _loops: dict[int, _BackgroundLoop] = {}
-_here = threading.local()
+# A context variable and not a thread's own: the tools of such a command run in threads, too.
+_depth: ContextVar[int] = ContextVar("alloy_loop_depth", default=-1)
 
 
 def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
@@ -38,9 +41,11 @@ def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
 
     Raises `DeadlineError` and cancels it when *clock* runs out.
     """
-    depth = getattr(_here, "depth", -1) + 1
-    loop = _open(depth)
-    waiting = asyncio.run_coroutine_threadsafe(_contained(coroutine), loop.loop)
+    depth = _depth.get() + 1
+    # A thread that a tool started itself, and waits for, does not know the depth.
+    while not (loop := _open(depth)).answers(BLOCKED):
+        depth += 1
+    waiting = asyncio.run_coroutine_threadsafe(_contained(coroutine, depth), loop.loop)
     try:
         value: T
         value, exit_ = waiting.result(clock.left())
@@ -51,15 +56,16 @@ def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
         if waiting.done():
             raise  # the coroutine's own
         waiting.cancel()
-        if not loop.answers():
+        if not loop.answers(ANSWERING):
             _forget(depth, loop)  # a tool blocks it, and the next call must not wait for that
         raise clock.deadline_error() from None
     finally:
         waiting.cancel()
 
 
-async def _contained(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+async def _contained(coroutine: Coroutine[Any, Any, Any], depth: int) -> tuple[Any, BaseException | None]:
     """The value of *coroutine*, or the exit that it asked for, which would end the loop for everybody."""
+    _depth.set(depth)
     try:
         return await coroutine, None
     except (SystemExit, KeyboardInterrupt) as exit_:
@@ -85,7 +91,6 @@ class _BackgroundLoop:
         self._ready.wait()
 
     def _run(self) -> None:
-        _here.depth = self._depth
         try:
             asyncio.run(self._stay())
         except (SystemExit, KeyboardInterrupt):
@@ -100,11 +105,14 @@ class _BackgroundLoop:
         self._ready.set()
         await self._stop.wait()
 
-    def answers(self) -> bool:
-        """Whether the loop is free to do something."""
+    def answers(self, seconds: float) -> bool:
+        """Whether the loop is free to do something within *seconds*, or has ended."""
         called = threading.Event()
-        self.loop.call_soon_threadsafe(called.set)
-        return called.wait(ANSWERING)
+        try:
+            self.loop.call_soon_threadsafe(called.set)
+        except RuntimeError:  # it has ended
+            return True
+        return called.wait(seconds)
 
     def close(self) -> None:
         with suppress(RuntimeError):  # the loop has ended already
