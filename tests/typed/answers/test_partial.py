@@ -19,7 +19,8 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, Ty
 import attrs
 import msgspec
 import pytest
-from kit.dialects import OPENAI, PLAIN
+from kit.dialects import OPENAI
+from kit.partials import partial_of
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -33,10 +34,10 @@ from pydantic import (
     model_validator,
 )
 
-from alloy import ConfigurationError, Partial, register_parser
+from alloy import ConfigurationError, register_parser
 from alloy._engine.runtime.await_parsers import resolved
 from alloy._typed.answers.partial import begun
-from alloy._typed.schemas.dialects import Dialect, to_wire
+from alloy._typed.schemas.dialects import to_wire
 from alloy._typed.types.compile import compile_type
 
 T = TypeVar("T")
@@ -80,15 +81,6 @@ class Invoice:
 
     def described(self) -> str:
         return f"{self.vendor}: {self.total}"
-
-
-def partial_of(annotation: Any, text: str, dialect: Dialect = PLAIN, **parser: Any) -> Partial[Any]:
-    """What *text* has of a value."""
-    spec = compile_type(annotation, **parser)
-    wire = None if spec.schema is None else to_wire(spec.schema, dialect)
-    found = begun(spec, text, wire, resolved)
-    assert found is not None
-    return found
 
 
 HEAD = '{"vendor": "ACME", "customer": {"name": "Bob", "since": "2024-01-02"}, "lines": ['

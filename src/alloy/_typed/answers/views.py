@@ -223,7 +223,7 @@ class _Mapping(_Arriving):
         state = self._alloy_state
         if key in (arrived := state.arrived()):
             return arrived[key]
-        return state.see(state.content.item, state.value.get(key, NOTHING))
+        return state.see(state.content.item, state.content.member(state.value, key, state.resolve))
 
     def get(self, key: Any, _: object = None) -> Any:
         return self[key]

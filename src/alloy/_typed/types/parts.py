@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from pydantic_core import core_schema
 
-from alloy._typed.json.unfinished import OpenText, is_open
+from alloy._typed.json.unfinished import NOTHING, OpenText, is_open
 from alloy._typed.json.values import json_type
 from alloy._typed.types.compile import WRAPPER, TypeSpec
 from alloy._typed.types.core_functions import is_function, is_users, module_of, nodes_of_class
@@ -95,10 +95,11 @@ def _valid(part: Part, values: Sequence[Json], resolve: Resolve | None) -> Itera
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Values by free keys; *whole* is a dict of them."""
+    """Values by free keys; *whole* is a dict of them, and *names* one with the same keys and any values."""
 
     item: Part
     whole: Part
+    names: Part
     cls: Any = dict
 
     form: ClassVar[type] = dict
@@ -106,17 +107,23 @@ class Members:
     def arrived(self, value: JsonObject, resolve: Resolve | None) -> dict[Any, Any]:
         """The complete members that are valid."""
         complete = {key: item for key, item in value.items() if not is_open(item)}
-        try:
-            return dict(self.whole.read(complete, resolve))
-        except NotValid:
-            read = (self._one({key: item}, resolve) for key, item in complete.items())
-            return {key: item for one in read for key, item in one.items()}
+        return _members(self.whole, complete, resolve)
 
-    def _one(self, member: JsonObject, resolve: Resolve | None) -> dict[Any, Any]:
-        try:
-            return dict(self.whole.read(member, resolve))
-        except NotValid:
+    def member(self, value: JsonObject, key: Any, resolve: Resolve | None) -> Json:
+        """The JSON under *key*, which is converted; or `NOTHING`."""
+        names = _members(self.names, {name: name for name in value}, resolve)
+        return value[names[key]] if key in names else NOTHING
+
+
+def _members(part: Part, value: JsonObject, resolve: Resolve | None) -> dict[Any, Any]:
+    """*value* as *part*, which is a dict; without the members that are not valid."""
+    try:
+        return dict(part.read(value, resolve))
+    except NotValid:
+        if len(value) <= 1:
             return {}
+    read = (_members(part, {key: item}, resolve) for key, item in value.items())
+    return {key: item for one in read for key, item in one.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +253,9 @@ class Part:
         if kind in MAPPINGS:
             limits = ("min_length", "max_length", "ref")
             bare = {key: item for key, item in node.items() if key not in limits}
-            return Members(self._inside(node.get("values_schema")), self._inside({**bare, "type": "dict"}))
+            whole = {**bare, "type": "dict"}
+            names = self._inside({**whole, "values_schema": {"type": "any"}})
+            return Members(self._inside(node.get("values_schema")), self._inside(whole), names)
         if kind in ("union", "tagged-union"):
             return self._choice(node)
         return self._record(node)
