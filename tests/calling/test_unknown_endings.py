@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Any, Literal
 
 import pytest
 from kit.ways import Asked, every_way, weather
@@ -59,3 +60,26 @@ def test_a_free_text_is_an_error_that_is_raised_once(way: Any):
     assert not caught.value.transient
     assert caught.value.code == "ALL_SAID"
     assert "Oslo." in str(caught.value.transcript), "what was received is in the transcript"
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [(int, "12"), (float, "**1.5"), (Decimal, "1e2"), (Literal["red", "redder"], "red"), (int, "-3.")],
+)
+def test_a_bare_value_that_may_go_on_is_an_error(output: Any, text: str):
+    with replies(ended(text)), pytest.raises(BadReplyError, match="'ALL_SAID'"):
+        Asked(output=output).run()
+
+
+@pytest.mark.parametrize(
+    ("output", "text", "value"),
+    [
+        (int, '{"value": 12}', 12),
+        (Literal["red", "redder"], "redder", "redder"),
+        (Literal["red", "blue"], "red", "red"),
+        (bool, "true", True),
+    ],
+)
+def test_a_bare_value_that_cannot_go_on_is_taken(output: Any, text: str, value: Any):
+    with replies(ended(text)):
+        assert Asked(output=output).run().value == value

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from alloy._engine.fallbacks import Plan
 from alloy._typed.json.extraction import is_prose
+from alloy._typed.schemas.refs import nodes
 from alloy.errors import UNFINISHED, BadReplyError
 from alloy.messages import Reply
 
@@ -18,9 +20,9 @@ def check_finish(reply: Reply, text: str, plan: Plan, expected: str, provider: s
     """Raise the error for a *reply* that is not whole; *text* is that of the answer so far.
 
     When the provider's word for the end is unknown, calls are run, because the codec has seen that they are
-    whole, and a typed answer is read, which fails unless it is whole. Nothing shows that a free text is
-    whole: this is a `BadReplyError`, and not a transient one, because the next answer would end in the same
-    way.
+    whole, and a typed answer is read, which fails unless it is whole. Nothing shows that a free text, a
+    number without a wrapper or the beginning of a longer choice is whole: this is a `BadReplyError`, and not
+    a transient one, because the next answer would end in the same way.
     """
     typed = plan.request.output is not None or plan.awaited is not None
     # Prose instead of a typed answer is no end of that: it shows that a schema was ignored.
@@ -31,7 +33,7 @@ def check_finish(reply: Reply, text: str, plan: Plan, expected: str, provider: s
         raise kind(expected, (problem + why,), text)
     if finish != "other":
         return
-    if not (reply.calls or typed):
+    if not reply.calls and (not typed or _may_go_on(text, plan)):
         raise BadReplyError(
             f"the answer ended with {reply.explanation!r}, an unknown word, so it may not be complete: "
             f"{reply.text[:200]!r}",
@@ -43,6 +45,20 @@ def check_finish(reply: Reply, text: str, plan: Plan, expected: str, provider: s
     log.warning(
         "%s: an answer ended with %r, an unknown word; its %s used", provider, reply.explanation, used
     )
+
+
+# A number, which may have more digits, with the marks that some models put around it.
+_NUMBER = re.compile(r"[*_`\s]*[-+]?\d[\d.,]*(?:[eE][-+]?\d*)?\Z")
+
+
+def _may_go_on(text: str, plan: Plan) -> bool:
+    """Whether *text*, a typed answer, may be the beginning of another valid one."""
+    answer, output = text.strip(), plan.request.output or plan.awaited
+    if _NUMBER.match(answer):
+        return True
+    every = () if output is None else nodes(output.schema, definitions=True)
+    choices = [choice for node in every for choice in node.get("enum", ()) if isinstance(choice, str)]
+    return any(choice != answer and choice.startswith(answer) for choice in choices)
 
 
 def _was_cut(reply: Reply, plan: Plan) -> bool:

@@ -413,3 +413,71 @@ def test_bytes_are_not_text() -> None:
     """The error says what to do."""
     with pytest.raises(ConfigurationError, match="decode it first"):
         parse(Item, b"{}")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        (list[int], "[10, 20], 30"),
+        (list[int], "[10, 20]\n30"),
+        (list[int], "[10, 20]\n\n30, 40"),
+        (list[int], "10, [20, 30]"),
+        (list[int] | None, "[10, 20], 30"),
+        (tuple[int, ...], "[10, 20], 30"),
+        (list[bool], "[true], false"),
+        (list[str], '["a"], "b", "c"'),
+        (Item, '{"name": "a", "price": 2}, region: "us"'),
+        (Item, '{"name": "a", "price": 2}, "region"'),
+        (dict[str, int], '{"a": 1}, b: 2'),
+    ],
+)
+def test_elements_next_to_the_json_are_not_dropped(annotation: Any, text: str) -> None:
+    assert "the rest of JSON that is broken" in problem(annotation, text)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "value"),
+    [
+        (list[int], "[1, 2], 3 items", [1, 2]),
+        (list[int], "[1, 2]\n3 numbers", [1, 2]),
+        (list[str], '["a"], as wanted', ["a"]),
+        (list[str], 'In 2020, ["a"]', ["a"]),
+        (dict[str, int], '{"a": 1}, which is all', {"a": 1}),
+        (dict[str, int], '{"a": 1}, note: this is all', {"a": 1}),
+        (dict[str, int], '{"a": 1}\n```\nHope this helps', {"a": 1}),
+        (bool, "```\ntrue", True),
+    ],
+)
+def test_prose_next_to_the_json_is_no_part_of_it(annotation: Any, text: str, value: Any) -> None:
+    assert parse(annotation, text) == value
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "value"),
+    [
+        (Literal["1", "2", "3"], "3", "3"),
+        (Literal["1", "2"] | None, "1", "1"),
+        (Literal["true", "false", "unknown"], "true", "true"),
+        (Literal["null", "x"], "null", "null"),
+        (Literal["1.0"], "1.0", "1.0"),
+        (Literal[1, "1"], "1", 1),  # JSON as it is comes first
+        (Literal["1"] | int, "1", 1),
+        (Literal["U.S.", "U.K."], "**U.S.**", "U.S."),
+        (Literal["U.S.", "U.K."], "`U.K.`.", "U.K."),
+        (Decimal, "1.50.", Decimal("1.50")),
+        (Decimal, "**1.50**", Decimal("1.50")),
+        (Decimal | None, "`1.50`", Decimal("1.50")),
+        (Decimal | str, "**1.50**", "**1.50**"),
+    ],
+)
+def test_scalars_are_read_in_the_form_that_was_asked_for(annotation: Any, text: str, value: Any) -> None:
+    found = parse(annotation, text)
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_text_is_no_collection_where_the_type_is_strict() -> None:
+    class Strict(BaseModel):
+        model_config = ConfigDict(strict=True)
+        numbers: list[int]
+
+    assert problem(Strict, '{"numbers": "[1]"}') == '$.numbers: expected an array, got "[1]"'

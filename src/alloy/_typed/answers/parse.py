@@ -93,7 +93,7 @@ def _found(inner: str, spec: TypeSpec[Any], scalars: Scalars | None, repairs: Re
     else:
         if repeats_a_key(inner):
             repairs[_TWICE] = None
-        return value
+        return inner if scalars is not None and scalars.means_choice(inner, value) else value
     if inner and scalars is not None and scalars.is_choice(inner):
         return inner
     if inner and (value := quoted(inner, repairs)) is not NOTHING:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from alloy._typed.json.extraction import NOTHING
 from alloy._typed.json.repair import CLOSING_QUOTES, Repairs, read_at
 from alloy._typed.json.text import Unreadable, decode
-from alloy._typed.schemas.coercion import NAMES
+from alloy._typed.json.values import json_type, same
+from alloy._typed.schemas.coercion import DECIMAL, NAMES
 from alloy._typed.schemas.refs import Schema, alternatives
 from alloy.jsontypes import Json
 
@@ -26,7 +27,7 @@ class Scalars:
     @staticmethod
     def of(schema: Schema, key: str) -> Scalars | None:
         """For the property *key* of *schema*; `None` if its value may be an object or an array."""
-        kinds = list(alternatives(schema["properties"][key], schema.get("$defs", {})))
+        kinds = list(alternatives(_as_number(schema["properties"][key]), schema.get("$defs", {})))
         scalar = all(kind and kind.get("type") not in ("object", "array") for kind in kinds)
         return Scalars(kinds) if scalar else None
 
@@ -34,12 +35,12 @@ class Scalars:
         """The scalar in *piece*, or `NOTHING`."""
         if (value := self._exact(piece, repairs)) is not NOTHING:
             return value
-        if (bare := _bare(piece)) != piece and not any(map(_is_free_text, self.kinds)):
+        bare = piece
+        for bare in () if any(map(_is_free_text, self.kinds)) else _barer(piece):
             repairs["marks around the value"] = None
             if (value := self._exact(bare, repairs)) is not NOTHING:
                 return value
-            return bare if _is_word(bare) else NOTHING
-        return piece if _is_word(piece) else NOTHING
+        return bare if _is_word(bare) else NOTHING
 
     def _exact(self, piece: str, repairs: Repairs) -> Json:
         """The value of *piece* as JSON, a choice, in quotes or in Python's notation, or `NOTHING`."""
@@ -59,6 +60,10 @@ class Scalars:
         """Whether *piece* is one of the choices of the type, which may be several words."""
         return any(_is_choice_of(kind, piece) for kind in self.kinds)
 
+    def means_choice(self, piece: str, value: Json) -> bool:
+        """Whether *piece* is a choice, and the JSON *value* that it also is, is none."""
+        return self.is_choice(piece) and not any(_takes(kind, value) for kind in self.kinds)
+
     def _python_literal(self, piece: str) -> Json:
         """The value of `None`, `True` or `False`, if the type can be that."""
         wanted, value = _PYTHON.get(piece, ("", NOTHING))
@@ -68,6 +73,20 @@ class Scalars:
 def _is_choice_of(kind: Schema, piece: str) -> bool:
     listed = piece in kind.get("enum", ()) or piece in kind.get(NAMES, ())
     return bool(listed or piece == kind.get("const", NOTHING))
+
+
+def _takes(kind: Schema, value: Json) -> bool:
+    if "enum" in kind or "const" in kind:
+        return any(same(value, choice) for choice in kind.get("enum", (kind.get("const"),)))
+    wanted, given = kind.get("type"), json_type(value)
+    return wanted == given or (wanted == "number" and given == "integer")
+
+
+def _as_number(node: Schema) -> Schema:
+    """*node* with Decimals as numbers: their second form, a string of digits, is no free text."""
+    if DECIMAL in node:
+        return {"type": "number"}
+    return {**node, "anyOf": list(map(_as_number, node["anyOf"]))} if "anyOf" in node else node
 
 
 def quoted(piece: str, repairs: Repairs) -> Json:
@@ -88,12 +107,17 @@ def quoted(piece: str, repairs: Repairs) -> Json:
 _MARKS = ("**", "__", "*", "_", "`")
 
 
-def _bare(piece: str) -> str:
-    """*piece* without the marks of emphasis and code around it, and without the full stop of its sentence."""
-    bare = piece.removesuffix(".")
-    while (inner := _unmarked(bare)) != bare:
-        bare = inner
-    return bare if piece.endswith(".") else bare.removesuffix(".")
+def _barer(piece: str) -> Iterator[str]:
+    """*piece* with fewer and fewer marks of emphasis and code around it, and then without its full stop."""
+    stopped = False
+    while True:
+        if (inner := _unmarked(piece)) == piece:
+            inner = piece if stopped else piece.removesuffix(".")
+            stopped = inner != piece
+        if inner in ("", piece):
+            return
+        piece = inner
+        yield piece
 
 
 def _unmarked(text: str) -> str:

@@ -94,7 +94,12 @@ _ARRAY = re.compile(rf"\[[\s\ufeff]*(?:{_BEGINNING}|[\[\]{{(\d-]|(?:true|false|n
 _REST = 40  # characters of it that are looked at
 _REST_OF_JSON = "next to the JSON in the answer is the rest of JSON that is broken"
 _END_OF_JSON = re.compile(r"(?:[\w.\"'”\]}])\s*\Z")
-_NEXT_MEMBER = re.compile(r"\s*,\s*(?:\"[^\"\n]*\"|'[^'\n]*')\s*:")
+_STRING = r"(?:\"[^\"\n]*\"|'[^'\n]*')"
+_LITERAL = rf"(?:{_STRING}|-?\d[\d.eE+-]*|[Tt]rue|[Ff]alse|null|None)"
+_MEMBER = rf"(?:{_STRING}\s*:|[\w$-]+\s*:\s*(?=[\"'{{\[\d-]|true|false|null))"
+_NEXT = re.compile(rf"\s*,\s*(?:{_MEMBER}|{_LITERAL}[ \t]*(?=[,\n\]}}]|\Z))")
+_NEXT_ELEMENTS = re.compile(rf"[^\S\n]*\n\s*{_LITERAL}(?:[^\S\n]*[,\n]\s*{_LITERAL})*\s*\Z")
+_PREVIOUS = re.compile(rf"(?:\A|[\n,])\s*{_LITERAL}\s*,\s*\Z")
 
 # Python's decoder is fast, but when it fails it counts the lines from the beginning of the text.
 _MAX_EXACT_TRIES = 8
@@ -274,15 +279,16 @@ class _Scan:
             self.repairs["a code fence"] = None
 
     def _is_whole(self) -> bool:
-        """Whether there is only whole JSON on one side of the open fence, and nothing on the other."""
+        """Whether there is only whole JSON on one side of the open fence."""
         (mark, content), (start, end) = self.opened, self.last
         before, after = self.text[:mark], self.text[content:].strip()
+        last = self.text[start:end]
         if not before.strip():
-            return after == self.text[start:end] if start < end else _is_string(after)
-        if after or mark + len(self.fence) < content or not before.rstrip(" \t").endswith("\n"):
+            return after != "" and (after == last or _is_whole_scalar(after))
+        if mark + len(self.fence) < content or not before.rstrip(" \t").endswith("\n"):
             return False
         before = before.strip()
-        return before == self.text[start:end] or _is_string(before) or before.isalnum()
+        return before == last or (not after and (_is_whole_scalar(before) or before.isalnum()))
 
     def _piece(self, start: int, end: int) -> None:
         if start == end:
@@ -403,7 +409,7 @@ class _Scan:
             self._fail(error)
             self.broken = True
             return error.at
-        if _NEXT_MEMBER.match(self.text, end):
+        if self._has_neighbours(value, start, end):
             self._fail(Broken(f"$: {_REST_OF_JSON}", end))
         self.last, self.checked = (start, end), end
         if self.depth:
@@ -413,6 +419,12 @@ class _Scan:
         else:
             self.section.values.append(value)
         return end
+
+    def _has_neighbours(self, value: Json, start: int, end: int) -> bool:
+        """Whether members or elements stand next to *value*, which ended or began too early."""
+        if _NEXT.match(self.text, end) or _PREVIOUS.search(self.text[self.checked : start][-_REST:]):
+            return True
+        return isinstance(value, list) and _NEXT_ELEMENTS.match(self.text, end) is not None
 
     def _value(self, start: int) -> tuple[Json, int]:
         if self.tries:
@@ -427,8 +439,9 @@ class _Scan:
         return found
 
 
-def _is_string(text: str) -> bool:
-    return len(text) > 1 and text[0] == text[-1] == '"'
+def _is_whole_scalar(text: str) -> bool:
+    """Whether *text* is a scalar of JSON to which nothing can be added."""
+    return text in ("true", "false", "null") or (len(text) > 1 and text[0] == text[-1] == '"')
 
 
 _QUOTES = {'"': '"', "'": "'", "“": "”", "\u2018": "\u2019", "«": "»"}

@@ -59,4 +59,4 @@ def whole(number: float) -> int | None:
         exact = Decimal(number.text)
     except InvalidOperation:  # an exponent that Decimal cannot hold
         return None
-    return int(number) if exact == exact.to_integral_value() else None
+    return int(exact) if exact == exact.to_integral_value() else None

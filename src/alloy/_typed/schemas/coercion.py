@@ -63,7 +63,11 @@ def _coerce(value: Json, node: Json, defs: _Definitions) -> Json:
     """*value* for the schema *node*: by its union, its choices, its parts or its type."""
     strict = isinstance(node, dict) and STRICT in node
     node = resolved(node, defs)
-    if strict and ("enum" in node or "const" in node or STRICT in node):
+    if (
+        strict
+        and ("enum" in node or "const" in node or STRICT in node)
+        and not isinstance(value, dict | list)
+    ):
         return value
     if DECIMAL in node:
         return _decimal(value)

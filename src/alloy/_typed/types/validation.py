@@ -118,7 +118,8 @@ class Validator:
 
 
 # The types whose values `coerce` converts. A Decimal keeps the digits that were written.
-_CONVERTED = frozenset(("int", "float", "bool", "literal", "enum", "definition-ref"))
+_SCALARS = ("int", "float", "bool", "literal", "enum", "definition-ref")
+_CONVERTED = frozenset((*_SCALARS, "list", "tuple", "set", "frozenset", "dict"))
 
 
 class _Generator(GenerateJsonSchema):
