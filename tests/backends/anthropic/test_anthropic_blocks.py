@@ -191,6 +191,35 @@ NUMBERED: dict[str, tuple[Events, str, tuple[ToolCall, ...], list[str]]] = {
         (ONE,),
         ["tool_use"],
     ),
+    "two whole calls with one id": (
+        stream(call(0, "t1", '{"a": 1}'), call(1, "t1", '{"a": 2}')),
+        "",
+        (ONE, ToolCall("t1", "add", '{"a": 2}')),
+        ["tool_use", "tool_use"],
+    ),
+    "two whole calls with one id and one index": (
+        stream(call(0, "t1", '{"a": 1}'), call(0, "t1", '{"a": 2}')),
+        "",
+        (ONE, ToolCall("t1", "add", '{"a": 2}')),
+        ["tool_use", "tool_use"],
+    ),
+    "calls of two tools with one id": (
+        stream(call(0, "t1", '{"a": 1}'), [start(0, says.tool_use("now", {}, "t1"))]),
+        "",
+        (ONE, ToolCall("t1", "now", "{}")),
+        ["tool_use", "tool_use"],
+    ),
+    "two calls with one id, no index and no input": (
+        stream(
+            [
+                {key: value for key, value in event.items() if key != "index"}
+                for event in (*call(0, "t1", name="now"), *call(1, "t1", name="now"))
+            ]
+        ),
+        "",
+        (ToolCall("t1", "now", "{}"),) * 2,
+        ["tool_use", "tool_use"],
+    ),
     "a call that is started twice": (
         stream([start(0, says.tool_use("add", {}, "t1"))], call(1, "t1", '{"a": 1}')),
         "",
@@ -258,6 +287,21 @@ def test_a_whole_message_may_be_an_event(server: WireServer, mode: str) -> None:
     server.script(sse([WHOLE]))
 
     assert ANTHROPIC.talk(mode, server) == CLAUDE.decode(WHOLE)
+
+
+def test_a_whole_call_that_is_sent_once_more_is_one_call() -> None:
+    """At the same index: gateways repeat blocks, and the tool would run twice."""
+    reply, _ = feed(CLAUDE, stream(call(0, "t1", '{"a": 1}'), call(0, "t1", '{"a": 1}')))
+
+    assert reply.calls == (ONE,)
+
+
+def test_calls_of_a_whole_message_may_have_one_id() -> None:
+    """As they may when it is not an event."""
+    made = says.message(calls=[("add", {"a": 1}, "t1"), ("add", {"a": 2}, "t1")])
+
+    assert feed(CLAUDE, list(as_events(made)))[0].calls == CLAUDE.decode(made).calls
+    assert len(CLAUDE.decode(made).calls) == 2
 
 
 def test_all_of_a_whole_message_is_shown() -> None:

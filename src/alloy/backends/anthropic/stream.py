@@ -9,7 +9,7 @@ from alloy.backends.anthropic.errors import ERRORS, NAME
 from alloy.backends.anthropic.replies import GAP, read_message, with_id
 from alloy.backends.anthropic.turns import INVALID
 from alloy.backends.http.bodies import as_object, as_text, larger_counts, read_object
-from alloy.backends.http.fragments import joined
+from alloy.backends.http.fragments import joined, object_in
 from alloy.errors import BadReplyError
 from alloy.jsontypes import JsonObject
 from alloy.messages import Delta, ReasoningDelta, Reply, TextDelta, ToolCallDelta
@@ -35,6 +35,7 @@ def as_events(event: Any) -> Iterator[Any]:
     yield {"type": "message_start", "message": event}
     for place, block in enumerate(blocks):
         yield {"type": "content_block_start", "index": place, "content_block": block}
+        yield {"type": "content_block_stop", "index": place}
     yield {"type": "message_stop"}
 
 
@@ -47,9 +48,11 @@ def _place(event: Mapping[str, Any]) -> int | str | None:
 class _Block:
     """A content block, and the pieces of its text or its input so far."""
 
-    def __init__(self, block: JsonObject) -> None:
+    def __init__(self, block: JsonObject, place: int | str | None = None) -> None:
         self.block = dict(block)
+        self.place = place
         self.pieces: list[str] = []
+        self.is_stopped = False
 
     @property
     def kind(self) -> str:
@@ -58,6 +61,25 @@ class _Block:
     def takes(self, kind: str) -> bool:
         """Whether deltas for a block of *kind* belong here; tools of the provider have input too."""
         return self.kind == kind or (kind == "tool_use" and self.kind.endswith("tool_use"))
+
+    def is_restarted(self, place: int | str | None, started: JsonObject) -> bool:
+        """Whether the call *started* at *place* is this one, which some gateways start again.
+
+        Other gateways give the same id to several calls.
+        """
+        if not started.get("id") or any(started.get(key) != self.block.get(key) for key in ("id", "name")):
+            return False
+        is_same_place = place is not None and place == self.place
+        return not self._is_whole and (is_same_place or not self.is_stopped)
+
+    def repeats(self, other: _Block) -> bool:
+        """Whether this is *other* once more: a stopped call at the same index, with its id and its input."""
+        same_place = self.place is not None and self.place == other.place
+        return same_place and self.kind == "tool_use" and self.whole() == other.whole()
+
+    @property
+    def _is_whole(self) -> bool:
+        return bool(object_in("".join(self.pieces)) or self.block.get("input"))
 
     def whole(self) -> JsonObject:
         """The block as a message that is not streamed has it."""
@@ -94,8 +116,13 @@ class MessagesAccumulator:
         """The whole reply. Raises `BadReplyError` without the terminal event."""
         if not self._stopped:
             raise BadReplyError("the stream ended before the message was complete", provider=NAME)
-        content: Any = [block.whole() for block in self._blocks] or self._message.get("content")
+        content: Any = [block.whole() for block in self._different_blocks()] or self._message.get("content")
         return read_message({**self._message, "content": content, "usage": self._usage})
+
+    def _different_blocks(self) -> Iterator[_Block]:
+        for count, block in enumerate(self._blocks):
+            if not any(block.repeats(other) for other in self._blocks[:count]):
+                yield block
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         match event.get("type"):
@@ -104,7 +131,8 @@ class MessagesAccumulator:
             case "content_block_start":
                 return self._start(_place(event), event["content_block"])
             case "content_block_stop":
-                self._open.pop(_place(event), None)
+                if (stopped := self._open.pop(_place(event), None)) is not None:
+                    stopped.is_stopped = True
             case "message_start":
                 self._message = dict(event["message"])
                 self._count(self._message.get("usage"))
@@ -131,12 +159,12 @@ class MessagesAccumulator:
             self._usage = larger_counts(self._usage, usage)
 
     def _start(self, place: int | str | None, started: JsonObject) -> Delta | None:
-        known = self._called(started.get("id")) if started.get("type") == "tool_use" else None
-        if known is not None:  # some gateways start a call again, and its input too
+        known = next((block for block in self._blocks if block.is_restarted(place, started)), None)
+        if known is not None and known.kind == "tool_use":  # its input starts again too
             known.pieces.clear()
             self._open[place] = known
             return None
-        block = self._add(with_id(started, len(self._blocks)))
+        block = self._add(with_id(started, len(self._blocks)), place)
         self._open[place] = block
         match block.kind:
             case "tool_use":
@@ -147,11 +175,8 @@ class MessagesAccumulator:
                 return self._think(block, text)
         return None
 
-    def _called(self, call_id: Any) -> _Block | None:
-        return next((block for block in self._blocks if call_id and block.block.get("id") == call_id), None)
-
-    def _add(self, started: JsonObject) -> _Block:
-        block = _Block(started)
+    def _add(self, started: JsonObject, place: int | str | None = None) -> _Block:
+        block = _Block(started, place)
         self._blocks.append(block)
         return block
 
