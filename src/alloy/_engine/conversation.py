@@ -17,6 +17,7 @@ from alloy._engine.endings import check_finish
 from alloy._engine.fallbacks import Plan, with_fallback, with_simpler_schemas
 from alloy._engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
 from alloy._engine.routes import Route
+from alloy._engine.tool_choice import calls_chosen_tool, check_called, forced_tool, refusal
 from alloy._engine.toolbox import left_behind
 from alloy._typed.json.extraction import is_prose
 from alloy._typed.json.text import CUT_OFF
@@ -106,6 +107,7 @@ class _State:
         self.turns = self.attempts = self.tool_turns = 0
         self.model = ""
         self.tool_calls: list[ToolResult] = []
+        self.ignored_choice = False  # whether the last reply called other tools than `tool_choice` forces
         self.paused = ""  # the text of turns that the provider interrupted
         self.reasks, self.finalize = question.policy.reask, question.policy.auto_finalize
 
@@ -115,12 +117,6 @@ class _State:
         if not self.void:
             return tuple(self.messages)
         return tuple(turn for turn in self.messages if not any(turn is void for void in self.void))
-
-    @property
-    def forced_tool(self) -> str | None:
-        """What `tool_choice` requires of the reply to the current request: `"required"` or a tool's name."""
-        choice = self.plan.request.tool_choice
-        return None if choice in (None, "auto", "none") or not self.plan.request.tools else choice
 
     @property
     def output_is_native(self) -> bool:
@@ -210,7 +206,7 @@ def _converse(question: Question[T], state: _State) -> Script[Result[T]]:
         reply = yield from _ask(question, state)
         if reply.calls or reply.finish == "pause":
             yield from _continue_turn(question, reply, state)
-        elif state.forced_tool is not None and (yield from _fall_back_to_react(question, reply, state)):
+        elif forced_tool(state.plan.request) and (yield from _fall_back_to_react(question, reply, state)):
             continue
         elif state.plan.awaited is not None:
             state.ask_for_awaited_output()
@@ -243,27 +239,38 @@ def _ask_again(state: _State, error: AnswerError) -> Script[None]:
 
 
 def _continue_turn(question: Question[T], reply: Reply, state: _State) -> Script[None]:
-    """Run the tools that *reply* calls; a turn that the provider only paused is sent back as it is."""
+    """Run the tools that *reply* calls; a turn that the provider only paused is sent back as it is.
+
+    A model that calls other tools than `tool_choice` forces is told so once, then it counts as ignored.
+    """
+    forced = forced_tool(state.plan.request)
+    ignored = bool(forced and reply.calls) and not calls_chosen_tool(state.plan.request, reply.calls)
+    if ignored and state.ignored_choice and (yield from _fall_back_to_react(question, reply, state)):
+        return
+    state.ignored_choice = ignored
     if state.tool_turns == question.policy.max_tool_turns:
         raise _too_many(reply, state.tool_turns)
     state.tool_turns += 1
-    if state.forced_tool is not None and reply.calls:
+    if forced and reply.calls and not ignored:
         question.on_used_feature(state.route, "tools")
-    if state.plan.request.tool_choice not in (None, "auto", "none"):
-        # A model that is forced to call a tool in every turn would never answer.
-        state.change_request(tool_choice=None)
     state.paused = "" if reply.calls else state.paused + reply.text
     if reply.calls:
         results = yield from _run_tools(question, reply, state)
         state.tool_calls += results
         state.messages.append(ToolResults(tuple(results)))
+    if forced and not ignored:
+        # A model that is forced to call a tool in every turn would never answer.
+        state.change_request(tool_choice=None)
 
 
 def _run_tools(question: Question[T], reply: Reply, state: _State) -> Script[list[ToolResult]]:
     try:
         for call in reply.calls:
             yield from _emit(question, ToolStarted(call))
-        results = yield from RunTools(state.route, reply.calls)
+        refused = {call.id: refusal(state.plan.request, call) for call in reply.calls}
+        calls = tuple(call for call in reply.calls if refused[call.id] is None)
+        ran = iter((yield from RunTools(state.route, calls)) if calls else ())
+        results = [refused[call.id] or next(ran) for call in reply.calls]
     except Exception as error:
         for call in reply.calls:  # the runtime drops those that have ended
             yield from _emit(question, ToolFinished(left_behind(call, error)))
@@ -380,9 +387,10 @@ def _fall_back_to_react(question: Question[T], reply: Reply, state: _State) -> S
         return False
     if (yield from _discard(question, "tools", reply, reply.text, state)):
         return True
+    problem = "calls another tool" if reply.calls else "calls no tool"
     raise UnsupportedError(
-        f"the answer calls no tool, although tool_choice is {state.forced_tool!r}: the server ignores it, "
-        "and strict_capabilities or tool_mode forbids the fallback to ReAct",
+        f"the answer {problem}, although tool_choice is {state.plan.request.tool_choice!r}: the server "
+        "ignores it, and strict_capabilities or tool_mode forbids the fallback to ReAct",
         feature="tools",
         provider=state.route.backend.name,
     )
@@ -417,18 +425,9 @@ def _discard(question: Question[T], feature: str, reply: Reply, text: str, state
     return True
 
 
-def _check_forced_tool(question: Question[T], text: str, state: _State) -> None:
-    """Raise `ParseError` for an answer by ReAct that calls no tool, although one has to be called first."""
-    choice = state.forced_tool
-    if choice is not None and state.route.may_ignore:
-        wanted = "a tool" if choice == "required" else f"the tool {choice}"
-        raise ParseError(
-            f"a call of {wanted}, and then {question.expected}", (f"{wanted} has to be called first",), text
-        )
-
-
 def _answer(question: Question[T], text: str, state: _State) -> Script[T]:
-    _check_forced_tool(question, text, state)
+    if state.route.may_ignore:
+        check_called(state.plan.request, question.expected, text)
     if not text.strip() and not question.optional:
         raise EmptyAnswerError(question.expected, ("the model gave no answer",))
     value = yield from resolving(partial(question.read, text, state.route), parse_values)

@@ -131,8 +131,7 @@ class MessagesAccumulator:
             case "content_block_start":
                 return self._start(_place(event), event["content_block"])
             case "content_block_stop":
-                if (stopped := self._open.pop(_place(event), None)) is not None:
-                    stopped.is_stopped = True
+                self._stop(_place(event))
             case "message_start":
                 self._message = dict(event["message"])
                 self._count(self._message.get("usage"))
@@ -148,6 +147,10 @@ class MessagesAccumulator:
             case _ if event.get("error"):
                 raise ERRORS.in_answer(event)
         return None
+
+    def _stop(self, place: int | str | None) -> None:
+        if (stopped := self._open.pop(place, None)) is not None:
+            stopped.is_stopped = True
 
     def _end(self, delta: Mapping[str, Any]) -> None:
         """Some gateways send this more than once, and leave fields out or empty."""
