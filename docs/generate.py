@@ -66,6 +66,7 @@ FIXES = {
     "UnsupportedError": "Choose another model, or allow the fallback: `strict_capabilities=False`.",
     "RateLimitError": "Wait `retry_after` seconds, send fewer requests, or raise the quota; see `code`.",
     "ServerError": "Try again later; Alloy tried again `retry` times.",
+    "CircuitOpenError": "Wait `retry_after` seconds, give fallback models, or change the circuit breaker.",
     "BadReplyError": "Check that `base_url` is the API of the provider, not a proxy's page; or try again.",
     "AnswerError": "See the classes below; `text` is the answer of the model, `problems` says what is wrong.",
     "EmptyAnswerError": "Describe the answer in the prompt, or raise `max_tokens`.",

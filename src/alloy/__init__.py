@@ -19,6 +19,7 @@ __version__ = "0.4.0"
 _HOMES = {
     "alloy.asking": ("ask",),
     "alloy.backends.registry": ("register_backend",),
+    "alloy.circuit_breakers": ("CircuitBreaker", "CircuitState"),
     "alloy.conversations": ("Conversation",),
     "alloy.commands": ("AsyncCommand", "Command", "command"),
     "alloy.config": ("Config", "configure", "use_config"),

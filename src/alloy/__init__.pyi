@@ -6,6 +6,7 @@ Each name is imported as itself: jedi knows the names of a stub only in that for
 
 from alloy.asking import ask as ask
 from alloy.backends.registry import register_backend as register_backend
+from alloy.circuit_breakers import CircuitBreaker as CircuitBreaker, CircuitState as CircuitState
 from alloy.commands import AsyncCommand as AsyncCommand, Command as Command, command as command
 from alloy.config import Config as Config, configure as configure, use_config as use_config
 from alloy.contracts import ensure as ensure, require as require
@@ -18,6 +19,7 @@ from alloy.errors import (
     AuthenticationError as AuthenticationError,
     BadReplyError as BadReplyError,
     BadRequestError as BadRequestError,
+    CircuitOpenError as CircuitOpenError,
     CommandError as CommandError,
     ConfigurationError as ConfigurationError,
     DeadlineError as DeadlineError,
@@ -56,6 +58,9 @@ __all__ = [
     "AuthenticationError",
     "BadReplyError",
     "BadRequestError",
+    "CircuitBreaker",
+    "CircuitOpenError",
+    "CircuitState",
     "Command",
     "CommandError",
     "Config",

@@ -12,6 +12,7 @@
     │   │   ├── ModelNotFoundError     404: the model, or the URL
     │   │   └── UnsupportedError       a feature that the model does not support
     │   ├── RateLimitError             429
+    │   ├── CircuitOpenError           not sent: the circuit breaker is open
     │   ├── ServerError                5xx, or a failure that the provider reports
     │   └── BadReplyError              a reply in an unexpected format: HTML, empty, incomplete
     ├── AnswerError                the model answered, but not with the declared type
@@ -43,6 +44,7 @@ __all__ = [
     "AuthenticationError",
     "BadReplyError",
     "BadRequestError",
+    "CircuitOpenError",
     "CommandError",
     "ConfigurationError",
     "DeadlineError",
@@ -179,6 +181,13 @@ class ServerError(ProviderError):
     """The provider failed (5xx), or reports that this reply failed."""
 
     transient = True
+
+
+class CircuitOpenError(ProviderError):
+    """The request was not sent, because the circuit breaker is open: the model has failed too often.
+
+    *retry_after* is the seconds until a request may be sent. Alloy does not try again by itself.
+    """
 
 
 class BadReplyError(ProviderError):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from alloy.circuit_breakers import CircuitBreaker
 from alloy.conversations import Conversation
 from alloy.endpoints import Transport
 from alloy.errors import AlloyError
@@ -35,6 +36,7 @@ class _Settings(TypedDict, total=False):
     backoff_max: float
     retry_after_max: float
     retry_budget: int | None
+    circuit_breaker: CircuitBreaker | None
     reask: int
     timeout: float | None
     deadline: float | None

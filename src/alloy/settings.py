@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from alloy.circuit_breakers import CircuitBreaker
 from alloy.endpoints import (
     ByBackend,
     Headers,
@@ -175,6 +176,14 @@ def check_listeners(value: Any) -> tuple[Listener, ...]:
     return listeners
 
 
+def _check_breaker(value: Any) -> CircuitBreaker:
+    if not isinstance(value, CircuitBreaker):
+        raise ValueError("a CircuitBreaker")
+    return value
+
+
+BREAKER = Kind(_check_breaker)
+
 LISTENERS = Kind(check_listeners)
 
 # --- the rows -------------------------------------------------------------------------------------
@@ -295,6 +304,10 @@ class Config:
         "How many retries in a minute all calls of the process may make together at one address; "
         "`None` means no limit.",
         variables=("ALLOY_RETRY_BUDGET",),
+    )
+    circuit_breaker: CircuitBreaker | None = _setting(
+        BREAKER,
+        "A `CircuitBreaker`, which stops asking a model that keeps failing; `None` means none.",
     )
     reask: int = _setting(
         _count(0),

@@ -15,6 +15,7 @@ import pytest
 from kit.patience import PATIENCE
 
 from alloy import (
+    CircuitBreaker,
     Config,
     ConfigurationError,
     DeadlineError,
@@ -67,6 +68,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "backoff_max": (9, float("inf")),
     "retry_after_max": (0, "60"),
     "retry_budget": (60, 0),
+    "circuit_breaker": (CircuitBreaker(failures=3), 3),
     "reask": (3, 1.5),
     "timeout": (2.5, 0),
     "deadline": (9, float("inf")),

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from alloy._engine.fallbacks import TEXTS
-from alloy.errors import AlloyError, AnswerError, ProviderError
+from alloy.errors import AlloyError, AnswerError, CircuitOpenError, ProviderError
 
 __all__ = ["FINALIZE", "TYPED_ANSWER", "Policy", "reask_text"]
 
@@ -34,7 +34,7 @@ class Policy:
 
     def tries_again(self, error: AlloyError, failures: int) -> bool:
         """Whether to ask again after *error*, the *failures*th of this request."""
-        if failures > self.retry:
+        if failures > self.retry or isinstance(error, CircuitOpenError):
             return False
         if isinstance(error, ProviderError):
             # Streamed text has reached the caller: a second try would repeat it.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
+from alloy._engine.breaking import breaking
 from alloy._engine.conversation import Question, converse
 from alloy._engine.effects import Handler, Script, handled
 from alloy._engine.fallbacks import (
@@ -114,9 +115,15 @@ def prepare(
         shape=Shape(spec, _wire(spec, route), backend.dialect),
         tools=toolbox,
         settings=settings,
-        handlers=current_handlers(),
+        handlers=_handlers(settings),
         listeners=listeners,
     )
+
+
+def _handlers(settings: Config) -> tuple[Handler, ...]:
+    """The handlers of the scopes; the breaker comes last, so that it sees only what would be sent."""
+    breaker = settings.circuit_breaker
+    return current_handlers() if breaker is None else (*current_handlers(), breaking(breaker))
 
 
 def _request(turns: tuple[Turn, ...], settings: Config, toolbox: Toolbox, spec: TypeSpec[Any]) -> Request:

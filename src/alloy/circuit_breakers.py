@@ -1,0 +1,179 @@
+"""Circuit breakers: a model that keeps failing is not asked for a while."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from alloy.errors import CircuitOpenError, ConfigurationError, ProviderError
+
+__all__ = ["CircuitBreaker", "CircuitState"]
+
+CIRCUITS_MAX = 1024  # bounds what ever new addresses and models leave behind
+
+Key = tuple[str, str | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitState:
+    """What a breaker knows of a *model* of *backend* at *address*, which is `None` if only the SDK knows it.
+
+    *failures* is the number of transient failures in the window. *seconds* is the time until the next trial
+    request of an open circuit.
+    """
+
+    backend: str
+    address: str | None
+    model: str
+    state: Literal["closed", "open", "half-open"]
+    failures: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Circuit:
+    """*until* is when the next trial may begin, `None` while the circuit is closed."""
+
+    failures: deque[float] = field(default_factory=deque)
+    until: float | None = None
+    is_tried: bool = False
+
+
+class CircuitBreaker:
+    """Stops asking a model that keeps failing, for each address and model separately.
+
+    After *failures* transient errors within *window* seconds the circuit opens: for *pause* seconds each
+    request raises `CircuitOpenError` at once, without being sent. Then it is half-open: one request is sent
+    as a trial. If that gets a reply, or an error that is not transient, the circuit is closed again;
+    otherwise it stays open for another pause.
+
+    Use one object for all calls that should share it, in threads and event loops alike:
+    `configure(circuit_breaker=CircuitBreaker())`. *clock* returns a number of seconds, for tests.
+
+    Raises `ConfigurationError` for numbers that make no sense.
+    """
+
+    def __init__(
+        self,
+        failures: int = 5,
+        window: float = 60.0,
+        pause: float = 30.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        _check("failures", failures, int, "an int")
+        _check("window", window, int | float, "a number")
+        _check("pause", pause, int | float, "a number")
+        self.failures, self.window, self.pause = failures, window, pause
+        self._clock, self._lock = clock, threading.Lock()
+        self._circuits: dict[Key, _Circuit] = {}
+
+    @contextmanager
+    def request(self, backend: str, address: str | None, model: str) -> Iterator[None]:
+        """Count the request in the `with` block. Raises `CircuitOpenError` when it must not be sent."""
+        key = (backend, address, model)
+        is_trial, failed = self._enter(key), None
+        try:
+            yield
+            failed = False
+        except ProviderError as error:
+            failed = error.transient
+            raise
+        finally:
+            with self._lock:
+                self._leave(key, is_trial, failed)
+
+    def states(self) -> tuple[CircuitState, ...]:
+        """The state of each model that has failed."""
+        with self._lock:
+            now = self._clock()
+            return tuple(self._state(key, circuit, now) for key, circuit in self._circuits.items())
+
+    def _state(self, key: Key, circuit: _Circuit, now: float) -> CircuitState:
+        backend, address, model = key
+        self._forget(circuit, now)
+        left = 0.0 if circuit.until is None else max(0.0, circuit.until - now)
+        half = "half-open" if circuit.is_tried or not left else "open"
+        return CircuitState(
+            backend,
+            # Without a name and a password, and without a query, which may hold a key.
+            address and re.sub(r"(?<=//)[^/?]*@|[?].*", "", address),
+            model,
+            "closed" if circuit.until is None else half,  # type: ignore[arg-type]
+            len(circuit.failures),
+            left,
+        )
+
+    def _enter(self, key: Key) -> bool:
+        """Whether the request is a trial. Raises `CircuitOpenError`."""
+        with self._lock:
+            circuit, now = self._circuits.get(key), self._clock()
+            if circuit is None or circuit.until is None:
+                return False
+            if now < circuit.until:
+                raise self._open_error(key, circuit, circuit.until - now)
+            # A trial that does not end lets another one begin after the next pause.
+            circuit.until, circuit.is_tried = now + self.pause, True
+            return True
+
+    def _leave(self, key: Key, is_trial: bool, failed: bool | None) -> None:
+        """Take in how a request ended; *failed* is `None` when it was left without an outcome."""
+        now, circuit = self._clock(), self._circuits.get(key)
+        if is_trial and circuit is not None:
+            if failed is False:
+                del self._circuits[key]
+            else:
+                circuit.is_tried = False
+                circuit.until = now + self.pause if failed else now
+        elif failed and (circuit is None or circuit.until is None):
+            if circuit is None:
+                circuit = self._new_circuit(key)
+            circuit.failures.append(now)
+            self._forget(circuit, now)
+            if len(circuit.failures) >= self.failures:
+                circuit.until = now + self.pause
+
+    def _new_circuit(self, key: Key) -> _Circuit:
+        if len(self._circuits) >= CIRCUITS_MAX:
+            self._circuits.clear()
+        return self._circuits.setdefault(key, _Circuit())
+
+    def _forget(self, circuit: _Circuit, now: float) -> None:
+        """Forget the failures before the window; those that opened the circuit stay."""
+        while circuit.until is None and circuit.failures and circuit.failures[0] <= now - self.window:
+            circuit.failures.popleft()
+
+    def _open_error(self, key: Key, circuit: _Circuit, wait: float) -> CircuitOpenError:
+        backend, _, model = key
+        why = "a trial request is running" if circuit.is_tried else f"the next trial is in {wait:.3g} s"
+        return CircuitOpenError(
+            f"the circuit breaker of {model} is open after {len(circuit.failures)} failures within "
+            f"{self.window:g} s; {why}",
+            provider=backend,
+            retry_after=wait,
+        )
+
+    def __repr__(self) -> str:
+        return f"CircuitBreaker(failures={self.failures}, window={self.window:g}, pause={self.pause:g})"
+
+    def __deepcopy__(self, _: object) -> CircuitBreaker:
+        return self  # a copied command shares its breaker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process counts for itself.
+        return _rebuild, (self.failures, self.window, self.pause, self._clock)
+
+
+def _check(name: str, value: Any, kind: Any, wanted: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, kind) or not value > 0:  # true for NaN
+        raise ConfigurationError(f"CircuitBreaker: {name} must be {wanted} above 0, not {value!r:.80}")
+
+
+def _rebuild(failures: int, window: float, pause: float, clock: Callable[[], float]) -> CircuitBreaker:
+    return CircuitBreaker(failures, window, pause, clock=clock)
