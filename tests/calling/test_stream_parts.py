@@ -6,8 +6,11 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import example, given
@@ -261,6 +264,70 @@ def test_the_last_partial_is_complete(read: Callable[..., list[Any]], text: str,
     assert partials[-1].get(lambda found: found) == value
 
 
+class Color(Enum):
+    """A choice."""
+
+    RED = "red"
+
+
+TWICE = json.dumps(json.dumps([{"sku": "ab", "price": 1.5}]))
+
+
+@pytest.mark.parametrize(
+    ("text", "output", "data"),
+    [
+        ("positive", Literal["positive", "negative"], "positive"),
+        ("red", Color, "red"),
+        ('"red"', Color, "red"),
+        ("```\nred\n```", Color, "red"),
+        ("hello", str | None, "hello"),
+        ('"null"', str | None, "null"),
+        ("None", bool | None, None),
+        ("2027-01-02", date, "2027-01-02"),
+        ('"2027-01-02"', date, "2027-01-02"),
+        ("2027-01-02T03:04:05", datetime, "2027-01-02T03:04:05"),
+        ("12.50", Decimal, 12.5),
+        (TWICE, list[Item], [{"sku": "ab", "price": 1.5}]),
+        (f'{{"value": {TWICE}}}', list[Item], [{"sku": "ab", "price": 1.5}]),
+        (json.dumps('{"sku": "ab", "price": 1.5}'), Item, {"sku": "ab", "price": 1.5}),
+        ('Here it is: {"sku": "ab", "price": 1.5}.', Item, {"sku": "ab", "price": 1.5}),
+        ("{'sku': 'ab', 'price': 1.5,}", Item, {"sku": "ab", "price": 1.5}),
+    ],
+)
+def test_the_last_partial_is_the_value(text: str, output: Any, data: Any):
+    """Whatever repairs the answer needs."""
+    with replies(text), ask.stream("go", output=output, reask=0) as stream:
+        partials = list(stream.partials())
+    assert partials[-1].data == data
+    assert partials[-1].get(lambda value: [value]) == [stream.result()]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '```json\n{"sku":"abcdefghi","price":12.5}\n```',
+        'Sure:\n```\n{"sku":"abcdefghi","price":12.5}\n```\nDone.',
+        "{'sku':'abcdefghi','price':12.5}",
+    ],
+)
+def test_partials_of_text_around_the_answer(text: str):
+    """They come while it arrives, as those of exact JSON do."""
+    with replies(text):
+        partials = in_sync("partials", output=Item)
+    skus = [partial.get(lambda item: item.sku, "") for partial in partials]
+    assert skus == sorted(skus)
+    assert set(skus) - {"", "abcdefghi"}
+    assert partials[-1] == {"sku": "abcdefghi", "price": 12.5}
+
+
+def test_data_of_a_repeated_key_is_what_get_sees():
+    """The first one; the answer is not valid, so the model is asked again."""
+    with replies('{"price": 1, "sku": "a", "sku": "bcdefghijk"}', Item("x", 2.0)):
+        partials = in_sync("partials", output=Item)
+    assert {partial.data["sku"] for partial in partials if "sku" in partial.data} <= {"", "a", "x"}
+    assert all(partial.data.get("sku") == partial.get(lambda item: item.sku) for partial in partials)
+
+
 def test_a_text_is_parsed_when_it_is_complete():
     """A parser of the user does not see the beginning of its text."""
 
@@ -297,6 +364,16 @@ def test_the_last_snapshot_is_the_value_in_every_dialect(value: dict[str, list[i
     assert snapshots[-1] == snapshots[-1].get(lambda whole: whole) == value
     assert all(snapshot.entries().items() <= value.items() for snapshot in snapshots)
     assert all(snapshot.data.keys() <= value.keys() for snapshot in snapshots)
+
+
+def test_an_answer_in_text_is_decoded_in_the_form_of_the_provider():
+    """The last partial is the value then, too."""
+    spec = compile_type(dict[str, int])
+    assert spec.schema is not None
+    reader = Shape(spec, to_wire(spec.schema, OPENAI), OPENAI).snapshots(resolved)
+    text = json.dumps(json.dumps({"entries": [{"key": "a", "value": 1}]}))
+    snapshots = [*reader.feed(text), *reader.finish()]
+    assert snapshots[-1] == snapshots[-1].get(lambda whole: whole) == {"a": 1}
 
 
 # --- all together ---------------------------------------------------------------------------------

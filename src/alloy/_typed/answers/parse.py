@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from alloy._typed.schemas.dialects import Wire
     from alloy._typed.types.validation import Validator
 
-__all__ = ["dump", "read"]
+__all__ = ["candidate", "dump", "read"]
 
 T = TypeVar("T")
 
@@ -66,14 +66,13 @@ def _read_repaired(
     if text.startswith("\ufeff"):
         repairs["a byte-order mark"] = None
     inner = text.strip(_BLANK)
-    scalars = Scalars.of(validator.marked, WRAPPER) if spec.wrapped else None
     if spec.wrapped and (wire is None or wire.restore is None) and inner.startswith("[") and is_json(inner):
         try:  # without decoding it
             return validator.read(f'{{"{WRAPPER}":{inner}}}')
         except Unreadable:
             pass  # below, the problems are reported
     try:
-        value = _found(inner, spec, scalars, repairs)
+        value = candidate(spec, inner, repairs)
         if value is not NOTHING:
             check_text(value)
             return (_take_wrapped if spec.wrapped else _take_object)(validator, value, wire, repairs)
@@ -84,8 +83,14 @@ def _read_repaired(
     raise EmptyAnswerError(spec.expected, ("the answer is empty",), text)
 
 
-def _found(inner: str, spec: TypeSpec[Any], scalars: Scalars | None, repairs: Repairs) -> Json:
-    """The only candidate in an answer: JSON, or for a wrapped type a scalar without quotes or wrapper."""
+def candidate(spec: TypeSpec[Any], text: str, repairs: Repairs) -> Json:
+    """The only candidate in an answer: JSON, or for a wrapped type a scalar without quotes or wrapper.
+
+    `NOTHING` for a text without content. Raises `Unreadable`.
+    """
+    assert spec.validator is not None
+    inner = text.strip(_BLANK)
+    scalars = Scalars.of(spec.validator.marked, WRAPPER) if spec.wrapped else None
     try:
         value = decode(inner)
     except Unreadable:

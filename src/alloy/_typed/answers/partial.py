@@ -177,6 +177,9 @@ class _Splitter:
             self._depth -= 1
 
 
+_FENCE = re.compile(r"\A\s*```\w*[ \t]*\n")
+
+
 class SnapshotReader:
     """Yields the answer so far as a `Partial`.
 
@@ -201,44 +204,45 @@ class SnapshotReader:
         if len(self._text) - self._read < self._read // 50:
             return
         self._read = len(self._text)
-        received = self._received()
-        if received is not NOTHING and received != self._last:
-            self._last, self._shown = received, self._text
-            yield Partial(self._answer(received))
+        answer = self._answer(self._received())
+        if answer.data is not NOTHING and answer.data != self._last:
+            self._last, self._shown = answer.data, self._text
+            yield Partial(answer)
 
     def finish(self) -> Iterator[Partial[Any]]:
         """Yield the complete answer, if it was not the last snapshot."""
-        scalar = self._spec.hook is not None or not isinstance(self._last, dict | list | str)
-        if self._shown.rstrip() == self._text.rstrip() and not scalar:
-            return
-        made = self._answer(self._received(), complete=True)
-        if made.data is not NOTHING:
-            yield Partial(made)
+        answer = UnfinishedAnswer(self._spec, self._wire, self._text, self._resolve, complete=True)
+        text = self._text.rstrip()
+        certain = self._spec.schema is None or text.endswith(("}", "]"))
+        shown = self._shown.rstrip() == text and self._last == answer.data
+        if answer.data is not NOTHING and not (shown and certain and self._spec.hook is None):
+            yield Partial(answer)
 
-    def _answer(self, received: Json, *, complete: bool = False) -> UnfinishedAnswer:
+    def _answer(self, received: Json) -> UnfinishedAnswer:
         data = received
         if self._wire is not None and self._wire.restore is not None and received is not NOTHING:
             data = self._restored(self._wire.restore, received)
         if self._spec.wrapped and isinstance(data, dict):
             data = data.get(WRAPPER, NOTHING)
-        return UnfinishedAnswer(
-            self._spec, self._wire, self._text, self._resolve, complete=complete, data=data
-        )
+        return UnfinishedAnswer(self._spec, self._wire, self._text, self._resolve, data=data)
 
     def _restored(self, restore: Restore, received: Json) -> Json:
         try:
-            return without_marks(restore(self._containers.marked(self._text, received)))
+            return without_marks(restore(self._containers.marked(received)))
         except Unreadable:
             return NOTHING
 
     def _received(self) -> Json:
-        """The text, or the JSON so far in the form of the provider."""
+        """The text, or the JSON so far in the form of the provider; `NOTHING` if it is not exact JSON."""
         if self._spec.schema is None:
             return self._text
         from pydantic_core import from_json
 
-        try:
-            received = from_json(self._text, allow_partial="trailing-strings", allow_inf_nan=False)
-        except ValueError:  # no JSON yet, or text around it
+        self._containers.read(self._text)
+        if self._containers.repeats_a_key:
             return NOTHING
-        return NOTHING if self._spec.wrapped and received == {} else received
+        try:
+            text = _FENCE.sub("", self._text)
+            return from_json(text, allow_partial="trailing-strings", allow_inf_nan=False)
+        except ValueError:
+            return NOTHING

@@ -8,11 +8,12 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from alloy._typed.answers.parse import read
+from alloy._typed.answers.parse import candidate, read
 from alloy._typed.answers.scalars import Scalars
 from alloy._typed.json.extraction import NOTHING, find_open
-from alloy._typed.json.text import Unreadable, decode
+from alloy._typed.json.text import Unreadable
 from alloy._typed.json.unfinished import is_open, plain
+from alloy._typed.schemas.coercion import coerce
 from alloy._typed.schemas.dialects import Wire
 from alloy._typed.types.compile import WRAPPER, TypeSpec, compile_type
 from alloy.errors import AnswerError, ConfigurationError
@@ -57,7 +58,7 @@ class UnfinishedAnswer:
         value = NOTHING
         if self._complete:
             with suppress(Unreadable):
-                value = decode(self._text)
+                value = self._decoded(candidate(self._spec, self._text, {}))
         if value is NOTHING:
             value = find_open(self._text, arrays=self._takes_arrays())
         if self._wire is not None and self._wire.restore is not None:
@@ -66,6 +67,18 @@ class UnfinishedAnswer:
             except Unreadable:
                 return NOTHING
         return _unwrapped(self._spec, value)
+
+    def _decoded(self, value: Json) -> Json:
+        """*value*; or the object or array in it, if it is text and the type needs one."""
+        wrap = self._spec.wrapped and not (isinstance(value, dict) and value.keys() == {WRAPPER})
+        whole = {WRAPPER: value} if wrap else value
+        if not isinstance(whole[WRAPPER] if self._spec.wrapped else whole, str):
+            return value
+        wire, validator = self._wire, self._spec.validator
+        assert validator is not None
+        found = coerce(whole, validator.marked if wire is None or wire.restore is None else wire.schema)
+        inner = found[WRAPPER] if self._spec.wrapped else found
+        return found if isinstance(inner, dict | list) else value
 
     def read(self, reader: Callable[[Any], Any], default: Any) -> Any:
         """What *reader* returns for the value, or *default* if it uses what has not arrived."""
@@ -108,16 +121,14 @@ class UnfinishedAnswer:
         from alloy._typed.answers.views import NotArrived, seen
         from alloy._typed.types.parts import part_of
 
+        if self._complete:
+            with suppress(AnswerError):
+                return (self._resolve or _called)(lambda: read(self._spec, self._text, self._wire))
         if self._spec.schema is not None:
             return seen(part_of(self._spec), self.value, self._resolve)
-        if self._spec.hook is None:
-            return self._text if self._spec.annotation is str else None
-        if not self._complete:
+        if self._spec.hook is not None:
             raise NotArrived
-        try:
-            return (self._resolve or _called)(lambda: read(self._spec, self._text))
-        except AnswerError:
-            raise NotArrived from None
+        return self._text if self._spec.annotation is str else None
 
     def _takes_arrays(self) -> bool:
         if not self._spec.wrapped or self._spec.validator is None:

@@ -7,10 +7,11 @@ of the plain type. All other parts are complete.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from alloy._typed.json.repair import CutOff, Reader
-from alloy._typed.json.text import Digits, Unreadable, read_number
+from alloy._typed.json.text import Digits, Unreadable, decode, read_number
 from alloy.jsontypes import Json, JsonObject
 
 __all__ = [
@@ -83,27 +84,53 @@ def read_open(text: str, start: int = 0) -> Json:
         return reader.so_far(NOTHING)
 
 
-_MARK = re.compile(r'[{}\[\]]|"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<closing>"?)', re.DOTALL)
+_MARK = re.compile(
+    r'[{}\[\]]|(?P<string>"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<closing>"?))(?P<key>\s*+(?P<end>:|\Z)|)', re.DOTALL
+)
 
 
 class OpenContainers:
-    """Counts the containers that are open at the end of a text that grows; each part of it is read once."""
+    """The containers that are open at the end of a text that grows; each part of it is read once.
+
+    *repeats_a_key*: whether an object in the text has a key twice.
+    """
 
     def __init__(self) -> None:
-        self._count = self._at = 0
+        self._keys: list[set[str]] = []  # those of each container
+        self._at = 0
+        self.repeats_a_key = False
 
-    def marked(self, text: str, value: Json) -> Json:
-        """*value*, which is what *text* has of its value, with marks of what is unfinished.
+    def read(self, text: str) -> None:
+        """Read what is new in *text*."""
+        for token in _MARK.finditer(text, self._at):
+            if token["string"] is None:
+                self._bracket(token[0])
+            elif not token["closing"] or token.end() == len(text):  # it may go on, or may be a key
+                break
+            elif token["end"] and self._keys:
+                self._key(token["string"])
+            self._at = token.end()
+
+    def _bracket(self, mark: str) -> None:
+        if mark in "{[":
+            self._keys.append(set())
+        elif self._keys:
+            self._keys.pop()
+
+    def _key(self, written: str) -> None:
+        key = written[1:-1]
+        if "\\" in written:
+            with suppress(Unreadable):
+                key = decode(written)
+        self.repeats_a_key |= key in self._keys[-1]
+        self._keys[-1].add(key)
+
+    def marked(self, value: Json) -> Json:
+        """*value*, which is what the text has of its value, with marks of what is unfinished.
 
         A string at the end counts as unfinished, because it may be.
         """
-        for token in _MARK.finditer(text, self._at):
-            if token[0] in "{}[]":
-                self._count += 1 if token[0] in "{[" else -1
-            elif not token["closing"]:  # the string may go on
-                break
-            self._at = token.end()
-        return _marked(value, self._count)
+        return _marked(value, len(self._keys))
 
 
 def _marked(value: Json, count: int) -> Json:
