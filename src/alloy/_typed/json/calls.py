@@ -20,7 +20,7 @@ _TOKEN = (
 )
 _BEFORE = re.compile(rf"(?:\s|{_TOKEN})+", re.IGNORECASE)
 _LAST = re.compile(rf"{_TOKEN}\Z", re.IGNORECASE)
-_NONE = frozenset(("", "null", "none"))
+_NONE = frozenset(("", "null", "none", "[]"))  # PHP writes an empty object as an empty list
 _LONGEST_TOKEN = 64
 _MOST_LAYERS = 4  # of JSON inside the string of JSON
 
@@ -51,7 +51,7 @@ def object_in(text: str, problem: Unreadable) -> JsonObject:
         if text.lower() in _NONE:
             return {}
         value = _value(text)
-        if value is None:
+        if value is None or value == []:
             return {}
         if isinstance(value, dict):
             check_text(value)

@@ -1,9 +1,9 @@
 """The few conversions between JSON types that cannot be misunderstood, guided by a schema.
 
 3.0 is the integer 3; "3" is the number 3 where only a number is valid; "true", in any case, is true where
-only a boolean is valid; an enum member may be given by its name, and a choice in another case; a Decimal
-is read from the digits as they were written; and text with an object or an array is that value where only
-one is valid. Everything else stays as it is, and the validator decides. A value that is valid is never
+only a boolean is valid; "null" and "" are null where no text is valid; an enum member may be given by
+its name, and a choice in another case; a Decimal is read from the digits as they were written; and text
+with an object or an array is that value where only one is valid. Everything else stays as it is, and the validator decides. A value that is valid is never
 converted, and nothing that the type wants strict.
 """
 
@@ -117,7 +117,7 @@ def _coerce_scalar(value: Json, kind: Json) -> Json:
             return Digits(value)
         if kind == "boolean" and value.lower() in ("true", "false"):
             return value.lower() == "true"
-        if kind == "null" and value == "null":
+        if kind == "null" and value in ("null", ""):
             return None
     elif kind == "integer" and isinstance(value, float) and abs(value) < 2**53:
         exact = whole(value)

@@ -177,10 +177,9 @@ class ContentAccumulator:
         return {}
 
     def _take_part(self, part: JsonObject) -> Delta | None:
-        part = _sendable(part)
-        self._keep(part)
         if call := part.get("functionCall"):
-            return self._call(call)
+            return self._call(call, part)
+        self._keep(part)
         text = as_text(part.get("text"))
         if not text:
             return None
@@ -210,15 +209,15 @@ class ContentAccumulator:
             self._parts.append({"text": text, **({"thought": True} if self._run_thought else {})})
         self._run = []
 
-    def _call(self, call: Mapping[str, Any]) -> Delta:
-        name, arguments, given = call.get("name"), call.get("args"), as_text(call.get("id"))
+    def _call(self, call: Mapping[str, Any], part: JsonObject) -> Delta:
+        name, given = call.get("name"), as_text(call.get("id"))
         if not isinstance(name, str) or not name:
             raise _bad(f"the answer calls a function without a name: {call!r:.120}")
-        if arguments is not None and not isinstance(arguments, dict):
-            raise _bad(f"the arguments of {name!r} are not an object but {arguments!r:.80}")
         if not given or any(other.id == given for other in self._calls):
             given = self._local_id()
-        written = "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+        arguments, written = _arguments(call.get("args"))
+        changed = arguments is not call.get("args")
+        self._keep({**part, "functionCall": {**call, "args": arguments}} if changed else part)
         self._calls.append(ToolCall(given, name, written))
         return ToolCallDelta(given, name)
 
@@ -228,13 +227,18 @@ class ContentAccumulator:
         return f"call_{self._seed}_{len(self._calls)}"
 
 
-def _sendable(part: JsonObject) -> JsonObject:
-    """*part* with an object as the arguments of its call: some servers write them as text."""
-    call = part.get("functionCall")
-    if not isinstance(call, dict) or not isinstance(call.get("args"), str):
-        return part
-    arguments = as_object(call["args"], TEXT)
-    return part if TEXT in arguments else {**part, "functionCall": {**call, "args": arguments}}
+def _arguments(given: Any) -> tuple[JsonObject | None, str]:
+    """The arguments of a call as the object that can go back, and as JSON; some servers send no object."""
+    if given is None:
+        return None, ""
+    if not isinstance(given, dict):
+        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        given = as_object(text, TEXT)
+        if given == {TEXT: text}:
+            if not any(mark in text for mark in "{[<"):  # prose; `<` begins a control token
+                raise _bad(f"the arguments of a call are not an object but {text!r:.80}", transient=False)
+            return given, text
+    return given, json.dumps(given, ensure_ascii=False)
 
 
 def _end_message(candidate: Mapping[str, Any]) -> str:

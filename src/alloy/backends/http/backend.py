@@ -16,7 +16,7 @@ from alloy.backends.http.errors import ErrorReader, Failure, is_error_object
 from alloy.backends.http.event_stream import EventStream, StreamReader
 from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.formats import Format, format_of
-from alloy.backends.http.payload import parse_json, written
+from alloy.backends.http.payload import parse_body, written
 from alloy.backends.http.received import Received, bad_reply, redirect_error
 from alloy.backends.http.redaction import scrub
 from alloy.backends.http.transport_errors import (
@@ -211,7 +211,7 @@ class HttpBackend(BaseBackend, ABC):
         Raises `ProviderError` for an error object, and `BadReplyError` for anything else.
         """
         try:
-            raw = parse_json(content)
+            raw = parse_body(content)
         except ValueError as error:
             reader = self.stream_reader(received)
             if not reader.recognises(content):
@@ -262,7 +262,7 @@ class HttpBackend(BaseBackend, ABC):
     def _end(self, reader: StreamReader, received: Received) -> Iterator[Json]:
         """The last events. Bare JSON is a whole answer, or a failure, even after events (Google's)."""
         with suppress(ValueError):
-            rest = parse_json(reader.rest())
+            rest = parse_body(reader.rest())
             rest = rest[0] if isinstance(rest, list) and len(rest) == 1 else rest
             if isinstance(rest, dict) and rest.get("error"):
                 raise self.errors.in_answer(rest["error"])

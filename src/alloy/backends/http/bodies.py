@@ -54,13 +54,18 @@ def allowed_tools(request: Request) -> list[ToolSchema]:
 
 
 def as_object(arguments: str, key: str) -> JsonObject:
-    """The *arguments* of a call as an object, which some models encode twice; other text, under *key*."""
-    if not arguments.strip():
-        return {}
-    value: Json = None
+    """The *arguments* of a call as an object, which some models encode twice; other text, under *key*.
+
+    Servers write `null`, an empty text or an empty list for none.
+    """
+    value: Json = arguments
     with suppress(ValueError):
-        value = parse_json(with_whole_escapes(arguments))
-        value = parse_json(with_whole_escapes(value)) if isinstance(value, str) else value
+        for _ in range(2):
+            value = (
+                parse_json(with_whole_escapes(value)) if isinstance(value, str) and value.strip() else value
+            )
+    if value is None or value == [] or (isinstance(value, str) and not value.strip()):
+        return {}
     if not isinstance(value, dict) or json_problem(value) is not None:
         return {key: arguments}  # NaN among them, which is read but cannot be sent
     return value

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Protocol
 
-from alloy.backends.http.payload import json_or_text, parse_json
+from alloy.backends.http.payload import json_or_text, parse_body
 from alloy.backends.http.received import SNIPPET, Received, bad_reply
 from alloy.backends.http.redaction import scrub
 from alloy.errors import BadReplyError
@@ -236,7 +236,7 @@ class JsonLines:
 
 def _parsed(received: Received, data: bytes, problem: str) -> Json:
     try:
-        return parse_json(data)
+        return parse_body(data)
     except ValueError as error:
         lasts = False if _FRAMED.match(data) else None  # not cut off, but an event instead of JSON
         raise bad_reply(received, problem, data, transient=lasts) from error

@@ -11,11 +11,13 @@ from typing import Any
 from alloy.errors import ConfigurationError
 from alloy.jsontypes import Json
 
-__all__ = ["json_or_text", "json_problem", "parse_json", "written"]
+__all__ = ["json_or_text", "json_problem", "parse_body", "parse_json", "written"]
 
 SHOWN = 100  # characters of a path that a message shows
 DEEPEST = 200  # levels; a value that is nested deeper contains itself
 
+_ARGUMENTS = re.compile(r'"(?:input|args|arguments)"\s*:\s*(?=[{\[])')  # of a call, by the names of all APIs
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{\[]|[}\]]', re.DOTALL)
 _NO_NUMBERS = re.compile(rb"NaN|Infinity")  # written although they are not JSON; texts may contain them, too
 
 
@@ -45,6 +47,45 @@ def parse_json(data: bytes | str) -> Json:
     with suppress(ValueError, RecursionError):
         return json.loads(data)  # accepts lone surrogates, which servers send when they split an emoji
     raise ValueError(problem)  # not json's error, which keeps the text: it may contain the key
+
+
+def parse_body(data: bytes) -> Json:
+    """*data*, a body or an event, as Python values. Raises `ValueError`.
+
+    The arguments of a call that no parser reads, because of their depth or their numbers, become text.
+    """
+    try:
+        return parse_json(data)
+    except ValueError:
+        with suppress(ValueError):
+            return parse_json(_with_readable_arguments(data.decode()))
+        raise
+
+
+def _with_readable_arguments(body: str) -> str:
+    pieces, place = [], 0
+    for found in _ARGUMENTS.finditer(body):
+        if (start := found.end()) < place:  # inside of other arguments
+            continue
+        pieces.append(body[place:start])
+        place = _end(body, start)
+        arguments = body[start:place]
+        try:
+            parse_json(arguments)
+        except ValueError:
+            arguments = json.dumps(arguments)
+        pieces.append(arguments)
+    return "".join([*pieces, body[place:]])
+
+
+def _end(body: str, start: int) -> int:
+    """Where the object or the array ends that begins at *start*."""
+    depth = 0
+    for token in _TOKEN.finditer(body, start):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+        if depth == 0:
+            return token.end()
+    return len(body)
 
 
 def json_or_text(content: bytes) -> Json:
