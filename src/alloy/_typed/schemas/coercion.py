@@ -1,10 +1,10 @@
 """The few conversions between JSON types that cannot be misunderstood, guided by a schema.
 
 3.0 is the integer 3; "3" is the number 3 where only a number is valid; "true", in any case, is true where
-only a boolean is valid; "null" and "" are null where no text is valid; an enum member may be given by
-its name, and a choice in another case; a Decimal is read from the digits as they were written; and text
-with an object or an array is that value where only one is valid. Everything else stays as it is, and the validator decides. A value that is valid is never
-converted, and nothing that the type wants strict.
+only a boolean is valid; "null" and "" are null where no text is valid; an enum member may be given by its
+name, and a choice in another case; a Decimal is read from the digits as they were written; and text with an
+object or an array is that value where only one is valid. Everything else stays as it is, and the validator
+decides. A value that is valid is never converted, and nothing that the type wants strict.
 """
 
 from __future__ import annotations
