@@ -52,3 +52,31 @@ def test_keys_of_a_dict_are_converted(
 ) -> None:
     """Also the one whose value is arriving."""
     assert partial_of(annotation, text).get(read) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (r'"x\ud83d', "x"),
+        (r'"x\ud83dy', "x\ufffdy"),
+        (r'"x\ud83dy"', "x\ufffdy"),
+        (r'"x\ud83d\ude00y', "x\U0001f600y"),
+        (r'"x\ude00', "x\ufffd"),
+        (r'"x\ud83d\ud83d', "x\ufffd"),
+    ],
+)
+def test_half_a_surrogate_pair_is_a_replacement_character(text: str, shown: str) -> None:
+    """What was shown stays, also when it is complete and the answer with it is not valid."""
+    found = partial_of(Person, f'{{"name": {text}')
+    assert (found.data, found.get(lambda person: person.name)) == ({"name": shown}, shown)
+    found = partial_of(list[str], f'["a", {text}')
+    assert (found.data, found.get(lambda texts: texts[1])) == (["a", shown], shown)
+
+
+def test_half_a_surrogate_pair_in_a_complete_part() -> None:
+    """It does not hide the parts next to it."""
+    found = partial_of(Person, r'{"name": "x\ud83dy", "age": 1, ')
+    assert found.get(lambda person: (person.name, person.age)) == ("x\ufffdy", 1)
+    assert partial_of(dict[str, int], r'{"a\ud83d": 1, "b": 2, ').entries() == {"a\ufffd": 1, "b": 2}
+    fenced = "Here:\n```json\n" + r'{"name": "x\ud83dy", "age": 1}' + "\n```"
+    assert partial_of(Person, fenced) == {"name": "x\ufffdy", "age": 1}

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from alloy._typed.json.repair import CLOSING_QUOTES, Broken, CutOff, Repairs, read_at
-from alloy._typed.json.text import Unreadable, decode, decode_at, encode, is_json
+from alloy._typed.json.text import Unreadable, decode, decode_at, encode, is_json, with_whole_escapes
 from alloy._typed.json.unfinished import NOTHING, read_open
 from alloy.jsontypes import Json
 
@@ -156,12 +156,13 @@ def value_in(text: str, repairs: Repairs, *, arrays: bool) -> Json:
 def find_open(text: str, *, arrays: bool) -> Json:
     """The answer in *text* as far as it has arrived (see `read_open`), or `NOTHING`.
 
-    *arrays* is as for `find`. Text that has not arrived may still show that the answer is another one.
+    *arrays* is as for `find`. A lone surrogate is U+FFFD. Text that has not arrived may still show that
+    the answer is another one.
     """
     start = len(text) - len(text.lstrip(" \t\r\n\ufeff"))
     if text[start : start + 1] in ("{", "["):
         return read_open(text, start)
-    scan = _Scan(text, {}, arrays=arrays)
+    scan = _Scan(with_whole_escapes(text), {}, arrays=arrays)
     scan.run()
     final = any(section.final for section in scan.sections)
     for section in reversed(scan.sections):

@@ -161,6 +161,9 @@ def without_marks(value: Json) -> Json:
 _COMPLETE = re.compile(r"[^\\]*+(?:\\(?:u[0-9a-fA-F]{4}|[^u])[^\\]*+)*+", re.DOTALL)
 
 
+_HALF = re.compile(r"[\ud800-\udfff]")
+
+
 class _OpenReader(Reader):
     """A reader that can give what it has read when the text ends."""
 
@@ -195,7 +198,8 @@ class _OpenReader(Reader):
             found = self._unescaped(written.group(), start)
         except Unreadable:
             return NOTHING
-        return OpenText(found[:-1] if "\ud800" <= found[-1:] <= "\udbff" else found)
+        begun = "\ud800" <= found[-1:] <= "\udbff"  # the other half may follow
+        return OpenText(_whole(found[:-1] if begun else found))
 
     def _number(self, found: re.Match[str]) -> Json:
         if found.end() < len(self.text):
@@ -208,7 +212,11 @@ class _OpenReader(Reader):
         self._string_at = self.at
         found = super()._string()
         self._string_at = None
-        return found
+        return _whole(found)
+
+
+def _whole(text: str) -> str:
+    return _HALF.sub("\ufffd", text)
 
 
 def like(value: Json) -> JsonObject:
