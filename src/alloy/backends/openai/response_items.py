@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from alloy.backends.http.bodies import as_text
+from alloy.backends.http.fragments import joined
+from alloy.backends.openai.response_merge import fuller, is_repeated, text_of
 from alloy.jsontypes import JsonObject
 
 __all__ = ["StreamedItems", "is_answer"]
@@ -40,37 +42,24 @@ class _Item:
         self._parts.setdefault((kind, place), []).append(text)
 
     def replace(self, kind: str, place: Any, text: str) -> None:
-        """The whole *text* of a part, unless its pieces have more."""
-        if len(text) > sum(map(len, self._parts.get((kind, place), ()))):
+        """The whole *text* of a part, unless its pieces have another one."""
+        if text.startswith("".join(self._parts.get((kind, place), ()))):
             self._parts[kind, place] = [text]
 
     def built(self) -> JsonObject:
         """The item; where its pieces have more than it, with those."""
-        texts: dict[str, list[str]] = {}
-        for (kind, _), pieces in self._parts.items():
-            texts.setdefault(kind, []).append("".join(pieces))
-        made = dict(self.item)
-        for kind, parts in texts.items():
+        pieces: JsonObject = {}
+        for (kind, _), texts in self._parts.items():
             field, name = _PLACES[kind][1], "refusal" if kind == "refusal" else "text"
-            size, received = sum(map(len, parts)), made.get(field)
             if kind == "arguments":
-                if not isinstance(received, dict) and size > len(as_text(received)):
-                    made[field] = "".join(parts)
-                continue
-            old = [part for part in received if isinstance(part, dict)] if isinstance(received, list) else []
-            its = sum(len(as_text(part.get(name))) for part in old if part.get("type") == kind)
-            if not isinstance(received, str) and size > its:
-                others = [part for part in old if part.get("type") != kind]
-                made[field] = [*others, *({"type": kind, name: text} for text in parts)]
-        return made
+                pieces[field] = joined(texts)
+            else:
+                pieces.setdefault(field, []).append({"type": kind, name: "".join(texts)})
+        return fuller(pieces, self.item) if pieces else self.item
 
     def text(self) -> str:
         """The text of a message."""
-        content = self.built().get("content")
-        if isinstance(content, str):
-            return content
-        parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-        return "".join(as_text(part.get("text")) for part in parts)
+        return text_of(self.built().get("content"), "output_text", "text")
 
 
 class StreamedItems:
@@ -96,13 +85,13 @@ class StreamedItems:
         """Take in an item that is done."""
         item = event["item"]
         made = _Item(item, event)
-        if any(old.is_done and old.item == item and old.index == made.index for old in self._items):
-            return
-        found = self._open(made.kind, made.id, made.index)
+        again = (old for old in self._items if old.index == made.index and old.is_done)
+        found = next((old for old in again if old.item == item or is_repeated(old.item, item)), None)
+        found = found or self._open(made.kind, made.id, made.index)
         if found is None:
             found = made
             self._items.append(made)
-        found.item, found.is_done = item, True
+        found.item, found.is_done = fuller(found.item, item), True
 
     def grow(self, event: Mapping[str, Any], kind: str) -> bool:
         """Add the delta of *event* to a part; whether it is text of the answer."""
@@ -115,11 +104,6 @@ class StreamedItems:
         key = {"arguments": "arguments", "refusal": "refusal"}.get(kind, "text")
         if text := as_text(event.get(key)):
             self._for(event, kind).replace(kind, _place(event), text)
-
-    def text(self) -> str:
-        """The text of the answer so far."""
-        messages = [item for item in self._items if item.kind == "message" and is_answer(item.item)]
-        return "".join(item.text() for item in messages)
 
     def take_commentary(self) -> str:
         """The text of the commentary that has not been shown."""

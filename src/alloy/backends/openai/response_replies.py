@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from alloy.backends.http.bodies import as_count, as_text, larger_counts, read_object
@@ -12,6 +11,7 @@ from alloy.backends.http.event_stream import END_MARK
 from alloy.backends.http.finish import Ending, meaning, read_ending
 from alloy.backends.openai.errors import OpenAIErrors
 from alloy.backends.openai.response_items import StreamedItems, is_answer
+from alloy.backends.openai.response_merge import arguments_of, merged
 from alloy.errors import BadReplyError
 from alloy.jsontypes import JsonObject
 from alloy.messages import Delta, Echo, ReasoningDelta, Reply, TextDelta, ToolCall, ToolCallDelta, Usage
@@ -40,19 +40,21 @@ _PARTS = {
     "response.reasoning_summary_text": "summary_text",
     "response.reasoning_text": "reasoning_text",
 }
-_TEXTS = ("response.output_item", "response.output_text")
 
 _ITEM_GAP = "\n\n"  # between the parts of a reasoning summary
 
 
 def read_response(response: Mapping[str, Any], output: Any) -> Reply:
     """The reply in a *response* object with the items *output*."""
-    if response.get("status") == "failed" or (response.get("error") and not response.get("output")):
-        raise ERRORS.in_answer(response.get("error") or "the generation failed")
-    if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
+    error = response.get("error")
+    if _key(response.get("status")) == "failed" or (
+        any(error.values()) if isinstance(error, dict) else error
+    ):
+        raise ERRORS.in_answer(error or "the generation failed")
+    if not _are_items(output):
         raise _bad(f"the response has no list of output items but {output!r:.80}", transient=False)
     if any(isinstance(item.get("arguments"), dict) for item in output):
-        output = [_with_written_arguments(item) for item in output]  # as they have to be when they go back
+        output = [_with_written_arguments(item) for item in output]
     texts: list[str] = []
     commentary: list[str] = []
     refusals: list[str] = []
@@ -86,17 +88,38 @@ def read_response(response: Mapping[str, Any], output: Any) -> Reply:
     )
 
 
+def _are_items(output: Any) -> bool:
+    return isinstance(output, list) and all(isinstance(item, dict) for item in output)
+
+
+def _key(status: Any) -> str:
+    return as_text(status).lower()
+
+
+def _status(name: str, response: Mapping[str, Any]) -> Any:
+    """How a streamed *response* ended: the worse one of its own status and of the event's *name*.
+
+    Some gateways call every terminal event `completed`, and others leave an earlier status in it.
+    """
+    status = response.get("status")
+    for word in ("failed", "cancelled", "incomplete", "completed"):
+        if word in (name, _key(status)):
+            return word
+    return status
+
+
 def _ending(
     response: Mapping[str, Any], calls: Sequence[ToolCall], *, is_empty: bool, refused: bool
 ) -> Ending:
     """How a response ended: by its status, and an incomplete one by the reason for that."""
     word, field = response.get("status"), "status"
-    if word == "incomplete":
-        word, field = (response.get("incomplete_details") or {}).get("reason"), "incomplete_details.reason"
-        if meaning(word) in (None, "stop", "tool_calls"):
-            raise _bad(f"the response is incomplete: {word or 'no reason given'}", transient=False)
-    elif word in ("in_progress", "queued", "cancelled"):
-        lasts = None if word == "cancelled" else False  # the others are answers to `background`
+    reason = (response.get("incomplete_details") or {}).get("reason")
+    if meaning(reason) not in (None, "stop", "tool_calls"):
+        word, field = reason, "incomplete_details.reason"  # whatever the status
+    elif _key(word) == "incomplete":
+        raise _bad(f"the response is incomplete: {reason or 'no reason given'}", transient=False)
+    elif _key(word) in ("in_progress", "queued", "cancelled"):
+        lasts = None if _key(word) == "cancelled" else False  # the others are answers to `background`
         raise _bad(f"the response has the status {word!r}, so it is not finished", transient=lasts)
     ending = read_ending(
         word, field=field, provider=NAME, calls=calls, complete=not is_empty or refused, refused=refused
@@ -128,9 +151,9 @@ def _call(item: JsonObject, position: int) -> ToolCall:
 
 
 def _with_written_arguments(item: JsonObject) -> JsonObject:
-    if not isinstance(arguments := item.get("arguments"), dict):
+    if not isinstance(item.get("arguments"), dict):
         return item
-    return {**item, "arguments": json.dumps(arguments, ensure_ascii=False)}
+    return {**item, "arguments": arguments_of(item)}
 
 
 def _usage(usage: Any) -> Usage:
@@ -149,9 +172,10 @@ def _bad(message: str, *, transient: bool | None = None) -> BadReplyError:
 class ResponsesAccumulator:
     """Builds the `Reply` from the events of a stream.
 
-    The terminal event has the whole response. Some compatible servers leave its output out, or a part of it;
-    then the items that the other events have built count, in the order in which they began. Commentary is
-    shown when a call follows it, like all text before calls; before the answer it is not a part of that.
+    The terminal event has the whole response. Some compatible servers leave its output out, or a part of it,
+    or have less in the other events: so its items are merged with those that the other events have built, in
+    the order in which they began. Commentary is shown when a call follows it, like all text before calls;
+    before the answer it is not a part of that.
     """
 
     def __init__(self) -> None:
@@ -161,7 +185,8 @@ class ResponsesAccumulator:
         self._begun: JsonObject = {}  # the id and the model, by an earlier event
         self._usage: JsonObject = {}
         self._part: Any = None  # the part of the reasoning that the last delta belonged to
-        self._shown = 0  # characters of the answer
+        self._output: Any = None  # the items, when the response has ended
+        self._shown: list[str] = []  # of the answer
         self._pending: deque[Delta] = deque()  # an event may show only one
 
     def feed(self, event: Any) -> Delta | None:
@@ -176,11 +201,11 @@ class ResponsesAccumulator:
         """The whole reply. Raises `BadReplyError` without a terminal event."""
         response = self._response
         if response is None and self._complete and self._items:
-            response = {}
+            response, self._output = {}, self._items.built()
         if not isinstance(response, dict):
             raise _bad("the stream ended before the response was complete")
         response = {**self._begun, **response, "usage": self._usage}
-        return read_object(NAME, response, lambda whole: _fuller(whole, self._items.built()))
+        return read_object(NAME, response, lambda whole: read_response(whole, self._output))
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         kind = as_text(event.get("type"))
@@ -216,25 +241,22 @@ class ResponsesAccumulator:
         return self._reasoning(event) if part in ("summary_text", "reasoning_text") else None
 
     def _finish(self, kind: str, event: Mapping[str, Any]) -> Delta | None:
+        has_text = kind == "response.output_text"
         if kind == "response.output_item":
             self._items.finish(event)
+            has_text = event["item"].get("type") == "message"
         elif (part := _PARTS.get(kind)) is not None:
             self._items.complete(event, part)
-        return self._rest(self._items.text()) if kind in _TEXTS else None
+        return self._rest(self._items.built()) if has_text else None
 
     def _end(self, kind: str, response: Any) -> Delta | None:
-        """Take in the whole *response*; its terminal event has a status, too."""
+        """Take in the whole *response*, whose terminal event has a status, too."""
         if not isinstance(response, dict):
             return None
-        status = {"response.completed": "completed", "response.incomplete": "incomplete"}.get(kind)
-        status = status or {"response.failed": "failed", "response.cancelled": "cancelled"}.get(kind)
-        self._response = response if status is None else {**response, "status": status}
-        output = response.get("output")
-        texts: list[str] = []
-        for item in output if isinstance(output, list) else ():
-            if isinstance(item, dict) and item.get("type") == "message" and is_answer(item):
-                _read_message(item, texts, [])
-        return self._rest("".join(texts))
+        self._response = {**response, "status": _status(kind.removeprefix("response."), response)}
+        final = response.get("output") or []
+        self._output = merged(self._items.built(), final) if _are_items(final) else final
+        return self._rest(self._output) if _are_items(final) else None
 
     def _added(self, event: Mapping[str, Any]) -> Delta | None:
         item = event.get("item") or {}
@@ -248,14 +270,20 @@ class ResponsesAccumulator:
 
     def _text(self, event: Mapping[str, Any]) -> Delta | None:
         text = as_text(event.get("delta"))
-        self._shown += len(text)
+        self._shown.append(text)
         return TextDelta(text) if text else None
 
-    def _rest(self, text: str) -> Delta | None:
-        """What of the answer's *text* came without deltas."""
-        rest = text[self._shown :]
-        self._shown = max(self._shown, len(text))
-        return TextDelta(rest) if rest else None
+    def _rest(self, items: Iterable[JsonObject]) -> Delta | None:
+        """What of the answer in *items* came without deltas; nothing, if it is not what was shown."""
+        texts: list[str] = []
+        for item in items:
+            if item.get("type") == "message" and is_answer(item):
+                _read_message(item, texts, [])
+        text, shown = "".join(texts), "".join(self._shown)
+        if len(text) <= len(shown) or not text.startswith(shown):
+            return None
+        self._shown.append(rest := text[len(shown) :])
+        return TextDelta(rest)
 
     def _reasoning(self, event: Mapping[str, Any]) -> Delta | None:
         place = [event.get(key) for key in ("type", "output_index", "summary_index", "content_index")]
@@ -263,16 +291,3 @@ class ResponsesAccumulator:
         self._part = place
         text = as_text(event.get("delta"))
         return ReasoningDelta(gap + text) if text else None
-
-
-def _fuller(response: JsonObject, built: list[JsonObject]) -> Reply:
-    """The reply of *response*, or of the items that its events *built* when they have more."""
-    output = response.get("output")
-    if not isinstance(output, list) or not output:
-        return read_response(response, built)
-    reply = read_response(response, output)
-    if not built:
-        return reply
-    streamed = read_response(response, built)
-    more = len(streamed.text) > len(reply.text) or len(streamed.calls) > len(reply.calls)
-    return streamed if more else reply
