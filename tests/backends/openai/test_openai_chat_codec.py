@@ -327,6 +327,92 @@ def stream_calls(*pieces: dict[str, Any] | list[dict[str, Any]]) -> tuple[ToolCa
             id="an index as text",
         ),
         pytest.param(
+            [
+                piece(0, name="f", arguments=""),
+                piece(0, arguments='{"x":1}'),
+                piece(0, name="f", arguments=""),
+                piece(0, arguments='{"x"'),
+                piece(0, arguments=":2}"),
+            ],
+            [("call_0", "f", '{"x":1}'), ("call_1", "f", '{"x":2}')],
+            id="the next call begins with its name only",
+        ),
+        pytest.param(
+            [
+                piece(name="f", arguments=""),
+                piece(arguments='{"x":1}'),
+                piece(name="f"),
+                piece(arguments='{"x":2}'),
+            ],
+            [("call_0", "f", '{"x":1}'), ("call_1", "f", '{"x":2}')],
+            id="the next call begins with its name only, without an index",
+        ),
+        pytest.param(
+            [piece(0, name="f"), piece(0, arguments='{"x":1}'), piece(0, name="f", arguments="")],
+            [("call_0", "f", '{"x":1}')],
+            id="the name once more at the end",
+        ),
+        pytest.param(
+            [
+                piece(0, "call_0", name="f", arguments='{"x":1}'),
+                piece(0, "call_0", name="f", arguments='{"x":2}'),
+            ],
+            [("call_0", "f", '{"x":1}'), ("call_1", "f", '{"x":2}')],
+            id="one id for two whole calls",
+        ),
+        pytest.param(
+            [
+                piece(0, "call_0", name="f", arguments='{"x":1}'),
+                piece(0, "call_0", name="f", arguments='{"x":'),
+                piece(0, "call_0", arguments="2}"),
+            ],
+            [("call_0", "f", '{"x":1}'), ("call_1", "f", '{"x":2}')],
+            id="one id for two calls, of which one is in pieces",
+        ),
+        pytest.param(
+            [piece(0, "a", name="f", arguments='{"x":"O"}'), piece(0, "a", name="f", arguments='{"x":"Os"}')],
+            [("a", "f", '{"x":"Os"}')],
+            id="arguments that grow, each time repaired to a whole object",
+        ),
+        pytest.param(
+            [piece(0, name="f", arguments=""), piece(0, name="g", arguments=""), piece(0, arguments="{}")],
+            [("call_0", "f", ""), ("call_1", "g", "{}")],
+            id="a call without arguments before another one",
+        ),
+        pytest.param(
+            [piece(0, name="f", arguments="{}"), piece(0, name="f", arguments="{}")],
+            [("call_0", "f", "{}"), ("call_1", "f", "{}")],
+            id="two calls without arguments",
+        ),
+        pytest.param(
+            [piece(0, "a", arguments='{"x":'), piece(0, "a", name="f", arguments="1}")],
+            [("a", "f", '{"x":1}')],
+            id="the name after the arguments",
+        ),
+        pytest.param(
+            [piece(0, "a", arguments='{"x":1}'), piece(0, "a", name="f")],
+            [("a", "f", '{"x":1}')],
+            id="the name after the whole arguments",
+        ),
+        pytest.param(
+            [
+                piece(0, "a", name="f", arguments='{"x":'),
+                piece(0, "b", name="f", arguments="1"),
+                piece(0, "c", name="f", arguments="}"),
+            ],
+            [("a", "f", '{"x":1}')],
+            id="a new id and the name for every piece",
+        ),
+        pytest.param(
+            [
+                piece(0, "a", name="f", arguments='{"x":1}'),
+                piece(0, name="f"),
+                piece(0, arguments='{"x":1}'),
+            ],
+            [("a", "f", '{"x":1}')],
+            id="the whole call repeated after its name",
+        ),
+        pytest.param(
             [piece(1, "b", name="g", arguments="{}"), piece(0, "a", name="f", arguments="{}")],
             [("b", "g", "{}"), ("a", "f", "{}")],
             id="in order of arrival",

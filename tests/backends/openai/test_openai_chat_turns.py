@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kit.codec import feed
+from kit.codec import feed, joined
 from kit.wire import openai as says
 
 from alloy.backends.openai.chat import OpenAIChatBackend
-from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, User
+from alloy.messages import Reply, Request, TextDelta, ToolCall, ToolResult, ToolResults, User
 
 CHAT = OpenAIChatBackend()
 
@@ -112,3 +112,108 @@ def test_reasoning_goes_back_as_it_came(pieces: list[Any], fields: dict[str, Any
         assert {key: value for key, value in sent.items() if "reason" in key or "think" in key} == fields
         alone = CHAT.encode(Request("m", (User("a"), reply)))["messages"][-1]
         assert ("reasoning" in alone or "reasoning_content" in alone) == calls
+
+
+def test_empty_reasoning_goes_back_as_it_came():
+    """DeepSeek wants the field with the calls, whatever is in it."""
+    calls = [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]
+    whole = {"choices": [_choice({"content": None, "reasoning_content": "", "tool_calls": calls})]}
+    pieces = [{"reasoning_content": ""}, {"tool_calls": calls}, {"reasoning_content": None}]
+    for reply in (feed(CHAT, _chunks(*pieces))[0], CHAT.decode(whole)):
+        (sent,) = CHAT.encode(Request("m", (reply,)))["messages"]
+        assert sent["reasoning_content"] == ""
+
+
+def _chunks(*deltas: Any) -> list[Any]:
+    made = [{"choices": [{"delta": each}]} for each in deltas]
+    return [*made, {"choices": [{"delta": {}, "finish_reason": "stop"}]}]
+
+
+def test_reasoning_in_the_content_goes_back_with_calls():
+    """Mistral's reasoning is a part of the content; with a text alone it is left out, as all reasoning."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm. Yes."}]}
+    halves = [{**thought, "thinking": [{"type": "text", "text": text}]} for text in ("Hm.", " Yes.")]
+    text = {"type": "text", "text": "Look."}
+    calls = [{"id": "c", "index": 0, "function": {"name": "f", "arguments": "{}"}}]
+    whole = {"choices": [_choice({"content": [thought, text], "tool_calls": calls})]}
+    pieces = [{"content": [half]} for half in halves]
+    for last in ({"content": "Look."}, {"content": [text]}):
+        streamed, _ = feed(CHAT, _chunks(*pieces, last, {"tool_calls": calls}))
+        for reply in (streamed, CHAT.decode(whole)):
+            (sent,) = CHAT.encode(Request("m", (reply,)))["messages"]
+            assert (reply.text, reply.reasoning, sent["content"]) == ("Look.", "Hm. Yes.", [thought, text])
+        alone, _ = feed(CHAT, _chunks(*pieces, last))
+        (sent,) = CHAT.encode(Request("m", (alone,)))["messages"]
+        assert sent == {"role": "assistant", "content": "Look."}
+
+
+F1, F2 = ({"id": key, "function": {"name": "f", "arguments": f'{{"x": {key}}}'}} for key in "12")
+REST: dict[str, tuple[list[Any], str, list[str]]] = {
+    "more text": ([{"delta": {"content": "Hi"}}, {"message": {"content": "Hi there."}}], "Hi there.", []),
+    "less text": ([{"delta": {"content": "Hi there."}}, {"message": {"content": "Hi"}}], "Hi there.", []),
+    "another text": ([{"delta": {"content": "Oslo."}}, {"message": {"content": "Paris."}}], "Oslo.", []),
+    "more calls": ([{"delta": {"tool_calls": [F1]}}, {"message": {"tool_calls": [F1, F2]}}], "", ["1", "2"]),
+    "other calls": ([{"delta": {"tool_calls": [F1]}}, {"message": {"tool_calls": [F2]}}], "", ["1", "2"]),
+    "one id for all calls": (
+        [
+            {"delta": {"tool_calls": [{**F1, "id": "c"}]}},
+            {"message": {"tool_calls": [{**F1, "id": "c"}, {**F2, "id": "c"}]}},
+        ],
+        "",
+        ["1", "2"],
+    ),
+    "the arguments of a call": (
+        [
+            {"delta": {"tool_calls": [{"id": "1", "function": {"name": "f", "arguments": ""}}]}},
+            {"message": {"tool_calls": [F1]}},
+        ],
+        "",
+        ["1"],
+    ),
+    "both in one chunk": (
+        [{"delta": {"role": "assistant", "content": ""}, "message": {"content": "Hi there"}}],
+        "Hi there",
+        [],
+    ),
+    "a call and the text": (
+        [{"delta": {"tool_calls": [F1]}}, {"message": {"content": "Hi", "tool_calls": [F1]}}],
+        "Hi",
+        ["1"],
+    ),
+    "messages that grow": (
+        [{"message": {"content": "Hi"}}, {"message": {"content": "Hi there"}}],
+        "Hi there",
+        [],
+    ),
+    "messages as pieces": (
+        [{"message": {"content": "Hi"}}, {"message": {"content": " there"}}],
+        "Hi there",
+        [],
+    ),
+    "the text of the older API": ([{"text": "Hi"}, {"text": " there"}], "Hi there", []),
+}
+
+
+@pytest.mark.parametrize(("choices", "text", "calls"), REST.values(), ids=REST)
+def test_a_stream_may_end_in_a_whole_message(choices: list[Any], text: str, calls: list[str]):
+    """What the deltas did not have is added, and shown; what they had counts once."""
+    chunks = [{"choices": [choice]} for choice in choices]
+    reply, deltas = feed(CHAT, [*chunks, {"choices": [{"delta": {}, "finish_reason": "stop"}]}])
+    assert reply.text == joined(deltas, TextDelta) == text
+    assert [call.arguments for call in reply.calls] == [f'{{"x": {key}}}' for key in calls]
+
+
+def test_the_older_api_is_read_whole():
+    """Its choices have a `text`, and no message."""
+    assert CHAT.decode({"choices": [{"text": "Hi", "finish_reason": "stop"}]}).text == "Hi"
+
+
+def test_reasoning_is_not_taken_twice():
+    """A whole message after the deltas repeats it."""
+    message = {"content": "Hi", "reasoning_content": "Hm. Yes.", "reasoning_details": DETAILS}
+    deltas = [{"reasoning_content": "Hm.", "reasoning_details": DETAILS}, {"content": "Hi"}]
+    chunks = [*_chunks(*deltas)[:-1], {"choices": [{"message": message, "finish_reason": "stop"}]}]
+    reply, _ = feed(CHAT, chunks)
+    assert (reply.reasoning, reply.text) == ("Hm. Yes.", "Hi")
+    assert reply.echo is not None
+    assert reply.echo.data["reasoning_details"] == DETAILS

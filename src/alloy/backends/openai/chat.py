@@ -7,7 +7,7 @@ ships it, and from the servers' own sources where a comment names one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +37,6 @@ from alloy.messages import (
     Echo,
     Reply,
     Request,
-    ToolCall,
     ToolResults,
     ToolSchema,
     Turn,
@@ -145,8 +144,8 @@ def _sent(message: Turn, *, after_tools: bool) -> Iterable[JsonObject]:
             return ({"role": "user", "content": [_part(part) for part in message.parts]},)
         case Reply(calls=(), text=text) if not text.strip():
             return ()  # many chat templates and servers refuse an empty turn
-        case Reply(calls=calls, echo=Echo(by="openai-chat", data=data)):
-            return (_own(data, calls, after_tools=after_tools),)
+        case Reply(echo=Echo(by="openai-chat", data=data)):
+            return (_own(data, message, after_tools=after_tools),)
         case Reply():
             return (turn(message.text, [rebuilt(call) for call in message.calls]),)
         case ToolResults(results):
@@ -171,14 +170,16 @@ def _part(part: str | Media) -> JsonObject:
             return {"type": "file", "file": {"filename": file_name(part), "file_data": part.data_url}}
 
 
-def _own(data: JsonObject, calls: Sequence[ToolCall], *, after_tools: bool) -> JsonObject:
+def _own(data: JsonObject, reply: Reply, *, after_tools: bool) -> JsonObject:
     """The turn *data* as the server sent it, with its reasoning if it calls tools or follows their results.
 
     Elsewhere the reasoning is not part of the prompt: https://api-docs.deepseek.com/guides/thinking_mode.
     """
-    if calls:
-        return {**data, "tool_calls": with_ids(data["tool_calls"], calls)}
-    return data if after_tools else {key: data[key] for key in data if key not in REASONING}
+    if reply.calls:
+        return {**data, "tool_calls": with_ids(data["tool_calls"], reply.calls)}
+    if after_tools:
+        return data
+    return {**{key: data[key] for key in data if key not in REASONING}, "content": reply.text}
 
 
 def _named(tool: str) -> JsonObject:

@@ -40,6 +40,9 @@ class _Call:
         self.id = self.name = ""
         self.more: JsonObject = {}  # a gateway's own fields, such as Gemini's thought signatures
         self.shown = False
+        self.has_arguments = False  # perhaps empty ones
+        self.is_named_again = False  # after its whole arguments
+        self.after: _Call | None = None  # a call of the same tool at the same place, without another id
         self._pieces: list[str] = []
 
     @property
@@ -48,9 +51,9 @@ class _Call:
         return bool(self._pieces)
 
     @property
-    def has_begun(self) -> bool:
-        """Whether there are arguments; some servers send `{}` before them."""
-        return len(self._pieces) > 4 or "".join(self._pieces).strip() not in ("", "{}", "null", '""')
+    def is_unfinished(self) -> bool:
+        """Whether the arguments have begun, and are not whole."""
+        return self.has_pieces and self.whole is None
 
     @property
     def arguments(self) -> str:
@@ -62,6 +65,26 @@ class _Call:
         """The arguments, `None` while they are not complete."""
         return object_in(self.arguments) if self._pieces and self._pieces[-1].rstrip().endswith("}") else None
 
+    @property
+    def is_repetition(self) -> bool:
+        """Whether it is the call before it once more."""
+        return self.after is not None and bool(self.whole) and self.whole == self.after.whole
+
+    def may_be(self, other: _Call) -> bool:
+        """Whether the whole call *other* may be this one, which may lack something."""
+        if self.name and self.name != other.name:
+            return False
+        if self.id and other.id and self.id != other.id:
+            return self.whole == other.whole and self.has_pieces == other.has_pieces
+        return not self.whole or not other.whole or self.whole == other.whole
+
+    def take(self, other: _Call) -> None:
+        """Take over what *other*, the same call, has more."""
+        self.name, self.id = other.name, self.id or other.id
+        self.more |= other.more
+        if other.whole or not self._pieces:
+            self._pieces = other._pieces
+
     def add(self, piece: Mapping[str, Any]) -> None:
         """Add a *piece*."""
         function = piece.get("function") or {}
@@ -71,6 +94,7 @@ class _Call:
             self.name = name
         elif name:  # others send it in parts
             self.name += name
+        self.has_arguments = self.has_arguments or "arguments" in function
         if text := _written(function.get("arguments")):
             self._pieces.append(text)
         self.more |= {key: value for key, value in piece.items() if key not in _CALL_KEYS}
@@ -87,11 +111,19 @@ class Calls:
     def __bool__(self) -> bool:
         return bool(self._calls)
 
-    def add_whole(self, piece: Mapping[str, Any]) -> None:
-        """Add a call that is not in pieces."""
-        call = _Call()
-        self._calls.append(call)
-        call.add(piece)
+    def add_rest(self, pieces: Sequence[Mapping[str, Any]]) -> None:
+        """Add the whole calls of a message, except those that have come in pieces before it."""
+        left = list(self._calls)
+        for piece in pieces:
+            call = _Call()
+            call.add(piece)
+            same = [old for old in left if old.may_be(call)]
+            if not same:
+                self._calls.append(call)
+                continue
+            old = min(same, key=lambda each: (each.id != call.id, each.whole != call.whole))
+            left.remove(old)
+            old.take(call)
 
     def add(self, pieces: Sequence[Mapping[str, Any]]) -> None:
         """Add the streamed *pieces* of one chunk to their calls.
@@ -106,14 +138,29 @@ class Calls:
                 index = place
             has_name = bool(as_text((piece.get("function") or {}).get("name")))
             call = self._unindexed(piece) if index is None else self._by_index.get(index)
-            if call is None or _is_other(call, piece) or (has_name and index in named):
-                call = _Call()
-                self._calls.append(call)
+            if call is None or (has_name and index in named):
+                call = self._new()
+            elif _is_other(call, piece):
+                call = self._next(call, piece, has_name=has_name)
+            elif has_name:
+                call.is_named_again = call.whole is not None
             if has_name:
                 named.add(index)
             if index is not None:
                 self._by_index[index] = call
             call.add(piece)
+
+    def _new(self) -> _Call:
+        self._calls.append(call := _Call())
+        return call
+
+    def _next(self, old: _Call, piece: Mapping[str, Any], *, has_name: bool) -> _Call:
+        """The call that *piece* begins at the place of *old*."""
+        call = self._new()
+        if piece.get("id") in (None, "", old.id):
+            call.after = old
+        call.name = "" if has_name else old.name
+        return call
 
     def _unindexed(self, piece: Mapping[str, Any]) -> _Call | None:
         same = [call for call in self._calls if call.id and call.id == piece.get("id")]
@@ -122,7 +169,7 @@ class Calls:
     def next_delta(self) -> Delta | None:
         """The next call that has not been shown."""
         for call in self._calls:
-            if call.name and not call.shown:
+            if call.name and not call.shown and not call.is_repetition:
                 call.shown = True
                 return ToolCallDelta(call.id, call.name)
         return None
@@ -130,6 +177,7 @@ class Calls:
     def finished(self) -> list[ToolCall]:
         """The calls with unique ids: nothing else pairs a result with its call."""
         seen: set[str] = set()
+        self._calls = [call for call in self._calls if not call.is_repetition]
         for position, call in enumerate(self._calls):
             if not call.name:
                 raise BadReplyError("the answer calls a tool without a name", provider=self._provider)
@@ -146,28 +194,43 @@ class Calls:
 def _is_other(call: _Call, piece: Mapping[str, Any]) -> bool:
     """Whether *piece*, at the place of *call*, begins another call.
 
-    It has a name then. An id alone means nothing: some versions of vLLM generate a new one for every piece.
-    Gemini's compatible API gives every parallel call the index 0, so a name with another id is another call.
+    It has a name then, or follows one. An id alone means nothing: some versions of vLLM generate a new one
+    for every piece, and some gateways repeat the name with it. Gemini's compatible API gives every parallel
+    call the index 0, so a name with another id is another call, unless it goes on with unfinished arguments.
     Without a new id, only a name after the arguments have begun can be another call's: another name, or the
     same one with other whole arguments. The same whole arguments are a repetition.
     """
     function = piece.get("function") or {}
     name, call_id = as_text(function.get("name")), as_text(piece.get("id"))
+    written = _written(function.get("arguments"))
     if not name:
-        return False
+        return call.is_named_again and bool(call.whole) and written.lstrip().startswith("{")
     if call_id and call.id and call_id != call.id:
-        return True
+        return not (name == call.name and call.is_unfinished and not written.lstrip().startswith("{"))
+    if not call.name:
+        return False
     if name != call.name:
-        return call.has_pieces
-    if not call.has_begun:
+        is_part = call.id or name.startswith(call.name) or "arguments" not in function
+        return call.has_pieces or not (is_part or not call.has_arguments)
+    return _is_again(call, written, is_same_id=bool(call_id))
+
+
+def _is_again(call: _Call, written: str, *, is_same_id: bool) -> bool:
+    """Whether a piece with the name of *call*, and the arguments *written*, begins another call."""
+    old, new = call.whole, object_in(written)  # `None` for a first piece of arguments
+    if old is None or not written.lstrip().startswith("{"):
         return False
-    if call_id and _index(piece) is not None:
-        return False  # the same id at the same index
-    old, written = call.whole, _written(function.get("arguments"))
-    if old is None or not written.strip():
-        return False
-    new = object_in(written)  # `None` for a first piece of arguments
-    return new is None or (bool(new) and new != old)
+    if not old:
+        return new == {} and not is_same_id
+    return new is None or (bool(new) and new != old and not (is_same_id and _grows(old, new)))
+
+
+def _grows(old: JsonObject, new: JsonObject) -> bool:
+    """Whether *new* has all of *old*, as in a stream that repairs the unfinished arguments each time."""
+    return all(
+        key in new and (new[key] == value or (isinstance(value, str) and as_text(new[key]).startswith(value)))
+        for key, value in old.items()
+    )
 
 
 def _index(piece: Mapping[str, Any]) -> int | None:

@@ -22,6 +22,7 @@ NAME = "openai-chat"
 _TEXTS = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
 # What gateways add to it: OpenRouter's, litellm's, Copilot's, Gemini's thought signatures.
 _BLOCKS = ("reasoning_details", "thinking_blocks", "reasoning_opaque", "extra_content")
+_PLAIN = ("text", "output_text")  # the types of the parts of a content that are the answer
 REASONING = (*_TEXTS, *_BLOCKS)
 """The fields of a turn that go back as they came, where the model has to see its reasoning again."""
 
@@ -47,6 +48,8 @@ class ChatAccumulator:
         self._refusal: list[str] = []
         self._reasoning: list[str] = []
         self._fields: JsonObject = {}  # of the reasoning, as they came
+        self._others: list[JsonObject] = []  # parts of the content that are not text
+        self._has_deltas = False  # with text
         self._calls = Calls(provider)
         self._finish: Any = None
         self._complete = False  # known to be at its end, whatever the finish reason says
@@ -64,13 +67,13 @@ class ChatAccumulator:
         """Take a completion that was not streamed."""
         self._note(completion)
         choice = self._first_choice(completion)
-        message = None if choice is None else choice.get("message")
+        message = None if choice is None else choice.get("message") or _legacy(choice)
         if choice is None or not isinstance(message, dict):
             problem = f"the completion has no message but {completion!r:.120}"
             nothing = "choices" in completion and not completion["choices"]  # a gateway whose provider failed
             raise BadReplyError(problem, provider=self._provider, transient=nothing)
-        self._finish, self._complete = choice.get("finish_reason"), True
-        self._take_message(message)
+        self._finish = choice.get("finish_reason")
+        self._take_rest(message)
 
     def reply(self) -> Reply:
         """The whole reply. Raises `BadReplyError` when nothing shows that it is whole."""
@@ -93,7 +96,7 @@ class ChatAccumulator:
             reasoning="".join(self._reasoning),
             explanation="".join(self._refusal) or ending.explanation,
             is_end_stated=ending.is_stated,
-            echo=Echo(NAME, turn(text, self._calls.echo(calls)) | self._fields),
+            echo=Echo(NAME, turn(text, self._calls.echo(calls)) | self._fields | self._content(text)),
         )
 
     # --- one chunk ----------------------------------------------------------------------------------
@@ -105,35 +108,30 @@ class ChatAccumulator:
         if choice is None:  # as in the last chunk, which has the usage, and in Azure's first
             return self._calls.next_delta()
         self._finish = later(self._finish, choice.get("finish_reason"))
-        message = choice.get("delta")
-        if message:
-            return self._take_delta(message) if isinstance(message, dict) else self._calls.next_delta()
-        whole = choice.get("message")
-        return self._take_rest(whole) if isinstance(whole, dict) else self._calls.next_delta()
-
-    def _take_rest(self, message: Mapping[str, Any]) -> Delta | None:
-        """Take the whole *message* of a server that does not stream; after deltas, what they did not have."""
-        self._complete = True
-        text = "" if self._text else self._take_text(message)
-        if not self._fields:
-            self._take_reasoning(message)
-        if not self._calls:
-            for piece in call_pieces(message):
-                self._calls.add_whole(piece)
-        return TextDelta(text) if text else self._calls.next_delta()
-
-    def _take_delta(self, message: Mapping[str, Any]) -> Delta | None:
-        reasoning, text = self._take_reasoning(message), self._take_text(message)
-        self._calls.add(call_pieces(message))
+        delta, message = choice.get("delta"), choice.get("message")
+        text = reasoning = ""
+        if isinstance(delta := delta or (None if message else _legacy(choice)), dict):
+            reasoning, text = self._take_reasoning(delta), self._take_text(delta)
+            self._calls.add(call_pieces(delta))
+            self._has_deltas = self._has_deltas or bool(text)
+        if isinstance(message, dict):
+            text += self._take_rest(message)
         if text:
             return TextDelta(text)
         return self._calls.next_delta() or (ReasoningDelta(reasoning) if reasoning else None)
 
-    def _take_message(self, message: Mapping[str, Any]) -> str:
-        self._take_reasoning(message)
-        for piece in call_pieces(message):
-            self._calls.add_whole(piece)
-        return self._take_text(message)
+    def _take_rest(self, message: Mapping[str, Any]) -> str:
+        """Take what the deltas before a whole *message* did not have, and return the text of it."""
+        self._complete = True
+        rest = dict(message)
+        for key in REASONING:
+            old, new = self._fields.get(key), message.get(key)
+            rest[key] = _rest(old, new) if isinstance(old, str) else None if old else new
+        if self._others:
+            rest["content"] = _content(message.get("content"), *_PLAIN)
+        self._take_reasoning(rest)
+        self._calls.add_rest(call_pieces(message))
+        return self._take_text(rest, is_rest=True)
 
     def _note(self, event: Mapping[str, Any]) -> None:
         if event.get("error"):
@@ -156,9 +154,13 @@ class ChatAccumulator:
         if isinstance(usage, dict):
             self._usage = larger_counts(self._usage, usage)
 
-    def _take_text(self, message: Mapping[str, Any]) -> str:
-        text = _content(message.get("content"), "text", "output_text")
-        refusal = as_text(message.get("refusal")) + _content(message.get("content"), "refusal")
+    def _take_text(self, message: Mapping[str, Any], *, is_rest: bool = False) -> str:
+        content = message.get("content")
+        text = _content(content, *_PLAIN)
+        refusal = as_text(message.get("refusal")) + _content(content, "refusal")
+        if is_rest:  # without deltas, messages that do not repeat the text before are its pieces
+            text = _rest("".join(self._text), text, otherwise="" if self._has_deltas else text)
+            refusal = _rest("".join(self._refusal), refusal)
         if text:
             self._text.append(text)
         if refusal:
@@ -166,17 +168,52 @@ class ChatAccumulator:
         return text
 
     def _take_reasoning(self, message: Mapping[str, Any]) -> str:
+        parts = _other_parts(message.get("content"))
+        self._others = _joined(self._others, parts)
         found = [text for key in _TEXTS if (text := as_text(message.get(key)))]
+        found += [text] if (text := "".join(map(_thinking, parts))) else []
         for key in REASONING:
-            if piece := message.get(key):
+            if (piece := message.get(key)) is not None:
                 self._fields[key] = _joined(self._fields.get(key), piece)
         if found:
             self._reasoning.append(found[0])
         return found[0] if found else ""
 
+    def _content(self, text: str) -> JsonObject:
+        """The content as it goes back, when it had other parts than text."""
+        if not self._others:
+            return {}
+        return {"content": [*self._others, *([{"type": "text", "text": text}] if text else [])]}
+
+
+def _legacy(choice: Mapping[str, Any]) -> JsonObject | None:
+    """The message in a *choice* of the older Completions API, which some servers answer with."""
+    text = choice.get("text")
+    return {"content": text} if isinstance(text, str) else None
+
+
+def _rest(old: str, new: Any, otherwise: str = "") -> str:
+    """What *new*, the whole of something, has after *old*, which has come; else *otherwise*."""
+    new = as_text(new)
+    return new[len(old) :] if new.startswith(old) else otherwise
+
+
+def _thinking(part: Any) -> str:
+    """The reasoning in a *part* of a content: a text, or text parts (Mistral's)."""
+    thinking = part.get("thinking")
+    return _content(thinking, *_PLAIN) if isinstance(thinking, list) else as_text(thinking)
+
+
+def _other_parts(content: Any) -> list[JsonObject]:
+    """The parts of a *content* that are not the answer, such as Mistral's reasoning."""
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return [part for part in parts if part.get("type") not in (*_PLAIN, "refusal")]
+
 
 def _joined(old: Any, piece: Any) -> Any:
     """A field of the reasoning that grows by *piece*."""
+    if not piece:
+        return piece if old is None else old
     if isinstance(old, str) and isinstance(piece, str):
         return old + piece
     if isinstance(old, list) and isinstance(piece, list):
@@ -209,8 +246,8 @@ def _continues(block: Any, new: Any) -> bool:
 def _grown(block: Mapping[str, Any], new: Mapping[str, Any]) -> JsonObject:
     grown = {**block, **{key: value for key, value in new.items() if value is not None}}
     for key in _GROWING:
-        if isinstance(block.get(key), str) and isinstance(new.get(key), str):
-            grown[key] = block[key] + new[key]
+        if key in block and new.get(key) is not None:
+            grown[key] = _joined(block[key], new[key])
     return grown
 
 
