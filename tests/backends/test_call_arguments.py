@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from kit.wire import Answer, Received, WireServer, ollama
 from pydantic import BaseModel, Field
 
 from alloy import Conversation, Result, ask, tool
+from alloy._typed.json.calls import tool_name
 from alloy.testing import call, replies
 
 MARK = "MARKED"
@@ -344,6 +346,8 @@ NAMES = [
     "functions.effect",
     "default_api:effect", "default_api.effect", "functions.effect:0", "effect()", "effect.v1", " effect",
     "effect<\uff5ctool\u2581sep\uff5c>", "tools/effect", "functions.effect<|constrain|>json",
+    "<|channel|>commentary to=functions.effect", "assistant to=effect", "effect json", "mcp__x__effect",
+    "server-1__effect", "functions-effect", "effect_1", "tool_effect", "functions.tool_effect_12",
 ]  # fmt: skip
 
 
@@ -359,7 +363,11 @@ def test_a_name_with_more_around_it(server: WireServer, api: Api, mode: str, nam
 
 
 @pytest.mark.parametrize(
-    "name", ["note.effect", "effects", "my_effect", "effect-2", "do effect now", "effect_v1", "side-effect"]
+    "name",
+    [
+        *("note.effect", "effects", "my_effect", "effect-2", "do effect now", "effect_v1", "side-effect"),
+        *("note__effect", "mcp__note__effect", "effect__note", "note effect", "tool_note_effect", "effect_"),
+    ],
 )
 def test_a_name_that_fits_none_or_two(name: str) -> None:
     """Nothing is called."""
@@ -368,6 +376,28 @@ def test_a_name_that_fits_none_or_two(name: str) -> None:
         result = ask.run("?", tools=[effect, note])
     assert "does not exist" in (result.tool_calls[0].error or "")
     assert effects == []
+
+
+@pytest.mark.parametrize(
+    ("written", "names", "wanted"),
+    [
+        ("look_1", ("look", "look_now"), None),  # a number for a word: either may be meant
+        ("look_1", ("look", "look_2"), None),
+        ("look_1", ("look", "looks"), "look"),
+        ("look_1", ("look", "look_1"), "look_1"),
+        ("tool_look", ("look", "tool_look"), "tool_look"),
+        ("mcp__x__look", ("look", "mcp__x__look"), "mcp__x__look"),
+        ("look json", ("look", "json"), None),
+        ("functions.look_now", ("look", "look_now"), "look_now"),
+        ("mcp__x__look_now", ("look", "look_now", "now"), "look_now"),
+        ("tool_now", ("look_now", "now"), "now"),
+    ],
+)
+def test_of_tools_with_similar_names_exactly_one_has_to_fit(
+    written: str, names: tuple[str, ...], wanted: str | None
+) -> None:
+    """A name that is a tool's is never another one's."""
+    assert tool_name(written, names) == (wanted or re.sub("[^a-z0-9_]", "_", written))
 
 
 @pytest.mark.parametrize("name", ["functions.effect", "default_api:effect", "effect<|channel|>commentary"])

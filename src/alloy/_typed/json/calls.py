@@ -18,6 +18,10 @@ _TOKEN = (
     rf"(?:{_CONTROL}|\[/?TOOL_CALLS?\]"
     r"|</?(?:tool_calls?|function_calls?|function|arguments|parameters|s|bos|eos|(?:start|end)_of_turn)>)"
 )
+# Around the name of a tool: the words of OpenAI's Harmony format, and the namespaces of servers.
+_TEMPLATE_WORDS = frozenset(("assistant", "analysis", "commentary", "final", "json"))
+_PREFIX = r"(?:\S*[^\w\s-])?(?:(?i:functions?|tools?|default_api|mcp)[_-]+|[\w-]+__)?"
+_LONGEST_NAME = 200  # with what is around it
 _BEFORE = re.compile(rf"(?:\s|{_TOKEN})+", re.IGNORECASE)
 _LAST = re.compile(rf"{_TOKEN}\Z", re.IGNORECASE)
 _NONE = frozenset(("", "null", "none", "[]"))  # PHP writes an empty object as an empty list
@@ -32,13 +36,34 @@ def tool_name(written: str, names: Collection[str]) -> str:
     """
     if written in names:
         return written
-    pieces = [piece.strip() for piece in re.split(_CONTROL, written)]
-    found = [
-        name
+    words = [word for piece in re.split(_CONTROL, written) if (word := _only_word(piece))]
+    found = [name for name in names if any(_is_around(word, name, names) for word in words)]
+    if len(found) == 1 and not _has_another(written, found[0], names):
+        return found[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", written)[:64]
+
+
+def _only_word(piece: str) -> str:
+    """The word that is left without those of templates; an empty one if several are."""
+    words = [word for word in piece.split() if word.lower() not in _TEMPLATE_WORDS] or piece.split()
+    return words[0] if len(words) == 1 and len(words[0]) <= _LONGEST_NAME else ""
+
+
+def _is_around(word: str, name: str, names: Collection[str]) -> bool:
+    """Whether *word* is *name* with a prefix or a suffix. A number is one if no other name goes on there."""
+    goes_on = any(other.startswith(f"{name}_") for other in names)
+    end = "" if goes_on else r"|_\d{1,3}"
+    return re.fullmatch(rf"{_PREFIX}{re.escape(name)}(?:[^\w\s-]\S*{end})?", word) is not None
+
+
+def _has_another(written: str, found: str, names: Collection[str]) -> bool:
+    """Whether a name other than *found* is around it in *written*."""
+    before, _, after = written.rpartition(found)
+    return any(
+        re.search(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", rest)
         for name in names
-        if any(re.fullmatch(rf"(?:\S*[^\w\s-])?{re.escape(name)}(?:[^\w\s-]\S*)?", piece) for piece in pieces)
-    ]
-    return found[0] if len(found) == 1 else re.sub(r"[^A-Za-z0-9_-]+", "_", written)[:64]
+        for rest in (before, after)
+    )
 
 
 def object_in(text: str, problem: Unreadable) -> JsonObject:
