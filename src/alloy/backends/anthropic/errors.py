@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from alloy.backends.http.errors import ErrorBody, ErrorReader, Failure
+from alloy.backends.http.errors import TOO_COMPLEX, ErrorBody, ErrorReader, Failure
 from alloy.errors import ProviderError
 
 __all__ = ["ERRORS", "NAME"]
@@ -28,11 +28,9 @@ _OUTPUT = re.compile(
     r"|^output_config(\.format)?: Extra inputs are not permitted",
     re.IGNORECASE,
 )
-# The limits of the compiler of schemas: of the schemas of one request, not of the model.
+# The limits of its compiler of schemas.
 _SCHEMA = re.compile(
-    r"grammar\b.*\b(too (large|complex)|timed out|inefficient)|schemas?\b.*\btoo (complex|large|many|deep)"
-    r"|too many (strict tools|optional parameters|parameters with union)",
-    re.IGNORECASE,
+    TOO_COMPLEX.pattern + r"|too many (strict tools|optional parameters|parameters with union)", re.IGNORECASE
 )
 _STRICT_TOOLS = re.compile(
     r"does(n't| not) support strict tools?|^tools\.\d+\.(custom\.)?strict: Extra inputs are not permitted",

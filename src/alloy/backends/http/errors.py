@@ -30,6 +30,7 @@ from alloy.errors import (
 from alloy.jsontypes import Json, JsonObject
 
 __all__ = [
+    "TOO_COMPLEX",
     "ErrorBody",
     "ErrorReader",
     "Failure",
@@ -170,9 +171,12 @@ _ADVICE = {"schema": '; use a simpler type, fewer tools, or output_mode="prompte
 _NO_IMAGES = re.compile(
     r"\b(images?|image_url|vision|visual|multi-?modal\w*)\b[^.]{0,60}"
     r"\b(not|un)[ -]?(supported|accepted|allowed|enabled|implemented|permitted)"
-    r"|(n't|not|unable to|no longer) (support|accept|see|understand)\w*\b[^.]{0,60}"
+    r"|(n't|not|unable to|no longer) (support|accept|see|understand|process|handle|have)\w*\b[^.]{0,60}"
     r"\b(images?|image_url|image input|vision|visual|multi-?modal\w*)\b"
-    r"|\bmmproj\b|not a (multi-?modal|vision)|\bno (vision|image|multi-?modal) (support|capabilit)"
+    r"|\bmmproj\b|not (a )?(multi-?modal|vision)|\bno (vision|image|multi-?modal) (support|capabilit)"
+    r"|missing data required for image input|\bclip\b.{0,20} not (loaded|available|initialized)"
+    r"|\bcontent['\"`]?:? (must|should|has to) be a (valid )?str(ing)?\b"  # and not a list with an image
+    r"|\bonly (supports? |accepts? )?text (content|input|messages?|parts?)\b|non-?text (content|input|part)"
     r"|unknown variant [`'\"]?image|image_url is only supported|at most 0 image"
     r"|no endpoints found that support image|text[- ]only model",
     re.IGNORECASE,
@@ -197,6 +201,20 @@ _LASTING = re.compile(
     r"|(unsupported|invalid|unrecognized) (json )?schema",
     re.IGNORECASE,
 )
+
+
+# Names of errors that the same request would meet again, whatever their status: no wait fills an account.
+_LASTING_NAMES = re.compile(
+    "content(filter|policy)|moderation|toolarge|contextlength|insufficient.*(quota|balance|credit|fund)|billing"
+)
+
+TOO_COMPLEX = re.compile(
+    r"grammar\b.*\b(too (large|complex)|timed out|inefficient)"
+    r"|schemas?\b.*\btoo (complex|large|many|deep|long)"
+    r"|schemas?\b.*\bexceeds\b.*\b(limit|maximum|nesting|depth|size)",
+    re.IGNORECASE,
+)
+"""How servers say that their compiler cannot take a schema: of those of one request, not of the model."""
 
 
 class ErrorReader:
@@ -237,7 +255,8 @@ class ErrorReader:
         if nameless:
             status = 404
         kind, transient = _class_of(status)
-        if status >= 500 and _LASTING.search(body.message):
+        names = [_letters(word) for word in (body.code, body.kind) if word]
+        if any(map(_LASTING_NAMES.search, names)) or (status >= 500 and _LASTING.search(body.message)):
             transient = False
         hint = "; check `model`" if nameless else _VISION if blind else self.hint(status, failure)
         wait = retry_after(failure.headers)
@@ -271,6 +290,7 @@ class ErrorReader:
 # Names of errors in all APIs and in the libraries of gateways, such as `rate_limit_error`, `RateLimitError`,
 # `RESOURCE_EXHAUSTED` and `litellm.RateLimitError`: their letters, and the status that says the same.
 _NAMES: tuple[tuple[int, re.Pattern[str]], ...] = (
+    (413, re.compile("toolarge")),
     (429, re.compile("ratelimit|toomanyrequests|quota|resourceexhausted|throttl|^(requests|tokens)$")),
     (401, re.compile("authentication|unauthenticated|unauthorized|invalidapikey|invalidkey")),
     (403, re.compile("permission|forbidden|accessdenied|billing")),
@@ -279,14 +299,21 @@ _NAMES: tuple[tuple[int, re.Pattern[str]], ...] = (
     (503, re.compile("overload|unavailable|internal|servererror|apierror|capacity")),
     (
         400,
-        re.compile("invalid|badrequest|unprocessable|context|contentpolicy|failedprecondition|unsupported"),
+        re.compile(
+            "invalid|badrequest|unprocessable|context|content(policy|filter)|moderation|failedprecondition"
+            "|unsupported"
+        ),
     ),
 )
 
 
 def _status_of_name(word: str) -> int | None:
-    letters = re.sub("[^a-z]", "", word.lower())
+    letters = _letters(word)
     return next((status for status, pattern in _NAMES if pattern.search(letters)), None)
+
+
+def _letters(word: str) -> str:
+    return re.sub("[^a-z]", "", word.lower())
 
 
 def _class_of(status: int) -> tuple[type[ProviderError], bool | None]:

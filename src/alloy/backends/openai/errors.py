@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from alloy.backends.http.errors import ErrorBody, ErrorReader, Failure
-from alloy.errors import ProviderError
+from alloy.backends.http.errors import TOO_COMPLEX, ErrorBody, ErrorReader, Failure
 
 __all__ = ["OpenAIErrors"]
 
@@ -36,7 +35,7 @@ class OpenAIErrors(ErrorReader):
     """
 
     address_variable = "OPENAI_BASE_URL"
-    features = (("tools", _TOOLS), ("output", _OUTPUT))
+    features = (("schema", TOO_COMPLEX), ("tools", _TOOLS), ("output", _OUTPUT))
     feature_statuses = (400, 404, 422, 500, 501)  # 500 is llama.cpp's
     advice: Mapping[int, str] = {
         401: "check OPENAI_API_KEY or configure(api_key=…)",
@@ -82,11 +81,6 @@ class OpenAIErrors(ErrorReader):
             where = "`model`" if about_model else f"`base_url`, which usually ends in /v1; {asked}"
             return f"{param}; check {where}"
         return param + super().hint(status, failure)
-
-    def adjust(self, error: ProviderError, failure: Failure) -> None:
-        """A spent quota has the status of too many requests, but no wait will fill it."""
-        if error.code == "insufficient_quota":
-            error.transient = False
 
     def _is_other_server(self, url: str) -> bool:
         return bool(self.other_route) and "//api.openai.com" not in url
