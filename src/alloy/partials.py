@@ -57,7 +57,8 @@ class Partial(Generic[T_co]):
         *read* gets a read-only view of the value. What is complete has its declared type in it, a `str` may
         be its beginning, and an object, list or dict may be a view again: that of a list or dict has its
         complete elements. What does not fit its type counts as not arrived. Other errors of *read* are
-        raised, such as the `AttributeError` for an attribute that the type does not have.
+        raised, such as the `AttributeError` for an attribute that the type does not have. A view that is read
+        later, such as by a generator that *read* returns, raises `ConfigurationError`.
         """
         return self._source.read(read, default)
 
@@ -69,7 +70,7 @@ class Partial(Generic[T_co]):
         return self._source.elements()
 
     def entries(self: Partial[Mapping[K, V]]) -> dict[K, V]:
-        """The complete entries of a dict, converted, that fit.
+        """The complete entries of a dict, or fields of a `TypedDict`, converted, that fit.
 
         Raises `ConfigurationError` when the output is not a dict.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -20,6 +21,7 @@ from alloy.errors import AnswerError, ConfigurationError
 from alloy.jsontypes import Json
 
 if TYPE_CHECKING:
+    from alloy._typed.answers.views import Reading
     from alloy._typed.types.parts import Resolve
 
 __all__ = ["UnfinishedAnswer", "element_type"]
@@ -82,12 +84,15 @@ class UnfinishedAnswer:
 
     def read(self, reader: Callable[[Any], Any], default: Any) -> Any:
         """What *reader* returns for the value, or *default* if it uses what has not arrived."""
-        from alloy._typed.answers.views import NotArrived, holds_view
+        from alloy._typed.answers.views import NotArrived, Reading, holds_view
 
+        reading = Reading(self._resolve)
         try:
-            found = reader(self._seen())
+            found = reader(self._seen(reading))
         except NotArrived:
             return default
+        finally:
+            reading.over = True
         return default if holds_view(found) else found
 
     def elements(self) -> list[Any]:
@@ -100,8 +105,7 @@ class UnfinishedAnswer:
 
     def entries(self) -> dict[Any, Any]:
         """The complete entries."""
-        annotation = self._spec.annotation
-        bare = annotation.__origin__ if hasattr(annotation, "__metadata__") else annotation
+        bare = _bare(self._spec.annotation)
         kind = get_origin(bare) or bare
         if not isinstance(kind, type) or not issubclass(kind, Mapping):
             raise ConfigurationError(
@@ -110,14 +114,14 @@ class UnfinishedAnswer:
         return dict(self._arrived(dict))
 
     def _arrived(self, form: type) -> Any:
-        from alloy._typed.types.parts import Items, Members, part_of
+        from alloy._typed.types.parts import Fields, Items, Members, part_of
 
         content = None if self._spec.schema is None else part_of(self._spec).content(self.value)
-        if isinstance(content, Items | Members):
+        if isinstance(content, Items | Members) or (isinstance(content, Fields) and content.keyed):
             return content.arrived(self.value, self._resolve)
         return self.read(form, form())
 
-    def _seen(self) -> Any:
+    def _seen(self, reading: Reading) -> Any:
         from alloy._typed.answers.views import NotArrived, seen
         from alloy._typed.types.parts import part_of
 
@@ -125,7 +129,7 @@ class UnfinishedAnswer:
             with suppress(AnswerError):
                 return (self._resolve or _called)(lambda: read(self._spec, self._text, self._wire))
         if self._spec.schema is not None:
-            return seen(part_of(self._spec), self.value, self._resolve)
+            return seen(part_of(self._spec), self.value, reading)
         if self._spec.hook is not None:
             raise NotArrived
         return self._text if self._spec.annotation is str else None
@@ -191,12 +195,22 @@ def _called(function: Callable[[], Any]) -> Any:
 
 def element_type(annotation: Any) -> Any:
     """The type of the elements of a sequence; `None` if *annotation* is another type."""
-    origin = get_origin(annotation)
-    if hasattr(annotation, "__metadata__"):
-        return element_type(annotation.__origin__)
+    annotation = _bare(annotation)
+    origin = get_origin(annotation) or (annotation if annotation in _BARE_COLLECTIONS else None)
     if not isinstance(origin, type) or not issubclass(origin, Collection) or issubclass(origin, Mapping):
         return None
     arguments = get_args(annotation)
-    if origin is tuple and arguments[1:] != (...,):
-        return None
-    return arguments[0]
+    if not arguments:
+        return None if annotation == tuple[()] else Any
+    return None if origin is tuple and arguments[1:] != (...,) else arguments[0]
+
+
+_BARE_COLLECTIONS = (list, tuple, set, frozenset, deque)
+
+
+def _bare(annotation: Any) -> Any:
+    """*annotation* without metadata, and the type that a `NewType` or an alias is."""
+    for name in ("__supertype__", "__value__"):
+        if hasattr(annotation, name):
+            return _bare(getattr(annotation, name))
+    return _bare(annotation.__origin__) if hasattr(annotation, "__metadata__") else annotation

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from opcode import opmap
+from types import CodeType
 from typing import Any
 
 from alloy._typed.json.unfinished import NOTHING, OpenText, is_open
-from alloy._typed.types.parts import Content, Fields, Items, Members, NotValid, Part, Positions, Resolve, Text
+from alloy._typed.types.parts import Content, Fields, Items, Members, NotValid, Part, Resolve, Text
+from alloy.errors import ConfigurationError
 from alloy.jsontypes import Json
 
-__all__ = ["NotArrived", "holds_view", "seen"]
+__all__ = ["NotArrived", "Reading", "holds_view", "seen"]
 
 
 class NotArrived(Exception):
     """What a reader asked for has not arrived, or is not valid."""
 
 
-def seen(part: Part, value: Json, resolve: Resolve | None) -> Any:
+@dataclass(slots=True)
+class Reading:
+    """One call of a reader. After it, the views that it got cannot be used: they must not be read later."""
+
+    resolve: Resolve | None
+    over: bool = False
+
+
+def seen(part: Part, value: Json, reading: Reading) -> Any:
     """What a reader sees of *value*: the converted value, or a view of it. Raises `NotArrived`."""
     if value is NOTHING:
         raise NotArrived
     if not is_open(value):
         try:
-            return part.read(value, resolve)
+            return part.read(value, reading.resolve)
         except NotValid:
             pass  # below, the parts of it that are valid can be seen
     content = part.content(value)
@@ -32,16 +46,17 @@ def seen(part: Part, value: Json, resolve: Resolve | None) -> Any:
     if isinstance(content, Text):
         assert isinstance(value, OpenText)
         return str(value)
-    return _view_of(content)(_State(content, value, resolve))
+    return _view_of(content)(_State(content, value, reading))
 
 
 def holds_view(result: Any) -> bool:
     """Whether *result* is a view, or a tuple, list, set or dict with one."""
-    if type(result) in (tuple, list, set, frozenset):
+    kind = type(result)  # not by isinstance, for which a view has the class of its value
+    if issubclass(kind, tuple | list | set | frozenset | deque):
         return any(map(holds_view, result))
-    if type(result) is dict:
+    if issubclass(kind, dict):
         return any(map(holds_view, result.values()))
-    return isinstance(result, _View)
+    return issubclass(kind, _View)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +65,13 @@ class _State:
 
     content: Any
     value: Any
-    resolve: Resolve | None
+    reading: Reading
 
     def see(self, part: Part, value: Json) -> Any:
-        return seen(part, value, self.resolve)
+        return seen(part, value, self.reading)
 
     def arrived(self) -> Any:
-        return self.content.arrived(self.value, self.resolve)
+        return self.content.arrived(self.value, self.reading.resolve)
 
 
 class _View:
@@ -66,19 +81,32 @@ class _View:
     public attribute, because the user's class may have one of that name.
     """
 
-    __slots__ = ("_alloy_state",)
-    _alloy_state: _State
+    __slots__ = ("_alloy_kept",)
+    _alloy_kept: _State
 
     def __init__(self, state: _State) -> None:
-        object.__setattr__(self, "_alloy_state", state)
+        object.__setattr__(self, "_alloy_kept", state)
+
+    @property
+    def _alloy_state(self) -> _State:
+        state = self._alloy_kept
+        if state.reading.over:
+            raise ConfigurationError(
+                "an unfinished value can only be read inside the function that you give to get(): "
+                "return what you read, in a list instead of a generator or map()"
+            )
+        return state
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # for isinstance, by which a reader tells the members of a union apart
-        return self._alloy_state.content.cls
+        kind = self._alloy_kept.content.cls
+        if sys._getframe(1).f_globals.get("__name__") == "json.encoder" and issubclass(kind, _IN_JSON):
+            raise NotArrived
+        return kind
 
     def __getattr__(self, name: str) -> Any:
         content = self._alloy_state.content
-        if hasattr(content.cls, name) or name in _declared(content):
+        if hasattr(content.cls, name) or name in _declared(content) or _may_have(content.cls, name):
             raise NotArrived
         raise AttributeError(f"{content.cls.__name__} has no attribute {name!r}", name=name, obj=self)
 
@@ -89,10 +117,13 @@ class _View:
         raise AttributeError("an unfinished value cannot be changed")
 
     def __repr__(self) -> str:
-        return f"<unfinished {self._alloy_state.content.cls.__name__}>"
+        return f"<unfinished {self._alloy_kept.content.cls.__name__}>"
+
+    def __reduce_ex__(self, _: object) -> Any:
+        raise NotArrived
 
     def __bool__(self) -> bool:
-        kind = self._alloy_state.content.cls
+        kind = self._alloy_kept.content.cls
         if hasattr(kind, "__len__") or hasattr(kind, "__bool__"):
             raise NotArrived
         return True
@@ -107,35 +138,59 @@ def _declared(content: Any) -> Iterator[str]:
         yield attribute.name
 
 
+def _may_have(kind: Any, name: str) -> bool:
+    """Whether an instance of *kind* may have the attribute *name*, which is not declared."""
+    configs = (getattr(kind, config, None) or {} for config in ("model_config", "__pydantic_config__"))
+    if any(isinstance(config, dict) and config.get("extra") == "allow" for config in configs):
+        return True
+    own = [base for base in kind.__mro__ if base.__module__.partition(".")[0] not in ("builtins", "pydantic")]
+    return name in _attributes_set(kind) or any("__getattr__" in vars(base) for base in own)
+
+
+@lru_cache(maxsize=256)
+def _attributes_set(kind: Any) -> frozenset[str]:
+    """The attributes that methods of *kind* set, such as `__post_init__`."""
+    found = [getattr(value, "wrapped", value) for base in kind.__mro__ for value in vars(base).values()]
+    codes = (getattr(getattr(each, "__func__", each), "__code__", None) for each in found)
+    return frozenset(name for code in codes if isinstance(code, CodeType) for name in _stored(code))
+
+
+def _stored(code: CodeType) -> Iterator[str]:
+    from dis import get_instructions
+
+    yield from (each.argval for each in get_instructions(code) if each.opname == "STORE_ATTR")
+    if not {"setattr", "__setattr__", "__dict__"}.isdisjoint(code.co_names):
+        yield from (each for each in code.co_consts if isinstance(each, str))
+
+
+def _in_match() -> bool:
+    """Whether `match` asks for the length, and not the reader: it decides by that whether a pattern fits."""
+    frame = sys._getframe(2)
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == _GET_LEN
+
+
+_GET_LEN = opmap["GET_LEN"]
+_IN_JSON = (list, tuple, dict)
+# What `+` does with a list or tuple on its left side is in the class of the left side.
+_REFLECTED = {"__radd__": "__add__"}
+
+
 def _operator(name: str) -> Any:
     def operator(self: _View, *_: object) -> Any:
         kind = self._alloy_state.content.cls
-        if hasattr(kind, name):
+        if hasattr(kind, name) or hasattr(kind, _REFLECTED.get(name, name)):
             raise NotArrived
         raise TypeError(f"{kind.__name__} has no {name}")
 
     return operator
 
 
-for _name in (
-    *("eq", "ne", "lt", "le", "gt", "ge", "hash", "len", "contains", "iter", "reversed", "getitem", "call"),
-    *(
-        "add",
-        "radd",
-        "mul",
-        "rmul",
-        "and",
-        "rand",
-        "or",
-        "ror",
-        "sub",
-        "rsub",
-        "xor",
-        "rxor",
-        "str",
-        "format",
-    ),
-):
+_BINARY = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and or xor"
+_OTHER = (
+    "eq ne lt le gt ge hash len contains iter reversed getitem call str format neg pos abs invert int float "
+    "complex round trunc floor ceil enter exit fspath"
+)
+for _name in (*_OTHER.split(), *_BINARY.split(), *(f"r{name}" for name in _BINARY.split())):
     setattr(_View, f"__{_name}__", _operator(f"__{_name}__"))
 
 
@@ -151,6 +206,21 @@ class _Object(_View):
         return super().__getattr__(name)
 
 
+class _OfDataclass(type):
+    """A class that `dataclasses` takes for a dataclass; its functions need the complete value."""
+
+    @property
+    def __dataclass_fields__(cls) -> Any:
+        raise NotArrived
+
+
+class _Dataclass(_Object, metaclass=_OfDataclass):
+    """A view of an instance of a dataclass."""
+
+    __slots__ = ()
+
+
+@Mapping.register
 class _TypedDict(_View):
     """A view of a `TypedDict`."""
 
@@ -160,9 +230,14 @@ class _TypedDict(_View):
         content = self._alloy_state.content
         if name in content.fields:
             return _field(self._alloy_state, name)
-        if name in content.names:
+        if name in content.names or _may_have(content.cls, name):
             raise NotArrived
         raise KeyError(name)
+
+    def __len__(self) -> int:
+        if _in_match():  # which looks at the keys next
+            return sys.maxsize
+        raise NotArrived
 
     def __contains__(self, name: str) -> bool:
         self[name]
@@ -174,7 +249,7 @@ class _TypedDict(_View):
 
 def _field(state: _State, name: str) -> Any:
     field = state.content.fields[name]
-    key = next((key for key in field.keys if key in state.value), None)
+    key = field.key(state.value)
     if key is None:
         raise NotArrived
     return state.see(field.part, state.value[key])
@@ -186,6 +261,8 @@ class _Arriving(_View):
     __slots__ = ()
 
     def __len__(self) -> int:
+        if _in_match():
+            raise NotArrived
         return len(self._alloy_state.arrived())
 
     def __bool__(self) -> bool:
@@ -214,16 +291,27 @@ class _Elements(_Arriving):
         return state.see(state.content.item, state.value[index])
 
 
+@Sequence.register
+class _Sequence(_Elements):
+    """A view of a collection that is a sequence."""
+
+    __slots__ = ()
+
+
+@Mapping.register
 class _Mapping(_Arriving):
     """A view of a dict: its complete members, and by its key the one that is arriving."""
 
     __slots__ = ()
 
+    def __len__(self) -> int:
+        return sys.maxsize if _in_match() else len(self._alloy_state.arrived())
+
     def __getitem__(self, key: Any) -> Any:
         state = self._alloy_state
         if key in (arrived := state.arrived()):
             return arrived[key]
-        return state.see(state.content.item, state.content.member(state.value, key, state.resolve))
+        return state.see(state.content.item, state.content.member(state.value, key, state.reading.resolve))
 
     def get(self, key: Any, _: object = None) -> Any:
         return self[key]
@@ -234,6 +322,7 @@ class _Mapping(_Arriving):
         return super().__getattr__(name)
 
 
+@Sequence.register
 class _Tuple(_View):
     """A view of a tuple with a fixed length, which may be a named one."""
 
@@ -264,5 +353,8 @@ class _Tuple(_View):
 
 def _view_of(content: Content) -> type[_View]:
     if isinstance(content, Fields):
-        return _TypedDict if content.keyed else _Object
-    return {Items: _Elements, Members: _Mapping, Positions: _Tuple}[type(content)]
+        record = _Dataclass if hasattr(content.cls, "__dataclass_fields__") else _Object
+        return _TypedDict if content.keyed else record
+    if isinstance(content, Items):
+        return _Sequence if issubclass(content.cls, Sequence) else _Elements
+    return _Mapping if isinstance(content, Members) else _Tuple

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from itertools import takewhile
@@ -95,11 +96,11 @@ def _valid(part: Part, values: Sequence[Json], resolve: Resolve | None) -> Itera
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Values by free keys; *whole* is a dict of them, and *names* one with the same keys and any values."""
+    """Values by free keys; *whole* is a dict of them, and *keys* one with the same keys and any values."""
 
     item: Part
     whole: Part
-    names: Part
+    keys: Part
     cls: Any = dict
 
     form: ClassVar[type] = dict
@@ -111,7 +112,7 @@ class Members:
 
     def member(self, value: JsonObject, key: Any, resolve: Resolve | None) -> Json:
         """The JSON under *key*, which is converted; or `NOTHING`."""
-        names = _members(self.names, {name: name for name in value}, resolve)
+        names = _members(self.keys, {name: name for name in value}, resolve)
         return value[names[key]] if key in names else NOTHING
 
 
@@ -144,6 +145,10 @@ class Field:
     keys: Sequence[str]
     part: Part
 
+    def key(self, value: JsonObject) -> str | None:
+        """Its key in *value*, if it is there."""
+        return next((key for key in self.keys if key in value), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Fields:
@@ -158,6 +163,16 @@ class Fields:
     keyed: bool
 
     form: ClassVar[type] = dict
+
+    def arrived(self, value: JsonObject, resolve: Resolve | None) -> dict[str, Any]:
+        """The complete fields that are valid."""
+        found = {}
+        for name, each in self.fields.items():
+            key = each.key(value)
+            if key is not None and not is_open(value[key]):
+                with suppress(NotValid):
+                    found[name] = each.part.read(value[key], resolve)
+        return found
 
 
 Content: TypeAlias = Text | Items | Members | Positions | Fields
@@ -254,8 +269,9 @@ class Part:
             limits = ("min_length", "max_length", "ref")
             bare = {key: item for key, item in node.items() if key not in limits}
             whole = {**bare, "type": "dict"}
-            names = self._inside({**whole, "values_schema": {"type": "any"}})
-            return Members(self._inside(node.get("values_schema")), self._inside(whole), names)
+            keys = self._inside({**whole, "values_schema": {"type": "any"}})
+            cls = _DICTS.get(kind) or _builder(self._node)
+            return Members(self._inside(node.get("values_schema")), self._inside(whole), keys, cls)
         if kind in ("union", "tagged-union"):
             return self._choice(node)
         return self._record(node)
@@ -357,6 +373,7 @@ _COLLECTIONS: dict[str, type] = {
     "deque": collections.deque,
     "generator": list,
 }
+_DICTS: dict[str, type] = {"ordered-dict": collections.OrderedDict, "counter": collections.Counter}
 _TEXT_CHANGES = ("strip_whitespace", "to_lower", "to_upper")
 _INSIDE = {
     "default": "schema",
@@ -372,6 +389,17 @@ _BUILDERS = (collections.OrderedDict, collections.Counter, collections.defaultdi
 
 def _keeps_items(function: Any) -> bool:
     return getattr(function, "func", function) in _BUILDERS
+
+
+def _builder(node: Node) -> type:
+    """The class of a dict that *node* builds, before pydantic 2.14."""
+    while (function := node.get("function")) is None or not _keeps_items(function["function"]):
+        inner = node.get(_INSIDE.get(node["type"], "schema"))
+        if not isinstance(inner, dict):
+            return dict
+        node = inner
+    built: type = getattr(function["function"], "func", function["function"])
+    return built
 
 
 def _record_in(node: Node) -> Node | None:
