@@ -43,7 +43,7 @@ def check_settings(settings: Mapping[str, Any], where: str, also: tuple[str, ...
         try:
             checked[name] = SETTINGS[name].check(value)
         except ValueError as error:
-            shown = "(hidden)" if SETTINGS[name].secret else repr(value)
+            shown = SETTINGS[name].shown(value)
             raise ConfigurationError(f"{where}: {given} must be {error}, not {shown}") from None
     return checked
 

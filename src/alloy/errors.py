@@ -72,12 +72,14 @@ class AlloyError(Exception):
     """The base class of every error that Alloy raises.
 
     When a call fails after its first request, *usage*, *transcript* and *attempts* have its tokens, its
-    messages and the number of its requests. Before that they are `None`.
+    messages and the number of its requests. Before that they are `None`. *earlier* has the errors of the
+    models that were asked before the last one of a list; the notes of the error name them and their models.
     """
 
     usage: Usage | None = None
     attempts: int | None = None
     transcript: tuple[Turn, ...] | None = None
+    earlier: tuple[AlloyError, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., AlloyError], tuple[Any, ...]]:
         state = self.__dict__

@@ -6,6 +6,7 @@
         TextDelta, ReasoningDelta      streamed calls only
       ReplyReceived, UsageReport
       Retry                            the request failed and is made again
+      FallbackTaken                    the model failed, and the next one of a list is asked
       ToolStarted, ToolFinished        the second as soon as that tool ends, or the call before it
       Reask                            the answer did not fit
     Final or CallFailed
@@ -86,11 +87,14 @@ class FallbackTaken(_OfCall):
 
     *discarded* is the text of the answer that showed it, if it was that: a reader of the stream has seen this
     text, and it is void.
+
+    With the feature `"model"` the call continues with *model*, because the one before failed with *error*.
     """
 
     feature: str
     model: str
     discarded: str = field(default="", compare=False)
+    error: AlloyError | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

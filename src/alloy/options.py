@@ -6,7 +6,7 @@ They are for code that passes options on: `def read(text: str, **options: Unpack
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Required
 
 from typing_extensions import TypedDict
 
@@ -16,11 +16,34 @@ from alloy.endpoints import Transport
 from alloy.errors import AlloyError
 from alloy.events import Listener
 
-__all__ = ["AskOptions", "CommandOptions", "Settings"]
+__all__ = ["AskOptions", "CommandOptions", "ModelOptions", "Settings"]
+
+
+class ModelOptions(TypedDict, total=False, closed=True):
+    """One of several models, with the settings that are for it alone."""
+
+    model: Required[str]
+    backend: str | None
+    temperature: float | None
+    max_tokens: int | None
+    top_p: float | None
+    seed: int | None
+    stop: str | Sequence[str] | None
+    reasoning_effort: str | None
+    system: str | None
+    tool_choice: str | None
+    parallel_tools: bool | None
+    prompt_caching: bool | None
+    base_url: str | None
+    api_key: str | Callable[[], str] | Callable[[], Awaitable[str]] | None
+    headers: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None
+    http_client: object | None
+    transport: Transport | Mapping[str, Transport] | None
+    extra: Mapping[str, Mapping[str, Any]]
 
 
 class _Settings(TypedDict, total=False):
-    model: str | None
+    model: str | ModelOptions | Sequence[str | ModelOptions] | None
     backend: str | None
     temperature: float | None
     max_tokens: int | None
@@ -36,6 +59,7 @@ class _Settings(TypedDict, total=False):
     backoff_max: float
     retry_after_max: float
     retry_budget: int | None
+    fallback_on: type[AlloyError] | Collection[type[AlloyError]] | None
     circuit_breaker: CircuitBreaker | None
     reask: int
     timeout: float | None

@@ -26,12 +26,13 @@ from alloy.endpoints import (
     check_key,
     check_transport,
 )
-from alloy.errors import UNFINISHED, AlloyError, ProviderError
+from alloy.errors import UNFINISHED, AlloyError, AnswerError, ProviderError
 from alloy.events import Listener
 from alloy.functions import is_async
 from alloy.jsontypes import JsonObject
+from alloy.suggestions import did_you_mean, nearest
 
-__all__ = ["ABOUT_TOOLS", "ALIASES", "SENT", "SETTINGS", "VARIABLES", "Config", "Setting"]
+__all__ = ["ABOUT_TOOLS", "ALIASES", "SENT", "SETTINGS", "VARIABLES", "Config", "ModelEntry", "Setting"]
 
 # --- what a setting accepts -----------------------------------------------------------------------
 
@@ -55,6 +56,50 @@ def _check_text(value: Any) -> str:
 
 
 TEXT = Kind(_check_text)
+
+
+class ModelEntry(dict[str, Any]):
+    """One of several models: its name as `"model"`, and the settings that are for it alone."""
+
+    def __repr__(self) -> str:
+        shown = {name: "(hidden)" if SETTINGS[name].secret else value for name, value in self.items()}
+        return repr(shown)
+
+
+def _check_models(value: Any) -> str | tuple[ModelEntry, ...]:
+    if isinstance(value, str) and value.strip():
+        return value
+    models = (value,) if isinstance(value, Mapping) else value
+    if not isinstance(models, tuple | list) or not models:
+        raise ValueError(
+            'a non-empty str, or a list of them and of dicts such as {"model": "gpt-5.6", "temperature": 0}'
+        )
+    return tuple(map(_check_model, models))
+
+
+def _check_model(value: Any) -> ModelEntry:
+    given = {"model": value} if isinstance(value, str) else value
+    if (
+        not isinstance(given, Mapping)
+        or not isinstance(given.get("model"), str)
+        or not given["model"].strip()
+    ):
+        raise ValueError(f"a list in which each model is a non-empty str, or a dict with one under {MODEL!r}")
+    entry = ModelEntry()
+    for alias, each in given.items():
+        name = ALIASES.get(alias, alias)
+        if name not in PER_MODEL:
+            guess = did_you_mean(nearest(str(name), PER_MODEL))
+            raise ValueError(f"a list whose dicts have settings of one model: {alias!r} is not one{guess}")
+        try:
+            entry[name] = each if name == MODEL else SETTINGS[name].check(each)
+        except ValueError as error:
+            raise ValueError(f"a list in which {alias} of {given['model']!r} is {error}") from None
+    return entry
+
+
+MODEL = "model"
+MODELS = Kind(_check_models, lambda text: [each.strip() for each in text.split(",")] if "," in text else text)
 
 
 def _check_texts(value: Any) -> tuple[str, ...]:
@@ -151,6 +196,16 @@ def _can_be_retried(kind: type) -> bool:
 RETRIED_ERRORS = Kind(_check_retried)
 
 
+def _check_fallback_errors(value: Any) -> tuple[type[AlloyError], ...]:
+    kinds = value if isinstance(value, tuple | list | set | frozenset) else (value,)
+    if not all(isinstance(kind, type) and issubclass(kind, ProviderError | AnswerError) for kind in kinds):
+        raise ValueError("ProviderError and AnswerError classes, in a tuple")
+    return tuple(kinds)
+
+
+FALLBACK_ERRORS = Kind(_check_fallback_errors)
+
+
 def _check_by_backend(value: Any) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(value, Mapping) or not all(
         isinstance(name, str) and isinstance(body, Mapping) for name, body in value.items()
@@ -212,6 +267,12 @@ class Setting:
         """*value*, perhaps converted. Raises `ValueError` with a description of what is accepted."""
         return None if value is None and self.optional else self.kind.check(value)
 
+    def shown(self, value: Any) -> str:
+        """*value* for an error, without secrets; a model may have its own key."""
+        several = value if isinstance(value, tuple | list) else (value,)
+        hidden = self.secret or (self.kind is MODELS and any(isinstance(each, Mapping) for each in several))
+        return "(hidden)" if hidden else repr(value)
+
 
 def _setting(
     kind: Kind, meaning: str, *, default: Any = None, factory: Callable[[], Any] | None = None, **facts: Any
@@ -230,9 +291,10 @@ class Config:
     users may write. A row's sentence is what the documentation shows.
     """
 
-    model: str | None = _setting(
-        TEXT,
-        'The model to ask: `"provider:model"`, or a well-known model name alone.',
+    model: str | tuple[ModelEntry, ...] | None = _setting(
+        MODELS,
+        'The model to ask: `"provider:model"`, or a well-known model name alone; or a list of them, of which '
+        "the next one is asked when one fails: dicts have settings for one model.",
         variables=("ALLOY_MODEL",),
     )
     backend: str | None = _setting(
@@ -304,6 +366,10 @@ class Config:
         "How many retries in a minute all calls of the process may make together at one address; "
         "`None` means no limit.",
         variables=("ALLOY_RETRY_BUDGET",),
+    )
+    fallback_on: tuple[type[AlloyError], ...] | None = _setting(
+        FALLBACK_ERRORS,
+        "The errors after which the next model of a list is asked; `None` means every `ProviderError`.",
     )
     circuit_breaker: CircuitBreaker | None = _setting(
         BREAKER,
@@ -445,3 +511,18 @@ ALIASES = {row.alias: name for name, row in SETTINGS.items() if row.alias is not
 VARIABLES = {variable: name for name, row in SETTINGS.items() for variable in row.variables}
 SENT = tuple(name for name, row in SETTINGS.items() if row.sent)
 ABOUT_TOOLS = frozenset(name for name, row in SETTINGS.items() if row.about_tools)
+# What a dict in a list of models may set, for that model alone.
+PER_MODEL = frozenset(
+    {
+        "model",
+        "backend",
+        "system",
+        "base_url",
+        "api_key",
+        "headers",
+        "http_client",
+        "transport",
+        "extra",
+        *SENT,
+    }
+) - {"allowed_tools"}

@@ -38,7 +38,7 @@ class Stream(Generic[T_co]):
     def __init__(self, call: PreparedCall[T_co]) -> None:
         from alloy._engine.runtime.drivers import stream
 
-        self._shape = call.shape
+        self._call = call
         self._parts = stream(call)
         self._result: Result[T_co] | None = None
 
@@ -65,7 +65,7 @@ class Stream(Generic[T_co]):
         """
         from alloy._engine.runtime.await_parsers import resolved
 
-        reader = self._shape.elements(resolved)
+        reader = self._call.shape.elements(resolved)
         yield from self._read(reader)
         yield from reader.finish(self.run().value)
 
@@ -73,7 +73,7 @@ class Stream(Generic[T_co]):
         """What has arrived of the answer, each time that there is more of it. The last one is complete."""
         from alloy._engine.runtime.await_parsers import resolved
 
-        reader = self._shape.snapshots(resolved)
+        reader = self._call.shape.snapshots(resolved)
         yield from self._read(reader)
         yield from reader.finish()
 
@@ -111,7 +111,7 @@ class Stream(Generic[T_co]):
             return None
 
     def _read(self, reader: _Reader) -> Iterator[Any]:
-        answer = _Answer(reader)
+        answer = _Answer(reader, self._call)
         while (part := self._next()) is not None:
             yield from answer.found_in(part)
 
@@ -204,7 +204,7 @@ class AsyncStream(Generic[T_co]):
                     yield part
 
     async def _read(self, reader: _Reader) -> AsyncGenerator[Any, None]:
-        answer = _Answer(reader)
+        answer = _Answer(reader, await self._prepared())
         async for part in self._parts:
             for found in answer.found_in(part):
                 yield found
@@ -213,14 +213,17 @@ class AsyncStream(Generic[T_co]):
 class _Answer:
     """Feeds a reader with the answer's text, and notices where an answer starts again."""
 
-    def __init__(self, reader: _Reader) -> None:
-        self._reader = reader
+    def __init__(self, reader: _Reader, call: PreparedCall[Any]) -> None:
+        self._reader, self._call = reader, call
         self._over = False  # the reply that the text so far belonged to is complete
 
     def found_in(self, part: Any) -> Iterator[Any]:
         """What the reader finds with the text of *part*, if it has any."""
-        from alloy.events import UsageReport
+        from alloy.events import FallbackTaken, UsageReport
 
+        if isinstance(part, FallbackTaken) and part.feature == "model":
+            self._reader.use(self._call.dialect_of(part.model))
+            self._over = True
         if isinstance(part, UsageReport):
             self._over = True
         if isinstance(part, TextDelta) and part.text:

@@ -68,6 +68,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "backoff_max": (9, float("inf")),
     "retry_after_max": (0, "60"),
     "retry_budget": (60, 0),
+    "fallback_on": ((RateLimitError,), (ValueError,)),
     "circuit_breaker": (CircuitBreaker(failures=3), 3),
     "reask": (3, 1.5),
     "timeout": (2.5, 0),

@@ -36,6 +36,11 @@ def typed(topic: str, *, strict: bool = False) -> str:
     return f"{topic} {strict}"
 
 
+@command(model=["gpt-5.6", {"model": "ollama:qwen3", "temperature": 0, "base_url": "http://localhost"}])
+def several() -> str:
+    return "hello"
+
+
 @command(output=None)
 def for_effects(text: str) -> str:
     return text
@@ -68,6 +73,7 @@ assert_type(bare("bees", 50, tone="dry"), str)
 assert_type(called("bees"), str)
 assert_type(typed("bees", strict=True), int)
 assert_type(text_with_options(), str)
+assert_type(several(), str)
 assert_type(typed.run("bees"), Result[int])
 assert_type(typed.run("bees").value, int)
 assert_type(typed.stream("bees"), Stream[int])

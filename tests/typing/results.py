@@ -24,6 +24,7 @@ from alloy import (
 )
 from alloy.backends.base import Backend
 from alloy.options import CommandOptions
+from alloy.settings import ModelEntry
 
 
 def wider(result: Result[int]) -> Result[int | str]:
@@ -62,7 +63,7 @@ def decorated(x: int) -> int:
 
 
 assert_type(decorated(1), int)
-assert_type(Config(model="m").model, str | None)
+assert_type(Config(model="m").model, str | tuple[ModelEntry, ...] | None)
 assert_type(Config().retry, int)
 assert_type(alloy.__version__, str)
 

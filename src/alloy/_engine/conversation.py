@@ -5,18 +5,15 @@ It knows no provider, no clock and no thread, and not whether it is streamed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TypeVar
 
-from alloy._engine.call_forms import in_plain_form
-from alloy._engine.call_ids import with_unique_call_ids
 from alloy._engine.effects import CallModel, Elapsed, Emit, RunTools, Script, Sleep, parse_values
 from alloy._engine.endings import check_finish
-from alloy._engine.fallbacks import Plan, with_fallback, with_simpler_schemas
-from alloy._engine.policy import FINALIZE, TYPED_ANSWER, Policy, reask_text
-from alloy._engine.routes import Route
+from alloy._engine.fallbacks import with_fallback, with_simpler_schemas
+from alloy._engine.policy import FINALIZE, reask_text
+from alloy._engine.state import Question, State
 from alloy._engine.tool_choice import calls_chosen_tool, check_called, forced_tool, refusal
 from alloy._engine.toolbox import left_behind
 from alloy._typed.json.extraction import is_prose
@@ -47,7 +44,7 @@ from alloy.events import (
     ToolStarted,
     UsageReport,
 )
-from alloy.messages import Reply, Request, ToolResult, ToolResults, Turn, Usage, User
+from alloy.messages import Reply, ToolResult, Turn, User
 from alloy.partials import Partial
 from alloy.result import Result
 
@@ -56,127 +53,22 @@ __all__ = ["Question", "converse"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Question(Generic[T]):
-    """What is asked, and how the answer is read.
-
-    *routes* are tried in their order: the next one when the policy gives the one before up. *plan* says how
-    requests are put along a route, or raises `ConfigurationError`. *name* is the caller's, for events and
-    logs. *read* converts the answer's text, which came along a route, into a value or raises an
-    `AnswerError`, and *begun* what a text without its end has of a value; *check* returns what is wrong
-    with a value, or `None`. *optional* means that an empty answer is a value too. *on_missing_feature* is
-    called with a feature that the model there turned out to lack, *on_refused_schema* with one that it
-    lacks for the schemas of one request, *on_ignored_feature* with one that the answer shows to have been
-    ignored, and *on_used_feature* with one that was used. *take_retry* takes one of the retries that all
-    calls have together there, and says whether one was left. *on_success* is called with the history when
-    there is a value.
-    """
-
-    routes: tuple[Route, ...]
-    plan: Callable[[Route], Plan]
-    expected: str
-    read: Callable[[str, Route], T]
-    begun: Callable[[str, Route], Partial[T] | None] = lambda _, __: None
-    check: Callable[[T], str | None] | None = None
-    optional: bool = False
-    policy: Policy = field(default_factory=Policy)
-    name: str = "ask()"
-    on_missing_feature: Callable[[Route, str], None] = lambda _, __: None
-    on_refused_schema: Callable[[Route, str, Request], None] = lambda _, __, ___: None
-    on_ignored_feature: Callable[[Route, str], None] = lambda _, __: None
-    on_used_feature: Callable[[Route, str], None] = lambda _, __: None
-    take_retry: Callable[[Route], bool] = lambda _: True
-    on_success: Callable[[tuple[Turn, ...]], None] = lambda _: None
-
-
-class _State:
-    """What was sent and received so far, what it cost, and how the next request is put.
-
-    `messages` is the transcript; a failed try is cut off it again. Answers in `void` are in it but are not
-    sent again. `route` changes when the policy gives one up. `plan` changes with it, and when the model turns
-    out to lack a feature, when the typed answer is asked for in a last turn, and when a forced tool was
-    called. `reasks` and `finalize` are what is left of the policy's tries.
-    """
-
-    def __init__(self, question: Question[Any]) -> None:
-        self.route, *self.further = question.routes
-        self.plan = question.plan(self.route)
-        self.messages: list[Turn] = list(self.plan.request.messages)
-        self.void: list[Turn] = []
-        self.usage = Usage()
-        self.turns = self.attempts = self.tool_turns = 0
-        self.model = ""
-        self.tool_calls: list[ToolResult] = []
-        self.ignored_choice = False  # whether the last reply called other tools than `tool_choice` forces
-        self.paused = ""  # the text of turns that the provider interrupted
-        self.reasks, self.finalize = question.policy.reask, question.policy.auto_finalize
-
-    @property
-    def history(self) -> tuple[Turn, ...]:
-        """The turns that later requests continue."""
-        if not self.void:
-            return tuple(self.messages)
-        return tuple(turn for turn in self.messages if not any(turn is void for void in self.void))
-
-    @property
-    def output_is_native(self) -> bool:
-        """Whether the current request asks the provider to enforce the answer's type."""
-        request = self.plan.request
-        return request.output is not None and request.output_mode == "native" == request.tool_mode
-
-    def request(self) -> Request:
-        """The next request."""
-        return replace(self.plan.request, messages=self.history)
-
-    def change_request(self, **changes: Any) -> None:
-        """Put later requests with *changes*."""
-        self.plan = replace(self.plan, request=replace(self.plan.request, **changes))
-
-    def ask_for_awaited_output(self) -> None:
-        """Begin the last turn, without tools, in which the typed answer is asked for."""
-        self.messages.append(User(TYPED_ANSWER))
-        self.change_request(output=self.plan.awaited, tools=(), tool_choice=None, allowed_tools=None)
-        self.plan = replace(self.plan, awaited=None)
-
-    def received(self, reply: Reply) -> Reply:
-        """Append *reply* to the history and return it with plain calls and unique ids."""
-        reply = in_plain_form(with_unique_call_ids(reply, self.messages), self.plan.request.tools)
-        self.messages.append(reply)
-        self.usage += reply.usage
-        self.turns += 1
-        self.model = reply.model or self.model
-        return reply
-
-    def result(self, value: T, text: str, seconds: float) -> Result[T]:
-        return Result(
-            value=value,
-            text=text,
-            usage=self.usage,
-            turns=self.turns,
-            attempts=self.attempts,
-            tool_calls=tuple(self.tool_calls),
-            model=f"{self.route.backend.name}:{self.model or self.route.model}",
-            transcript=tuple(self.messages),
-            downgrades=self.plan.fallbacks,
-            seconds=seconds,
-        )
-
-
 def converse(question: Question[T]) -> Script[Result[T]]:
     """Ask, run the tools that the model calls, and read its answer, asking again where that can help.
 
     Raises `ProviderError`, `AnswerError` and `TurnLimitError`, with the transcript and the usage attached.
     """
-    state = _State(question)
+    state = State(question)
     try:
         yield from _emit(question, CallStarted(question.name, state.route.name))
-        yield from _emit_fallbacks(state)
+        yield from _emit_route(state)
         result = yield from _converse(question, state)
         yield from _finish(question, result, state.history)
     except Exception as error:
         if isinstance(error, AlloyError):
             error.usage, error.transcript = state.usage, tuple(state.messages)
             error.attempts = state.attempts
+            state.name_earlier_errors(error)
         if isinstance(error, TruncatedError | FilteredError | ParseError):
             error.partial = _begun(question, error, state)
         if question.policy.emits:
@@ -185,7 +77,7 @@ def converse(question: Question[T]) -> Script[Result[T]]:
     return result
 
 
-def _begun(question: Question[T], error: AnswerError, state: _State) -> Partial[T] | None:
+def _begun(question: Question[T], error: AnswerError, state: State) -> Partial[T] | None:
     """What the answer of *error* has of a value, if it is cut off."""
     cut_off = not isinstance(error, ParseError) or CUT_OFF in error.problems
     return question.begun(error.text, state.route) if cut_off else None
@@ -201,26 +93,52 @@ def _finish(question: Question[T], result: Result[T], history: tuple[Turn, ...])
     question.on_success(history)
 
 
-def _converse(question: Question[T], state: _State) -> Script[Result[T]]:
+def _converse(question: Question[T], state: State) -> Script[Result[T]]:
+    while True:
+        try:
+            outcome = yield from _answer_or_turn(question, state)
+        except AlloyError as error:
+            if not _tries_next_route(question, error, state):
+                raise
+            state.give_up_route(question, error)
+            yield from _emit_route(state)
+            continue
+        if isinstance(outcome, Result):
+            return outcome
+        # Outside of the `try`: no tool runs a second time because another model is asked.
+        yield from _continue_turn(question, outcome, state)
+
+
+def _tries_next_route(question: Question[T], error: AlloyError, state: State) -> bool:
+    """Whether the next model is asked after *error*; not after text that the reader of a stream has seen."""
+    if not state.further or (question.policy.streamed and state.has_answer_text):
+        return False
+    return question.policy.gives_up(error)
+
+
+def _answer_or_turn(question: Question[T], state: State) -> Script[Result[T] | Reply]:
+    """The result, or a reply that calls tools or is to be continued."""
     while True:
         reply = yield from _ask(question, state)
         if reply.calls or reply.finish == "pause":
-            yield from _continue_turn(question, reply, state)
-        elif forced_tool(state.plan.request) and (yield from _fall_back_to_react(question, reply, state)):
+            if (yield from _ignores_choice(question, reply, state)):
+                continue
+            return reply
+        if forced_tool(state.plan.request) and (yield from _fall_back_to_react(question, reply, state)):
             continue
-        elif state.plan.awaited is not None:
+        if state.plan.awaited is not None:
             state.ask_for_awaited_output()
-        else:
-            text, state.paused = state.paused + reply.text, ""
-            try:
-                value = yield from _answer(question, text, state)
-                return state.result(value, text, (yield from Elapsed()))
-            except (EmptyAnswerError, ParseError, PostconditionError) as error:
-                if not (yield from _fall_back_to_prompt(question, reply, error, state)):
-                    yield from _ask_again(state, error)
+            continue
+        text, state.paused = state.paused + reply.text, ""
+        try:
+            value = yield from _answer(question, text, state)
+            return state.result(value, text, (yield from Elapsed()))
+        except (EmptyAnswerError, ParseError, PostconditionError) as error:
+            if not (yield from _fall_back_to_prompt(question, reply, error, state)):
+                yield from _ask_again(state, error)
 
 
-def _ask_again(state: _State, error: AnswerError) -> Script[None]:
+def _ask_again(state: State, error: AnswerError) -> Script[None]:
     """Add to the conversation what is wrong with the answer, or raise *error* when no try is left."""
     if isinstance(error, EmptyAnswerError):
         if not state.finalize:
@@ -238,32 +156,35 @@ def _ask_again(state: _State, error: AnswerError) -> Script[None]:
         state.messages.append(User(reask_text(error)))
 
 
-def _continue_turn(question: Question[T], reply: Reply, state: _State) -> Script[None]:
-    """Run the tools that *reply* calls; a turn that the provider only paused is sent back as it is.
+def _ignores_choice(question: Question[T], reply: Reply, state: State) -> Script[bool]:
+    """Whether *reply* is discarded because it calls other tools than `tool_choice` forces.
 
-    A model that calls other tools than `tool_choice` forces is told so once, then it counts as ignored.
+    A model that does so is told so once, then it counts as ignored.
     """
-    forced = forced_tool(state.plan.request)
-    ignored = bool(forced and reply.calls) and not calls_chosen_tool(state.plan.request, reply.calls)
+    request = state.plan.request
+    ignored = bool(forced_tool(request) and reply.calls) and not calls_chosen_tool(request, reply.calls)
     if ignored and state.ignored_choice and (yield from _fall_back_to_react(question, reply, state)):
-        return
+        return True
     state.ignored_choice = ignored
+    return False
+
+
+def _continue_turn(question: Question[T], reply: Reply, state: State) -> Script[None]:
+    """Run the tools that *reply* calls; a turn that the provider only paused is sent back as it is."""
     if state.tool_turns == question.policy.max_tool_turns:
         raise _too_many(reply, state.tool_turns)
     state.tool_turns += 1
-    if forced and reply.calls and not ignored:
+    called = bool(forced_tool(state.plan.request)) and not state.ignored_choice
+    if called and reply.calls:
         question.on_used_feature(state.route, "tools")
     state.paused = "" if reply.calls else state.paused + reply.text
     if reply.calls:
-        results = yield from _run_tools(question, reply, state)
-        state.tool_calls += results
-        state.messages.append(ToolResults(tuple(results)))
-    if forced and not ignored:
-        # A model that is forced to call a tool in every turn would never answer.
-        state.change_request(tool_choice=None)
+        state.add_results((yield from _run_tools(question, reply, state)))
+    if called:
+        state.end_forced_choice()
 
 
-def _run_tools(question: Question[T], reply: Reply, state: _State) -> Script[list[ToolResult]]:
+def _run_tools(question: Question[T], reply: Reply, state: State) -> Script[list[ToolResult]]:
     try:
         for call in reply.calls:
             yield from _emit(question, ToolStarted(call))
@@ -280,7 +201,7 @@ def _run_tools(question: Question[T], reply: Reply, state: _State) -> Script[lis
     return results
 
 
-def _ask(question: Question[T], state: _State) -> Script[Reply]:
+def _ask(question: Question[T], state: State) -> Script[Reply]:
     """One reply that can be used, with as many tries as the policy allows."""
     known, failures = len(state.messages), 0
     while True:
@@ -296,12 +217,7 @@ def _ask(question: Question[T], state: _State) -> Script[Reply]:
         except AlloyError as error:
             failures += 1
             if not _may_retry(question, error, failures, state):
-                if not (state.further and question.policy.gives_up(error)):
-                    raise
-                del state.messages[known:]
-                yield from _next_route(question, state)
-                failures = 0
-                continue
+                raise
             wait = question.policy.wait(error, failures)
             retry = Retry(error, wait, state.route.name)
         # The failed try is not part of the conversation.
@@ -310,7 +226,7 @@ def _ask(question: Question[T], state: _State) -> Script[Reply]:
         yield from Sleep(wait)
 
 
-def _may_retry(question: Question[T], error: AlloyError, failures: int, state: _State) -> bool:
+def _may_retry(question: Question[T], error: AlloyError, failures: int, state: State) -> bool:
     """Whether to ask again after *error*, which gets a text about the budget when that is used up."""
     if not question.policy.tries_again(error, failures):
         return False
@@ -321,20 +237,15 @@ def _may_retry(question: Question[T], error: AlloyError, failures: int, state: _
     return False
 
 
-def _next_route(question: Question[T], state: _State) -> Script[None]:
-    """Continue along the next route, with the history as it is; its requests are planned again."""
-    state.route, *state.further = state.further
-    state.plan = question.plan(state.route)
-    yield from Emit(FallbackTaken("model", state.route.name))
-    yield from _emit_fallbacks(state)
-
-
-def _emit_fallbacks(state: _State) -> Script[None]:
+def _emit_route(state: State) -> Script[None]:
+    """Publish that the call continues with another model, and what that model lacks."""
+    for _, error in state.unreported():
+        yield from Emit(FallbackTaken("model", state.route.name, error=error))
     for feature in state.plan.fallbacks:
         yield from Emit(FallbackTaken(feature, state.route.name))
 
 
-def _request(question: Question[T], state: _State) -> Script[Reply]:
+def _request(question: Question[T], state: State) -> Script[Reply]:
     state.attempts += 1
     request = state.request()
     yield from _emit(question, RequestSent(request, state.route.name, state.attempts))
@@ -350,7 +261,7 @@ def _emit(question: Question[T], event: Notice) -> Script[None]:
         yield from Emit(event)
 
 
-def _fall_back(question: Question[T], error: UnsupportedError, state: _State) -> Script[None]:
+def _fall_back(question: Question[T], error: UnsupportedError, state: State) -> Script[None]:
     """Emulate the feature that the model turned out to lack, or raise *error*.
 
     Each feature is emulated once, so this ends. When the provider's JSON mode, which helped with that, is
@@ -378,7 +289,7 @@ def _fall_back(question: Question[T], error: UnsupportedError, state: _State) ->
     yield from Emit(FallbackTaken(feature, state.route.name))
 
 
-def _fall_back_to_react(question: Question[T], reply: Reply, state: _State) -> Script[bool]:
+def _fall_back_to_react(question: Question[T], reply: Reply, state: State) -> Script[bool]:
     """Ask again by ReAct when the server ignored that a tool has to be called; `False` if that was by ReAct.
 
     Raises `UnsupportedError` when that fallback is not allowed.
@@ -397,7 +308,7 @@ def _fall_back_to_react(question: Question[T], reply: Reply, state: _State) -> S
 
 
 def _fall_back_to_prompt(
-    question: Question[T], reply: Reply, error: AnswerError, state: _State
+    question: Question[T], reply: Reply, error: AnswerError, state: State
 ) -> Script[bool]:
     """Describe the type in the prompt if the answer shows that the server ignored the schema.
 
@@ -411,7 +322,7 @@ def _fall_back_to_prompt(
     return (yield from _discard(question, "output", reply, error.text, state))
 
 
-def _discard(question: Question[T], feature: str, reply: Reply, text: str, state: _State) -> Script[bool]:
+def _discard(question: Question[T], feature: str, reply: Reply, text: str, state: State) -> Script[bool]:
     """Drop *reply*, which shows that *feature* was ignored, and emulate that; whether that is allowed."""
     planned = with_fallback(replace(state.plan, json_object=False), feature)
     if planned is None or feature not in question.policy.fallbacks:
@@ -425,7 +336,7 @@ def _discard(question: Question[T], feature: str, reply: Reply, text: str, state
     return True
 
 
-def _answer(question: Question[T], text: str, state: _State) -> Script[T]:
+def _answer(question: Question[T], text: str, state: State) -> Script[T]:
     if state.route.may_ignore:
         check_called(state.plan.request, question.expected, text)
     if not text.strip() and not question.optional:

@@ -26,6 +26,8 @@ def wants_events() -> bool:
 def log_event(event: Event) -> None:
     """Log *event*, if it is one that is logged."""
     match event:
+        case FallbackTaken(_, model, _, error) if error is not None:
+            log.warning("the call continues with %s after %s", model, describe(error))
         case FallbackTaken(feature, model):
             _log_fallback(feature, model)
         case Retry(error, wait):

@@ -17,11 +17,15 @@ from alloy.messages import OutputSchema, Request, Turn, User
 from alloy.settings import ABOUT_TOOLS, SENT
 from alloy.suggestions import did_you_mean, nearest
 
-__all__ = ["Draft", "plan"]
+__all__ = ["Draft", "MissingCapability", "plan"]
 
 log = logging.getLogger("alloy")
 
 Fallbacks = frozenset[str]
+
+
+class MissingCapability(ConfigurationError):
+    """The model does not support something that the request needs; another model may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class Draft:
 def plan(draft: Draft, route: Route) -> Plan:
     """The requests of *draft* along *route*; nothing is sent.
 
-    Raises `ConfigurationError` for what the model there cannot take and Alloy may not emulate.
+    Raises `MissingCapability` for what the model there cannot take and Alloy may not emulate, and
+    `ConfigurationError` for what no model can take.
     """
     can, request = route.capabilities, draft.request
     _check_parts(request.messages, can, route.name)
@@ -62,7 +67,7 @@ def _emulated(planned: Plan, lacks: Fallbacks, allowed: Fallbacks, model: str) -
             planned = with_fallback(planned, feature) or planned
     if forbidden := [feature for feature in planned.fallbacks if feature not in allowed]:
         missing = " or ".join(TEXTS[feature][0] for feature in forbidden)
-        raise ConfigurationError(
+        raise MissingCapability(
             f"{model} does not support {missing}, and strict_capabilities, tool_mode or output_mode forbids "
             "the fallback: choose another model, or change that setting"
         )
@@ -122,8 +127,8 @@ def _check_parts(turns: tuple[Turn, ...], can: Capabilities, model: str) -> None
             if isinstance(part, str):
                 continue
             if not (can.images if part.kind == "image" else can.documents):
-                raise ConfigurationError(f"{model} does not take {part.kind}s: choose another model")
+                raise MissingCapability(f"{model} does not take {part.kind}s: choose another model")
             by_url = can.urls and (part.kind == "image" or can.document_urls)
             if part.url is not None and not by_url:
                 fix = f"read it and use {type(part).__name__}.from_bytes"
-                raise ConfigurationError(f"{model} does not take {part.kind}s by URL: {fix}")
+                raise MissingCapability(f"{model} does not take {part.kind}s by URL: {fix}")

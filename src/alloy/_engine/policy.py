@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from alloy._engine.fallbacks import TEXTS
-from alloy.errors import AlloyError, AnswerError, CircuitOpenError, ProviderError
+from alloy.errors import AlloyError, AnswerError, CircuitOpenError, ProviderError, UnsupportedError
 
 __all__ = ["FINALIZE", "TYPED_ANSWER", "Policy", "reask_text"]
 
@@ -22,6 +22,7 @@ class Policy:
 
     retry: int = 2
     retry_on: tuple[type[AlloyError], ...] | None = None
+    fallback_on: tuple[type[AlloyError], ...] | None = None
     backoff: float = 0.5
     backoff_max: float = 30.0
     retry_after_max: float = 60.0
@@ -48,7 +49,12 @@ class Policy:
 
     def gives_up(self, error: AlloyError) -> bool:
         """Whether the next route is tried after *error*, which another try along this one cannot help."""
-        return isinstance(error, ProviderError) and not error.text
+        if not isinstance(error, ProviderError | AnswerError):
+            return False
+        if error.text and (self.streamed or isinstance(error, ProviderError)):
+            return False
+        wanted = (ProviderError,) if self.fallback_on is None else self.fallback_on
+        return isinstance(error, (UnsupportedError, *wanted))
 
     def wait(self, error: AlloyError, failures: int) -> float:
         """Seconds to wait after the *failures*th failure: exponential, with full jitter.

@@ -8,10 +8,11 @@ from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
 from alloy._engine.breaking import breaking
-from alloy._engine.conversation import Question, converse
+from alloy._engine.conversation import converse
 from alloy._engine.effects import Handler, Script, handled
 from alloy._engine.fallbacks import (
     TEXTS,
+    Plan,
     anything_was_ignored,
     remember_ignored_feature,
     remember_missing_feature,
@@ -20,19 +21,21 @@ from alloy._engine.fallbacks import (
 )
 from alloy._engine.handlers import current_handlers, current_listeners
 from alloy._engine.logs import wants_events
-from alloy._engine.planning import Draft, plan
+from alloy._engine.models import models
+from alloy._engine.planning import Draft, MissingCapability, plan
 from alloy._engine.policy import Policy
 from alloy._engine.retry_budget import BUDGETS
-from alloy._engine.routes import Route, endpoint_of
+from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import resolved
+from alloy._engine.state import Question
 from alloy._engine.toolbox import Runnable, Toolbox
 from alloy._typed.answers.parse import read
 from alloy._typed.answers.partial import Shape, begun
-from alloy._typed.schemas.dialects import Wire, to_wire
+from alloy._typed.schemas.dialects import Dialect, Wire, to_wire
 from alloy._typed.types.compile import TypeSpec, compile_type
 from alloy.backends.base import is_own_address
-from alloy.backends.registry import resolve
 from alloy.conversations import Conversation
+from alloy.errors import ConfigurationError
 from alloy.events import Listener
 from alloy.messages import OutputSchema, Request, Turn
 from alloy.partials import Partial
@@ -54,6 +57,10 @@ class PreparedCall(Generic[T]):
     settings: Config
     handlers: tuple[Handler, ...] = ()
     listeners: tuple[Listener, ...] = ()
+
+    def dialect_of(self, model: str) -> Dialect:
+        """The dialect of *model*, one of the models of this call, by its full name."""
+        return next(route.backend.dialect for route in self.question.routes if route.name == model)
 
     def script(self) -> Script[Result[T]]:
         """The conversation, started nowhere yet, with every handler around it."""
@@ -84,18 +91,18 @@ def prepare(
     """
     if conversation is not None:
         turns = (*conversation.turns, *turns)
-    backend, model = resolve(settings.model, settings.backend)
-    by_name = settings.backend is None and model == settings.model
-    route = Route(backend, model, endpoint_of(settings, backend.name), by_name)
     toolbox = Toolbox(tools, settings.tool_errors, settings.allowed_tools)
     spec = compile_type(output, parser=parser)
     listeners = (*current_listeners(), *(settings.on_event or ()))
     policy = _policy(settings, streamed=streamed, observed=bool(listeners))
-    draft = Draft(_request(turns, settings, toolbox, spec), settings.extra, policy.fallbacks)
-    planned = plan(draft, route)  # what can be known to be wrong is raised here
+    drafts = [
+        (route, Draft(_request(turns, chosen, toolbox, spec), chosen.extra, policy.fallbacks))
+        for route, chosen in models(settings)
+    ]
+    route, planned = _first_plan(drafts)  # what can be known to be wrong is raised here
     question = Question(
-        routes=(route,),
-        plan=lambda along: planned if along is route else plan(draft, along),
+        routes=tuple(route for route, _ in drafts),
+        plan=lambda along: planned if along is route else _plan(drafts, along),
         expected=spec.expected,
         read=partial(_read, spec),
         begun=partial(_begun, spec),
@@ -112,12 +119,30 @@ def prepare(
     )
     return PreparedCall(
         question=question,
-        shape=Shape(spec, _wire(spec, route), backend.dialect),
+        shape=Shape(spec, _wire(spec, route), route.backend.dialect),
         tools=toolbox,
         settings=settings,
         handlers=_handlers(settings),
         listeners=listeners,
     )
+
+
+def _first_plan(drafts: list[tuple[Route, Draft]]) -> tuple[Route, Plan]:
+    """The first route that has what its request needs, with its plan. Raises `ConfigurationError`."""
+    plans: list[tuple[Route, Plan]] = []
+    missing: list[MissingCapability] = []
+    for route, draft in drafts:
+        try:
+            plans.append((route, plan(draft, route)))
+        except MissingCapability as error:
+            missing.append(error)
+    if not plans:
+        raise ConfigurationError("; ".join(map(str, missing))) from missing[-1]
+    return plans[0]
+
+
+def _plan(drafts: list[tuple[Route, Draft]], along: Route) -> Plan:
+    return next(plan(draft, route) for route, draft in drafts if route is along)
 
 
 def _handlers(settings: Config) -> tuple[Handler, ...]:
@@ -167,6 +192,7 @@ def _policy(settings: Config, *, streamed: bool, observed: bool) -> Policy:
     return Policy(
         retry=settings.retry,
         retry_on=settings.retry_on,
+        fallback_on=settings.fallback_on,
         backoff=settings.backoff,
         backoff_max=settings.backoff_max,
         retry_after_max=settings.retry_after_max,

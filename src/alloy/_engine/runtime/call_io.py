@@ -36,6 +36,7 @@ from alloy.events import (
     Event,
     Final,
     ReasoningDelta,
+    RequestSent,
     TextDelta,
     ToolFinished,
     ToolStarted,
@@ -89,6 +90,7 @@ class CallIO(ABC):
         self.clock = Clock(call.settings.timeout, call.settings.deadline)
         self.carried = Carried()  # by the requests of this call
         self._started = self._ended = False  # whether the first and the last event are out
+        self._model = ""  # that was asked last
         self._open: dict[str, ToolCall] = {}  # by id, the tools that have started and not ended
 
     # --- effects ------------------------------------------------------------------------------------
@@ -170,6 +172,8 @@ class CallIO(ABC):
         match event:
             case CallStarted():
                 self._started = True
+            case RequestSent(_, model):
+                self._model = model
             case ToolStarted(call):
                 self._open[call.id] = call
             case ToolFinished(result):
@@ -207,7 +211,7 @@ class CallIO(ABC):
         unseen = error is not None and not isinstance(error, Exception) and not self._ended
         if error is not None and unseen and self.call.question.policy.emits:
             question = self.call.question
-            for _ in self.emit(CallFailed(error, question.name, question.routes[0].name)):
+            for _ in self.emit(CallFailed(error, question.name, self._model or question.routes[0].name)):
                 pass
 
     def _notify(self, event: Event) -> None:

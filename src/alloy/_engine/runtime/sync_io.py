@@ -13,6 +13,7 @@ from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
 from alloy._engine.runtime.tool_runs import run_async_tool, run_tool
+from alloy._engine.state import State
 from alloy._engine.toolbox import ToolEnd, ToolRun, results_of
 from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import CancelToken, load_backend
@@ -134,9 +135,9 @@ class SyncIO(CallIO):
 
 def first_body(call: PreparedCall[Any]) -> dict[str, Any]:
     """The body of the first request that *call* would send."""
-    route = call.question.routes[0]
-    request = call.question.plan(route).request
-    return codec_for(route.backend, request).encode(request)
+    state = State(call.question)
+    request = state.request()
+    return codec_for(state.route.backend, request).encode(request)
 
 
 def _watchdog(cancel: CancelToken, seconds: float) -> Any:

@@ -74,6 +74,11 @@ class ElementReader:
         self._given: list[Any] = []
         self.restart()
 
+    def use(self, dialect: Dialect) -> None:
+        """Read what comes now in another provider's *dialect*."""
+        assert self._spec.schema is not None
+        self._wire = to_wire(self._spec.schema, dialect)
+
     def restart(self) -> None:
         """A new answer begins."""
         self._splitter = _Splitter()
@@ -191,6 +196,10 @@ class SnapshotReader:
         self._spec, self._wire, self._resolve = spec, wire, resolve
         self._last: Json = NOTHING
         self.restart()
+
+    def use(self, dialect: Dialect) -> None:
+        """Read what comes now in another provider's *dialect*."""
+        self._wire = None if self._spec.schema is None else to_wire(self._spec.schema, dialect)
 
     def restart(self) -> None:
         """A new answer begins."""
