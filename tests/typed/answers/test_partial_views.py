@@ -16,9 +16,11 @@ from inspect import isfunction
 from types import SimpleNamespace
 from typing import Any, List, NamedTuple, NewType, TypedDict  # noqa: UP035
 
+import msgspec
 import pytest
 from kit.partials import partial_of
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic_core import to_json
 
 from alloy import ConfigurationError
 
@@ -165,6 +167,13 @@ class Extended(BaseModel):
     a: int
 
 
+class Star(msgspec.Struct):
+    """Of another library."""
+
+    name: str
+    age: int
+
+
 @dataclass
 class Derived:
     """With attributes that only its methods know."""
@@ -216,6 +225,12 @@ class Anything:
         (collections.Counter[str], '{"a": 1, "b": 2', lambda counts: counts.most_common()),
         (collections.Counter[str], '{"a": 1, "b": 2', lambda counts: counts + counts),
         (collections.OrderedDict[str, int], '{"a": 1, "b": 2', lambda d: d.move_to_end("a")),
+        # Other libraries that do not look at the class of a view.
+        (list[int], "[1, 2", to_json),
+        (list[int], "[1, 2", msgspec.json.encode),
+        (Extended, '{"a": 1, ', to_json),
+        (Extended, '{"a": 1, ', TypeAdapter(Extended).dump_json),
+        (Star, OPEN, msgspec.json.encode),
         (Derived, '{"a": 1, ', lambda d: d.extra),
         (Derived, '{"a": 1, ', lambda d: d.more),
         (Derived, '{"a": 1, ', lambda d: d / 2),
@@ -255,7 +270,6 @@ def test_what_the_complete_value_cannot_do_is_an_error(
         lambda people: map(lambda index: people[index].name, [0, 1, 2]),  # noqa: C417
         lambda people: (people[index].name for index in [0, 1]),
         lambda people: iter([people[1]]),
-        lambda people: SimpleNamespace(first=people[1]),
         lambda people: lambda: people[0].name,
     ],
 )
@@ -269,16 +283,13 @@ def test_a_view_cannot_be_read_later(lazy: Callable[[Any], Any]) -> None:
 def read_later(result: Any) -> Any:
     if isfunction(result):
         return result()
-    return [each.name for each in vars(result).values()] if hasattr(result, "first") else names(result)
-
-
-def names(result: Any) -> list[str]:
     return [each if isinstance(each, str) else each.name for each in result]
 
 
 def test_containers_with_a_view_are_the_default() -> None:
-    """Of every sort."""
-    for kind in (list, tuple, deque, lambda items: {0: items}, lambda items: Pair(*items, "b")):
+    """Also objects."""
+    objects = (lambda items: SimpleNamespace(first=items), lambda items: [Person(items[0], 1)])
+    for kind in (list, tuple, deque, lambda items: {0: items}, lambda items: Pair(*items, "b"), *objects):
         assert partial_of(list[Person], LIST).get(lambda people, kind=kind: kind([people[1]])) is None
 
 

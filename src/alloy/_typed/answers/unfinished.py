@@ -84,12 +84,16 @@ class UnfinishedAnswer:
 
     def read(self, reader: Callable[[Any], Any], default: Any) -> Any:
         """What *reader* returns for the value, or *default* if it uses what has not arrived."""
-        from alloy._typed.answers.views import NotArrived, Reading, holds_view
+        from alloy._typed.answers.views import NotArrived, Reading, holds_view, is_about_a_view
 
         reading = Reading(self._resolve)
         try:
             found = reader(self._seen(reading))
         except NotArrived:
+            return default
+        except (TypeError, ValueError) as error:
+            if not is_about_a_view(error):
+                raise
             return default
         finally:
             reading.over = True

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from opcode import opmap
-from types import CodeType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from alloy._typed.json.unfinished import NOTHING, OpenText, is_open
@@ -16,7 +16,7 @@ from alloy._typed.types.parts import Content, Fields, Items, Members, NotValid, 
 from alloy.errors import ConfigurationError
 from alloy.jsontypes import Json
 
-__all__ = ["NotArrived", "Reading", "holds_view", "seen"]
+__all__ = ["NotArrived", "Reading", "holds_view", "is_about_a_view", "seen"]
 
 
 class NotArrived(Exception):
@@ -50,13 +50,29 @@ def seen(part: Part, value: Json, reading: Reading) -> Any:
 
 
 def holds_view(result: Any) -> bool:
-    """Whether *result* is a view, or a tuple, list, set or dict with one."""
+    """Whether *result* is a view, or a container or object with one."""
+    return _holds_view(result, set())
+
+
+def _holds_view(result: Any, checked: set[int]) -> bool:
     kind = type(result)  # not by isinstance, for which a view has the class of its value
+    if issubclass(kind, _View):
+        return True
+    if id(result) in checked or issubclass(kind, type | FunctionType | ModuleType):
+        return False
+    checked.add(id(result))
+    inside: Any = (getattr(result, "__dict__", None) or {}).values()
     if issubclass(kind, tuple | list | set | frozenset | deque):
-        return any(map(holds_view, result))
-    if issubclass(kind, dict):
-        return any(map(holds_view, result.values()))
-    return issubclass(kind, _View)
+        inside = result
+    elif issubclass(kind, dict):
+        inside = result.values()
+    return any(_holds_view(part, checked) for part in inside)
+
+
+def is_about_a_view(error: Exception) -> bool:
+    """Whether *error* is that another library cannot read a view, as it could read the value."""
+    text = str(error)
+    return _View.__name__ in text or NotArrived.__name__ in text
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +99,9 @@ class _View:
 
     __slots__ = ("_alloy_kept",)
     _alloy_kept: _State
+
+    def __init_subclass__(cls) -> None:
+        cls.__name__ = cls.__qualname__ = _View.__name__
 
     def __init__(self, state: _State) -> None:
         object.__setattr__(self, "_alloy_kept", state)
@@ -127,6 +146,9 @@ class _View:
         if hasattr(kind, "__len__") or hasattr(kind, "__bool__"):
             raise NotArrived
         return True
+
+
+_View.__name__ = "<unfinished value>"  # this is in the errors of other libraries
 
 
 def _declared(content: Any) -> Iterator[str]:
