@@ -291,6 +291,8 @@ TWICE = json.dumps(json.dumps([{"sku": "ab", "price": 1.5}]))
         (f'{{"value": {TWICE}}}', list[Item], [{"sku": "ab", "price": 1.5}]),
         (json.dumps('{"sku": "ab", "price": 1.5}'), Item, {"sku": "ab", "price": 1.5}),
         ('Here it is: {"sku": "ab", "price": 1.5}.', Item, {"sku": "ab", "price": 1.5}),
+        ('{"value": {"a": 1}}', dict[str, int], {"a": 1}),
+        ('{"value": {"a": 1}}', dict[str, dict[str, int]], {"value": {"a": 1}}),
         ("{'sku': 'ab', 'price': 1.5,}", Item, {"sku": "ab", "price": 1.5}),
     ],
 )

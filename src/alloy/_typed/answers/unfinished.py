@@ -68,7 +68,18 @@ class UnfinishedAnswer:
                 value = self._wire.restore(value)
             except Unreadable:
                 return NOTHING
-        return _unwrapped(self._spec, value)
+        value = _unwrapped(self._spec, value)
+        inner = value.get(WRAPPER) if self._complete and isinstance(value, dict) and len(value) == 1 else None
+        return inner if isinstance(inner, dict) and not self._is_valid(value) else value
+
+    def _is_valid(self, value: Json) -> bool:
+        from alloy._typed.types.parts import NotValid, part_of
+
+        try:
+            part_of(self._spec).read(value, self._resolve)
+        except NotValid:
+            return False
+        return True
 
     def _decoded(self, value: Json) -> Json:
         """*value*; or the object or array in it, if it is text and the type needs one."""
