@@ -383,3 +383,16 @@ def test_threads_get_their_own_answers(server: WireServer, api: Api) -> None:
 
     assert [reply.text for reply in replies] == prompts
     assert len(server.connections) <= 8
+
+
+@apis(OLLAMA)
+@streamed_modes
+@pytest.mark.parametrize("ping", ["[PING]", '"ping"', "{}", "[heartbeat]"])
+def test_events_that_keep_the_connection_open_are_ignored(
+    server: WireServer, api: Api, mode: str, ping: str
+) -> None:
+    """As gateways send them between the events."""
+    answer = api.answer(mode)
+    answer.body = [step for each in answer.body for step in (f"data: {ping}\n\n".encode(), each)]
+    server.script(answer)
+    assert api.talk(mode, server).text == TEXT

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from kit.apis import ANTHROPIC, every_mode, streamed_modes
+from kit.codec import feed
 from kit.ways import answer_in, asked_at, every_way, weather
 from kit.wire import WireServer, sse
 from kit.wire import anthropic as says
@@ -21,6 +22,7 @@ from alloy import (
     TruncatedError,
 )
 from alloy.backends.anthropic.messages import AnthropicBackend
+from alloy.backends.anthropic.stream import as_events
 from alloy.messages import Reply, Request, ToolCall, User
 
 CLAUDE = AnthropicBackend()
@@ -257,3 +259,29 @@ def test_a_reply_of_another_provider_is_not_empty_when_it_calls() -> None:
     body = CLAUDE.encode(Request("claude-sonnet-4-6", (User("Hi"), reply)))
 
     assert [block["type"] for block in body["messages"][1]["content"]] == ["tool_use"]
+
+
+@pytest.mark.parametrize("kind", ["tool_use", "server_tool_use"])
+@pytest.mark.parametrize("given", [{"input": None}, {}])
+def test_missing_input_goes_back_as_an_object(kind: str, given: dict[str, Any]) -> None:
+    """The API refuses a call without one."""
+    block = {"type": kind, "id": "t1", "name": "now", **given}
+    for made in (says.message(block), says.message(block, text="Hm.")):
+        for reply in (CLAUDE.decode(made), feed(CLAUDE, list(as_events(made)))[0]):
+            sent = CLAUDE.encode(Request("claude-sonnet-4-6", (User("Hi"), reply)))["messages"][1]["content"]
+            assert sent[0] == {**block, "input": {}}
+
+
+@pytest.mark.parametrize(
+    ("counts", "usage"),
+    [((10.0, 5.0), (10, 5)), (("10", "5"), (10, 5)), (("ten", 5.5), (0, 0)), (("-1", float("inf")), (0, 0))],
+)
+def test_counts_may_be_other_numbers(counts: Any, usage: tuple[int, int]) -> None:
+    """Gateways in languages with one type of number, or with texts."""
+    made = says.message(text="Oslo.")
+    events = says.events(made)
+    made["usage"] = {"input_tokens": counts[0], "output_tokens": counts[1]}
+    events[-2]["usage"] = made["usage"]
+    events[0]["message"]["usage"] = {}
+    for reply in (CLAUDE.decode(made), feed(CLAUDE, events)[0]):
+        assert (reply.usage.input_tokens, reply.usage.output_tokens) == usage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,8 @@ from alloy import (
     TruncatedError,
 )
 from alloy.backends.gemini.content import GeminiBackend
-from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, Usage, User
+from alloy.backends.gemini.replies import parted
+from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult, ToolResults, Usage, User
 
 BACKEND = GeminiBackend()
 MODEL = "gemini-3-flash-preview"
@@ -377,3 +379,57 @@ def test_an_error_in_a_good_response_keeps_code_and_words(
 
     expected = (error["code"], error["status"], transient)
     assert (caught.value.status, caught.value.code, caught.value.transient) == expected
+
+
+# --- calls that come twice, and parts in other forms --------------------------------------------------
+
+OSLO = {"functionCall": {"name": "weather", "args": {"city": "Oslo"}, "id": "c1"}}
+
+
+def calling(*parts: Any) -> list[Any]:
+    """Chunks with one element of *parts* each, and an end."""
+    chunks = [{"candidates": [{"content": {"parts": part}}]} for part in parts]
+    return [*chunks, {"candidates": [{"finishReason": "STOP"}]}]
+
+
+@pytest.mark.parametrize(
+    ("parts", "calls"),
+    [
+        (([OSLO], [OSLO]), [{"city": "Oslo"}]),
+        (([OSLO, OSLO],), [{"city": "Oslo"}]),
+        (([{"functionCall": {"name": "weather", "id": "c1"}}], [OSLO]), [{"city": "Oslo"}]),
+        (([OSLO], [{"functionCall": {"name": "weather", "args": {}, "id": "c1"}}]), [{"city": "Oslo"}]),
+        (
+            ([OSLO], [{"functionCall": {"name": "weather", "args": {"city": "Bergen"}, "id": "c1"}}]),
+            [{"city": "Oslo"}, {"city": "Bergen"}],
+        ),
+        (([{"functionCall": {"name": "weather", "args": {"city": "Oslo"}}}],) * 2, [{"city": "Oslo"}] * 2),
+        (([{"function_call": OSLO["functionCall"], "thought_signature": "c2ln"}],), [{"city": "Oslo"}]),
+        (([None, OSLO],), [{"city": "Oslo"}]),
+        ((OSLO,), [{"city": "Oslo"}]),
+    ],
+)
+def test_a_call_runs_once(parts: Any, calls: Any) -> None:
+    """Without an id, two that are alike are two."""
+    reply, deltas = feed(BACKEND, [part for chunk in calling(*parts) for part in parted(chunk)])
+    assert [json.loads(call.arguments) for call in reply.calls] == calls
+    assert [delta.id for delta in deltas if isinstance(delta, ToolCallDelta)] == [
+        call.id for call in reply.calls
+    ]
+    sent = BACKEND.encode(Request(MODEL, (User("Hi"), reply)))["contents"][1]["parts"]
+    assert [part["functionCall"]["args"] for part in sent] == calls
+
+
+@pytest.mark.parametrize("parts", ["text", 3, ["text"], [3]])
+def test_other_parts_are_named_in_the_error(parts: Any) -> None:
+    """And no error of Python."""
+    with pytest.raises(BadReplyError, match="the parts of the answer are not a list of objects") as caught:
+        feed(BACKEND, calling(parts))
+    assert not caught.value.transient
+
+
+def test_a_signature_that_comes_with_the_repetition_is_kept() -> None:
+    """Gemini 3 refuses a call without it."""
+    reply, _ = feed(BACKEND, calling([OSLO], [{**OSLO, "thoughtSignature": "c2ln"}]))
+    sent = BACKEND.encode(Request(MODEL, (User("Hi"), reply)))["contents"][1]["parts"]
+    assert sent == [{**OSLO, "thoughtSignature": "c2ln"}]

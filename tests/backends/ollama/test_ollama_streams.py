@@ -12,7 +12,7 @@ from kit.wire import ollama as says
 from alloy.backends.base import CancelToken
 from alloy.backends.ollama.chat import OllamaBackend
 from alloy.endpoints import Endpoint
-from alloy.errors import ProviderConnectionError
+from alloy.errors import BadReplyError, ProviderConnectionError, ProviderError
 from alloy.messages import Request, ToolSchema, User
 
 streamed = pytest.mark.parametrize("mode", STREAMED)
@@ -65,3 +65,40 @@ def test_the_last_line_needs_no_end(server: WireServer, mode: str) -> None:
     server.script(says.reply(says.answer(text="Hello")))
 
     assert talk(OllamaBackend(), mode, at(server), request_body()).text == "Hello"
+
+
+@streamed
+@pytest.mark.parametrize(
+    "idle", [b"null", b"{}", b": ping", b"ping", b"[PING]", b"event: ping\ndata: {}", b": x\n\nnull"]
+)
+def test_lines_that_keep_the_connection_open_are_ignored(server: WireServer, mode: str, idle: bytes) -> None:
+    """Proxies send them between the lines."""
+    raw = says.ndjson(
+        says.events(says.answer(text="Hello"), lambda part: [part[:2], part[2:]] if part else [])
+    )
+    raw.body = [step for line in raw.body for step in (idle + b"\n", line)]
+    server.script(raw)
+
+    assert talk(OllamaBackend(), mode, at(server), request_body()).text == "Hello"
+
+
+@streamed
+@pytest.mark.parametrize("data", [b'{"error": "out of memory"}', b'"out of memory"', b"out of memory"])
+def test_an_error_as_an_event_keeps_its_words(server: WireServer, mode: str, data: bytes) -> None:
+    """As proxies frame it."""
+    raw = says.ndjson(says.events(says.answer(text="Hello"), lambda part: [part] if part else [])[:1])
+    raw.body = [*raw.body, b"event: error\ndata: " + data + b"\n\n"]
+    server.script(raw)
+
+    with pytest.raises(ProviderError, match="out of memory"):
+        talk(OllamaBackend(), mode, at(server), request_body())
+
+
+@streamed
+@pytest.mark.parametrize("body", [b"{}\n", b"null\n", b"{}\n{}\n"])
+def test_idle_lines_alone_are_no_answer(server: WireServer, mode: str, body: bytes) -> None:
+    """The next answer would be the same."""
+    server.script(Answer([body], headers={"content-type": "application/x-ndjson"}))
+    with pytest.raises(BadReplyError) as caught:
+        talk(OllamaBackend(), mode, at(server), request_body())
+    assert not caught.value.transient

@@ -59,11 +59,13 @@ def with_id(block: JsonObject, place: int) -> JsonObject:
 
 
 def _sendable(block: JsonObject, place: int) -> JsonObject:
-    """*block* with an id, and with an object as its input: some servers send text."""
+    """*block* with an id, and with an object as its input: some servers send text, or none."""
     block = with_id(block, place)
     given = block.get("input")
-    if block.get("type") != "tool_use" or given is None or isinstance(given, dict):
+    if not as_text(block.get("type")).endswith("tool_use") or isinstance(given, dict):
         return block
+    if given is None:
+        return {**block, "input": {}}
     return {**block, "input": as_object(given if isinstance(given, str) else json.dumps(given), INVALID)}
 
 

@@ -34,6 +34,7 @@ from alloy.messages import (
 __all__ = ["ContentAccumulator", "ends", "is_chunk", "parted", "read_content"]
 
 _CHUNK = ("candidates", "usageMetadata", "promptFeedback", "error")
+_NO_ARGUMENTS = frozenset(("", "{}"))
 TEXT = "arguments"  # the key for arguments that are not an object
 
 
@@ -50,7 +51,7 @@ def parted(chunk: Any) -> Iterator[Any]:
     """*chunk* as chunks of one part each, so that none of its deltas is lost: `feed` gives back one."""
     try:
         (candidate,) = chunk["candidates"]
-        *parts, last = candidate["content"]["parts"]
+        *parts, last = _parts(candidate)
     except FORMAT_ERRORS:
         yield chunk
         return
@@ -58,6 +59,16 @@ def parted(chunk: Any) -> Iterator[Any]:
     for part in parts:
         yield {"responseId": chunk.get("responseId"), "candidates": [{**of, "content": {"parts": [part]}}]}
     yield {**chunk, "candidates": [{**candidate, "content": {"parts": [last]}}]} if parts else chunk
+
+
+def _parts(candidate: Mapping[str, Any]) -> list[JsonObject]:
+    """The parts of *candidate*. Raises `BadReplyError` when they are not objects."""
+    found = (candidate.get("content") or {}).get("parts") or []
+    listed = found if isinstance(found, list) else [found]
+    parts = [part for part in listed if part is not None]
+    if not all(isinstance(part, dict) for part in parts):
+        raise _bad(f"the parts of the answer are not a list of objects but {found!r:.80}", transient=False)
+    return parts
 
 
 def is_chunk(found: Any) -> bool:
@@ -162,7 +173,7 @@ class ContentAccumulator:
         reason = candidate.get("finishReason")
         self._reason = later(self._reason, reason) or reason
         self._message = _end_message(candidate) or self._message
-        deltas = [self._take_part(part) for part in (candidate.get("content") or {}).get("parts") or ()]
+        deltas = [self._take_part(part) for part in _parts(candidate)]
         return _most_important([delta for delta in deltas if delta is not None])
 
     def _candidate(self, candidates: Any) -> Mapping[str, Any]:
@@ -177,6 +188,9 @@ class ContentAccumulator:
         return {}
 
     def _take_part(self, part: JsonObject) -> Delta | None:
+        if "function_call" in part:
+            part = {**part, "functionCall": part["function_call"]}
+            del part["function_call"]
         if call := part.get("functionCall"):
             return self._call(call, part)
         self._keep(part)
@@ -209,17 +223,37 @@ class ContentAccumulator:
             self._parts.append({"text": text, **({"thought": True} if self._run_thought else {})})
         self._run = []
 
-    def _call(self, call: Mapping[str, Any], part: JsonObject) -> Delta:
+    def _call(self, call: Mapping[str, Any], part: JsonObject) -> Delta | None:
         name, given = call.get("name"), as_text(call.get("id"))
         if not isinstance(name, str) or not name:
             raise _bad(f"the answer calls a function without a name: {call!r:.120}")
+        arguments, written = _arguments(call.get("args"))
+        part = (
+            part if arguments is call.get("args") else {**part, "functionCall": {**call, "args": arguments}}
+        )
+        if self._is_repeated(ToolCall(given, name, written), part):
+            return None
         if not given or any(other.id == given for other in self._calls):
             given = self._local_id()
-        arguments, written = _arguments(call.get("args"))
-        changed = arguments is not call.get("args")
-        self._keep({**part, "functionCall": {**call, "args": arguments}} if changed else part)
+        self._keep(part)
         self._calls.append(ToolCall(given, name, written))
         return ToolCallDelta(given, name)
+
+    def _is_repeated(self, call: ToolCall, part: JsonObject) -> bool:
+        """Whether *call* came before, under its id; what is new in its *part* is added to that."""
+        for place, other in enumerate(self._calls):
+            if not call.id or (other.id, other.name) != (call.id, call.name):
+                continue
+            if other.arguments in _NO_ARGUMENTS:
+                self._calls[place], new = call, part
+            elif call.arguments in (other.arguments, *_NO_ARGUMENTS):
+                new = {key: value for key, value in part.items() if key != "functionCall"}
+            else:
+                continue
+            at = [index for index, kept in enumerate(self._parts) if "functionCall" in kept][place]
+            self._parts[at] = {**self._parts[at], **new}
+            return True
+        return False
 
     def _local_id(self) -> str:
         """An id for a call without one: always the same for this answer, and different in other answers."""

@@ -125,7 +125,10 @@ def as_text(value: Any) -> str:
 
 
 def as_count(value: Any) -> int:
-    """*value* if it can be a number of tokens, otherwise 0."""
+    """*value* if it can be a number of tokens, otherwise 0; some gateways write a float, or text."""
+    is_written = isinstance(value, str) and value.isdecimal() and len(value) < 19
+    if is_written or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
     return value if isinstance(value, int) and value > 0 else 0
 
 

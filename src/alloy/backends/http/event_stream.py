@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -50,10 +51,15 @@ class StreamReader(Protocol):
 FIELDS = (b":", b"event", b"id", b"retry")
 OTHER_LINES_MAX = 2000
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-KEEP_ALIVE = frozenset((b"", b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat"))
+_KEEP_ALIVE = frozenset((b"", b"null", b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat"))
 
 _JSON_LINES = re.compile(rb"\}\s*\n\s*\{")
 _FRAMED = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(data|event|id|retry)?:")
+
+
+def _keeps_alive(data: bytes) -> bool:
+    """Whether *data* is only there to keep the connection open: `ping`, `[PING]`, `null`, `{}`, a comment."""
+    return data.startswith(b":") or (len(data) < 16 and data.strip(b' \t\r[]{}"').lower() in _KEEP_ALIVE)
 
 
 def framed_error(body: bytes) -> Json:
@@ -61,7 +67,7 @@ def framed_error(body: bytes) -> Json:
     if not _FRAMED.match(body):
         return None
     lines = [line.partition(b":")[2].strip() for line in body.splitlines() if line.startswith(b"data:")]
-    found = next((line for line in lines if line.lower() not in KEEP_ALIVE), None)
+    found = next((line for line in lines if not _keeps_alive(line)), None)
     return None if found is None else json_or_text(found)
 
 
@@ -120,7 +126,7 @@ class EventStream:
 
     def _event(self, data: bytes) -> Json:
         """The parsed *data* of an event, `None` for one that only keeps the connection open."""
-        if not data.startswith(b"{") and (data.startswith(b":") or data.lower() in KEEP_ALIVE):
+        if _keeps_alive(data):
             return None
         event = _parsed(self._received, data, "an event of the stream is not JSON")
         return event or None
@@ -181,6 +187,8 @@ class JsonLines:
         self._received = received
         self._pieces: list[bytes] = []  # of an unfinished line
         self._lines: list[bytes] = []  # of an object over several lines
+        self._name = b""  # of an event, as proxies send errors and pings
+        self._was_idle = False
         self.head = b""
         self.started = self.done = False
 
@@ -206,7 +214,8 @@ class JsonLines:
         if self._lines:
             yield self._event(b"\n".join(self._lines))
         if not self.started:
-            raise bad_reply(self._received, "the answer is not a stream", b"")
+            lasts = False if self._was_idle else None
+            raise bad_reply(self._received, "the answer is not a stream", self.head, transient=lasts)
 
     def rest(self) -> bytes:
         """Nothing: every line is an event."""
@@ -215,12 +224,27 @@ class JsonLines:
     def _read(self, line: bytes) -> Iterator[Json]:
         if not line.strip():
             return
+        if not self._lines and (_keeps_alive(line.strip()) or self._is_framed(line)):
+            self._was_idle = True
+            return
+        if self._name == b"error" and line.startswith(b"data:"):
+            found = json_or_text(line[5:].strip())
+            line = json.dumps(
+                found if isinstance(found, dict) and found.get("error") else {"error": found}
+            ).encode()
         if self._lines or line.strip() == b"{":
             self._lines.append(line)
             if line.rstrip() != b"}":
                 return
             line, self._lines = b"\n".join(self._lines), []
         yield self._event(line)
+
+    def _is_framed(self, line: bytes) -> bool:
+        """Whether *line* is the name of an error or a ping, or the data of a ping."""
+        if line.startswith(b"event:"):
+            self._name = line[6:].strip()
+            return self._name == b"error" or _keeps_alive(self._name)
+        return line.startswith(b"data:") and _keeps_alive(self._name) and self._name != b""
 
     def _event(self, line: bytes) -> Json:
         self.started = True
