@@ -122,6 +122,27 @@ def test_the_allowed_tools_are_sent(settings: dict[str, Any], calling: Any):
 
 
 @pytest.mark.parametrize(
+    "settings",
+    [
+        {"model": "gemini-2.5-flash"},
+        {"model": "gemini-2.0-flash"},
+        {"model": "gemini-1.5-pro"},
+        {"model": "tunedModels/mine"},
+        {"strict_tools": False},  # where the server refused VALIDATED
+    ],
+)
+@pytest.mark.parametrize(("choice", "calling"), [(None, None), ("auto", {"mode": "AUTO"})])
+def test_without_validated_the_other_tools_are_left_out(
+    settings: dict[str, Any], choice: str | None, calling: Any
+) -> None:
+    """AUTO takes no names."""
+    body = encoded(tools=(ADD, PING), allowed_tools=("add",), tool_choice=choice, **settings)
+
+    assert [tool["name"] for tool in body["tools"][0]["functionDeclarations"]] == ["add"]
+    assert body.get("toolConfig") == (calling and {"functionCallingConfig": calling})
+
+
+@pytest.mark.parametrize(
     ("model", "effort", "thinking"),
     [
         ("gemini-2.5-flash", "none", {"thinkingBudget": 0}),

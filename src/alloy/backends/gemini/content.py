@@ -7,7 +7,7 @@ answers are decoded by `replies`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -18,7 +18,7 @@ from alloy.backends.gemini.address import GeminiHttpBackend
 from alloy.backends.gemini.dialect import DIALECT
 from alloy.backends.gemini.errors import NAME
 from alloy.backends.gemini.replies import ContentAccumulator, read_content
-from alloy.backends.http.bodies import as_object, given, merge, read_events
+from alloy.backends.http.bodies import allowed_tools, as_object, given, merge, read_events
 from alloy.backends.http.payload import parse_json
 from alloy.backends.schemas import in_dialect
 from alloy.errors import ConfigurationError
@@ -120,8 +120,8 @@ class GeminiBackend(GeminiHttpBackend):
         body: JsonObject = {"model": request.model, "contents": list(_contents(request, can))}
         if request.system is not None and can.system:
             body["systemInstruction"] = {"parts": [{"text": request.system}]}
-        if request.tools:
-            body["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in request.tools]}]
+        if tools := _tools(request, can):
+            body["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in tools]}]
             if calling := _calling(request, can):
                 body["toolConfig"] = {"functionCallingConfig": calling}
         if generation := _generation(request, can):
@@ -169,11 +169,11 @@ def _thinking(effort: str, model: str, can: GeminiCapabilities) -> JsonObject:
 def _calling(request: Request, can: GeminiCapabilities) -> JsonObject | None:
     """The mode of function calling: https://ai.google.dev/gemini-api/docs/function-calling#mode.
 
-    VALIDATED is AUTO with calls that obey the declarations. AUTO does not accept names.
+    VALIDATED is AUTO with calls that obey the declarations.
     """
     names = {} if request.allowed_tools is None else {"allowedFunctionNames": list(request.allowed_tools)}
     match request.tool_choice:
-        case None | "auto" if names or (can.validated and request.strict_tools):
+        case None | "auto" if can.validated and request.strict_tools:
             return {"mode": "VALIDATED", **names}
         case None:
             return None
@@ -185,6 +185,12 @@ def _calling(request: Request, can: GeminiCapabilities) -> JsonObject | None:
             return {"mode": "ANY", **names}
         case name:
             return {"mode": "ANY", "allowedFunctionNames": [name]}
+
+
+def _tools(request: Request, can: GeminiCapabilities) -> Sequence[ToolSchema]:
+    """The tools that are declared: AUTO, unlike the other modes, does not accept names of allowed ones."""
+    is_auto = request.tool_choice in (None, "auto") and not (can.validated and request.strict_tools)
+    return allowed_tools(request) if is_auto else request.tools
 
 
 def _declaration(tool: ToolSchema) -> JsonObject:
