@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from kit.apis import ANTHROPIC, CHAT, GEMINI, OLLAMA, RESPONSES, Api, every_api, sync_modes, whole_modes
-from kit.wire import Answer, WireServer
+from kit.apis import ANTHROPIC, CHAT, GEMINI, OLLAMA, RESPONSES, Api, apis, every_api, sync_modes, whole_modes
+from kit.wire import Answer, WireServer, sse
 
 from alloy.errors import BadReplyError
 
@@ -73,3 +73,57 @@ def test_a_completion_without_a_choice_is_tried_again(server: WireServer, mode: 
     with pytest.raises(BadReplyError) as caught:
         CHAT.ask(mode, server)
     assert caught.value.transient
+
+
+FOREIGN = [{"success": False, "reason": "no credit"}, {}, {"fault": {"faultstring": "no credit"}}]
+
+
+@every_api
+@sync_modes
+@pytest.mark.parametrize("body", FOREIGN, ids=str)
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "text/plain"])
+def test_a_streamed_request_is_refused_as_a_plain_one_is(
+    server: WireServer, api: Api, mode: str, body: Any, kind: str
+) -> None:
+    """JSON that is no answer of any API is whole, whatever was asked for, and its words are shown."""
+    server.script(Answer([json.dumps(body).encode()], 200, {"content-type": kind}))
+    error = refused(server, api, mode)
+    assert "no credit" in str(error) or not body
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("api", [RESPONSES, CHAT, ANTHROPIC, GEMINI], ids=repr)
+@sync_modes
+def test_events_of_no_known_format_last(server: WireServer, api: Api, mode: str, done: bool) -> None:
+    """Also framed as events, with an end mark and without."""
+    server.script(sse([{"type": "ping"}, FOREIGN[0]], done=done))
+    assert "no credit" in str(refused(server, api, mode))
+
+
+@pytest.mark.parametrize("api", [RESPONSES, CHAT, ANTHROPIC, GEMINI], ids=repr)
+def test_a_stream_of_keep_alives_alone_may_be_tried_again(server: WireServer, api: Api) -> None:
+    """The answer is missing, and nothing shows that another one would be."""
+    server.script(sse([{"type": "ping", "cost": 0}]))
+    with pytest.raises(BadReplyError) as caught:
+        api.ask("open", server)
+    assert caught.value.transient
+
+
+@pytest.mark.parametrize("junk", [b"[PING]", b"[HEARTBEAT]", b"<keep-alive>", b"[]"])
+@apis(OLLAMA)
+@sync_modes
+def test_keep_alives_as_data_are_ignored(server: WireServer, api: Api, mode: str, junk: bytes) -> None:
+    """However a gateway writes them, between the events and around them."""
+    answer = api.answer("open", "Oslo.")
+    first, *others = answer.body
+    line = b"data: " + junk + b"\n\n"
+    answer.body = [line, first, line, *others]
+    server.script(answer)
+    assert api.ask(mode, server) == "Oslo."
+
+
+@sync_modes
+def test_an_answer_of_gemini_without_candidates_lasts(server: WireServer, mode: str) -> None:
+    """Nothing in it says that another one would have some."""
+    server.script(Answer([b'{"candidates": []}'], 200, {"content-type": "application/json"}))
+    refused(server, GEMINI, mode)

@@ -27,7 +27,8 @@ def read_message(raw: Any) -> Reply:
 def _reply(message: Mapping[str, Any]) -> Reply:
     content = message.get("content")
     if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
-        raise _bad(f"the message has no list of content blocks but {content!r:.80}", transient=False)
+        shown = message if content is None else content
+        raise _bad(f"the message has no list of content blocks but {shown!r:.120}", transient=False)
     content = [_sendable(block, place) for place, block in enumerate(content)]
     text = "".join(as_text(block.get("text")) for block in content if block.get("type") == "text")
     thinking = [as_text(block.get("thinking")) for block in content if block.get("type") == "thinking"]

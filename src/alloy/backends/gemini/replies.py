@@ -40,7 +40,7 @@ TEXT = "arguments"  # the key for arguments that are not an object
 
 def read_content(raw: Any) -> Reply:
     """The reply in a whole answer. Raises `BadReplyError`, or the error of a failed generation."""
-    if isinstance(raw, dict) and raw and not is_chunk(raw):
+    if isinstance(raw, dict) and not any(raw.get(key) for key in _CHUNK):
         raise _bad(f"the answer has no candidates: {raw!r:.120}", transient=False)
     accumulator = ContentAccumulator()
     accumulator.feed(raw)

@@ -13,7 +13,7 @@ from alloy.backends.http.bodies import read_events
 from alloy.backends.http.cancel import drain, drain_async
 from alloy.backends.http.clients import CLIENTS, Address, Sdk
 from alloy.backends.http.errors import ErrorReader, Failure, is_error_object
-from alloy.backends.http.event_stream import EventStream, StreamReader
+from alloy.backends.http.event_stream import END_MARK, EventStream, StreamReader
 from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.formats import Format, format_of
 from alloy.backends.http.payload import parse_body, written
@@ -29,6 +29,7 @@ from alloy.backends.http.transport_errors import (
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, BadReplyError, ProviderError
 from alloy.jsontypes import Json
+from alloy.messages import Reply
 
 __all__ = ["HttpBackend"]
 
@@ -73,6 +74,10 @@ class HttpBackend(BaseBackend, ABC):
     @abstractmethod
     def accumulator(self) -> Accumulator:
         """A new accumulator for one stream; it also takes a whole answer as an event."""
+
+    @abstractmethod
+    def decode(self, raw: Any) -> Reply:
+        """The reply in an answer. Raises `ProviderError` when there is none."""
 
     @abstractmethod
     def settings(self, endpoint: Endpoint) -> Hashable:
@@ -246,7 +251,9 @@ class HttpBackend(BaseBackend, ABC):
         return kind.startswith("application/json") and not self.stream_reader(received).whole_json
 
     def _as_events(self, answer: Json) -> Iterator[Json]:
-        """What the accumulator gets of an *answer* that has arrived."""
+        """What the accumulator gets of an *answer* that has arrived. Raises what `decode` does."""
+        if isinstance(answer, dict):
+            self.decode(answer)  # nothing more will come, so it is no answer now if it is none when plain
         for event in answer if isinstance(answer, list) else (answer,):
             yield from (event,) if self.split is None else self.split(event)
 
@@ -254,6 +261,7 @@ class HttpBackend(BaseBackend, ABC):
         """What the accumulator gets of *events*; after the last event of a stream *reader* is done."""
         for event in events:
             self._check(event, received, reader.head)
+            self._note_format(reader, received, event)
             yield from (event,) if self.split is None else self.split(event)
             if self.is_last(event):
                 reader.done = True
@@ -266,10 +274,25 @@ class HttpBackend(BaseBackend, ABC):
             rest = rest[0] if isinstance(rest, list) and len(rest) == 1 else rest
             if isinstance(rest, dict) and rest.get("error"):
                 raise self.errors.in_answer(rest["error"])
-            if rest and not reader.started and (isinstance(rest, dict) or self.is_list_of_chunks(rest)):
+            if not reader.started and (isinstance(rest, dict) or self.is_list_of_chunks(rest)):
                 reader.started = True
+                if isinstance(rest, dict):
+                    self._check(rest, received, reader.head)
+                    self.decode(rest)  # as in `_as_events`
                 yield from self._events(reader, received, rest if isinstance(rest, list) else (rest,))
         yield from self._events(reader, received, reader.finish())
+        self._note_format(reader, received, END_MARK)
+
+    def _note_format(self, reader: StreamReader, received: Received, event: Json) -> None:
+        """Note whether *event* has the format of this API. Raises `BadReplyError` at an end without any."""
+        if reader.known or reader.whole_json or not isinstance(event, dict):
+            return
+        if event == END_MARK and reader.known is False:
+            what = f"the events of the stream are not those of {self.format.title}"
+            raise bad_reply(received, what, reader.head, transient=False)
+        if event.keys() - {"type"} and event.get("type") not in ("ping", "heartbeat"):
+            has_key = "error" in event or not event.keys().isdisjoint(self.format.keys)
+            reader.known = has_key or self.format.recognises(event)
 
     def _check(self, event: Json, received: Received, content: bytes) -> None:
         """Raise the error for an *event*, or an answer, that is an error or in the format of another API."""

@@ -35,6 +35,9 @@ class StreamReader(Protocol):
     head: bytes
     """The first bytes of the body, for an error message."""
 
+    known: bool | None
+    """Whether an event had the format of the API; `None` without an event that shows it."""
+
     def recognises(self, body: bytes) -> bool:
         """Whether *body*, which is not one JSON value, is such a stream."""
 
@@ -59,7 +62,7 @@ _FRAMED = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(data|event|id|retry)?:")
 
 def _keeps_alive(data: bytes) -> bool:
     """Whether *data* is only there to keep the connection open: `ping`, `[PING]`, `null`, `{}`, a comment."""
-    return data.startswith(b":") or (len(data) < 16 and data.strip(b' \t\r[]{}"').lower() in _KEEP_ALIVE)
+    return data.startswith(b":") or (len(data) < 16 and data.strip(b' \t\r[]{}<>"').lower() in _KEEP_ALIVE)
 
 
 def framed_error(body: bytes) -> Json:
@@ -93,6 +96,7 @@ class EventStream:
         self.head = b""
         self._other_lines: list[bytes] = []
         self.started = self.done = False
+        self.known: bool | None = None
 
     def recognises(self, body: bytes) -> bool:
         """Whether *body*, which is not one JSON value, begins with a field or a comment."""
@@ -191,6 +195,7 @@ class JsonLines:
         self._was_idle = False
         self.head = b""
         self.started = self.done = False
+        self.known: bool | None = None
 
     def recognises(self, body: bytes) -> bool:
         """Whether *body*, which is not one JSON value, has several."""

@@ -49,7 +49,7 @@ MESSAGES = Format(
 GEMINI = Format(
     "Gemini's API",
     "gemini",
-    frozenset(("candidates",)),
+    frozenset(("candidates", "promptFeedback", "usageMetadata")),
     lambda found: isinstance(found.get("candidates"), list),
 )
 OLLAMA = Format(

@@ -52,7 +52,8 @@ def read_response(response: Mapping[str, Any], output: Any) -> Reply:
     ):
         raise ERRORS.in_answer(error or "the generation failed")
     if not _are_items(output):
-        raise _bad(f"the response has no list of output items but {output!r:.80}", transient=False)
+        shown = dict(response) if output is None else output
+        raise _bad(f"the response has no list of output items but {shown!r:.120}", transient=False)
     if any(isinstance(item.get("arguments"), dict) for item in output):
         output = [_with_written_arguments(item) for item in output]
     texts: list[str] = []
