@@ -54,7 +54,9 @@ class StreamReader(Protocol):
 FIELDS = (b":", b"event", b"id", b"retry")
 OTHER_LINES_MAX = 2000
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_KEEP_ALIVE = frozenset((b"", b"null", b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat"))
+_KEEP_ALIVE = re.compile(
+    rb'(null|\{\s*\}|\[\s*\]|"?[\[<]?(ping|pong|keep-?alive|heartbeat)[\]>]?"?)?', re.IGNORECASE
+)
 
 _JSON_LINES = re.compile(rb"\}\s*\n\s*\{")
 _FRAMED = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(data|event|id|retry)?:")
@@ -62,7 +64,7 @@ _FRAMED = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(data|event|id|retry)?:")
 
 def _keeps_alive(data: bytes) -> bool:
     """Whether *data* is only there to keep the connection open: `ping`, `[PING]`, `null`, `{}`, a comment."""
-    return data.startswith(b":") or (len(data) < 16 and data.strip(b' \t\r[]{}<>"').lower() in _KEEP_ALIVE)
+    return data.startswith(b":") or _KEEP_ALIVE.fullmatch(data) is not None
 
 
 def framed_error(body: bytes) -> Json:
