@@ -268,7 +268,7 @@ def test_encoded_parts_are_read_by_the_schema(
 TEXTS: list[tuple[str, str, tuple[str, str]]] = [
     *(
         ("now", written, ("now", "12:00"))
-        for written in ("", " ", '""', "null", "[]", " [ ]\n", '"[]"', "[]<|call|>",
+        for written in ("", " ", '""', "null", "[]", " [ ]\n", '"[]"',
                         '"{}"', "{}", '"null"', "null<|call|>", "```json\n{}\n```")
     ),
     *(

@@ -7,6 +7,7 @@ JSON inside of JSON, in a fence or with small errors. Providers refuse a history
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +19,7 @@ from alloy.messages import Reply, ToolCall, ToolSchema
 
 __all__ = ["in_plain_form"]
 
+_EMPTY_LIST = re.compile(r'\s*(?:\[\s*\]|"\[\]")\s*')  # PHP writes an empty object so
 _ARGUMENTS = ("arguments", "args", "input")  # the keys of an echo that hold them
 
 
@@ -42,7 +44,9 @@ def in_plain_form(reply: Reply, tools: Sequence[ToolSchema]) -> Reply:
 
 def _plain(call: ToolCall, names: Collection[str]) -> ToolCall:
     name, arguments = tool_name(call.name, names), with_whole_escapes(call.arguments)
-    if arguments and not (arguments.lstrip().startswith("{") and is_json(arguments)):
+    if _EMPTY_LIST.fullmatch(arguments):
+        arguments = "{}"
+    elif arguments and not (arguments.lstrip().startswith("{") and is_json(arguments)):
         with suppress(Unreadable, RecursionError):
             arguments = encode(object_in(arguments, Unreadable("")))
     same = (name, arguments) == (call.name, call.arguments)

@@ -24,7 +24,7 @@ _PREFIX = r"(?:\S*[^\w\s-])?(?:(?i:functions?|tools?|default_api|mcp)[_-]+|[\w-]
 _LONGEST_NAME = 200  # with what is around it
 _BEFORE = re.compile(rf"(?:\s|{_TOKEN})+", re.IGNORECASE)
 _LAST = re.compile(rf"{_TOKEN}\Z", re.IGNORECASE)
-_NONE = frozenset(("", "null", "none", "[]"))  # PHP writes an empty object as an empty list
+_NONE = frozenset(("", "null", "none"))
 _LONGEST_TOKEN = 64
 _MOST_LAYERS = 4  # of JSON inside the string of JSON
 
@@ -76,7 +76,7 @@ def object_in(text: str, problem: Unreadable) -> JsonObject:
         if text.lower() in _NONE:
             return {}
         value = _value(text)
-        if value is None or value == []:
+        if value is None:
             return {}
         if isinstance(value, dict):
             check_text(value)

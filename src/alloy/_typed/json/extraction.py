@@ -25,8 +25,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from alloy._typed.json.repair import CLOSING_QUOTES, Broken, CutOff, Repairs, read_at
-from alloy._typed.json.text import Unreadable, decode, decode_at, encode, is_json, with_whole_escapes
+from alloy._typed.json.text import Unreadable, decode, decode_at, is_json, with_whole_escapes
 from alloy._typed.json.unfinished import NOTHING, read_open
+from alloy._typed.json.values import canonical
 from alloy.jsontypes import Json
 
 __all__ = ["AROUND", "NOTHING", "NO_JSON", "find", "find_open", "is_prose", "value_in"]
@@ -217,15 +218,9 @@ def _only(values: list[Json], repairs: Repairs, *, prose: bool) -> Json:
         raise Unreadable(NO_JSON)
     if prose:
         repairs[AROUND] = None
-    if len(values) > 1 and len(set(map(_canonical, values))) > 1:
+    if len(values) > 1 and len(set(map(canonical, values))) > 1:
         raise Unreadable("$: the answer holds two different JSON values: give exactly one")
     return values[0]
-
-
-def _canonical(value: Json) -> str:
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{encode(key)}:{_canonical(value[key])}" for key in sorted(value)) + "}"
-    return "[" + ",".join(map(_canonical, value)) + "]" if isinstance(value, list) else encode(value)
 
 
 class _Scan:

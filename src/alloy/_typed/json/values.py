@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 
-from alloy._typed.json.text import Digits
+from alloy._typed.json.text import Digits, encode
 from alloy.jsontypes import Json
 
-__all__ = ["json_type", "same", "whole"]
+__all__ = ["canonical", "json_type", "same", "whole"]
 
 _TYPES = {
     str: "string",
@@ -47,6 +47,13 @@ def same(left: Json, right: Json) -> bool:
     if isinstance(left, Digits) and isinstance(right, int):
         return whole(left) == right
     return whole(right) == left if isinstance(right, Digits) and isinstance(left, int) else True
+
+
+def canonical(value: Json) -> str:
+    """*value* as text that does not depend on the order of keys."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{encode(key)}:{canonical(value[key])}" for key in sorted(value)) + "}"
+    return "[" + ",".join(map(canonical, value)) + "]" if isinstance(value, list) else encode(value)
 
 
 def whole(number: float) -> int | None:
