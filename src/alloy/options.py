@@ -19,10 +19,9 @@ from alloy.events import Listener
 __all__ = ["AskOptions", "CommandOptions", "ModelOptions", "Settings"]
 
 
-class ModelOptions(TypedDict, total=False, closed=True):
-    """One of several models, with the settings that are for it alone."""
+class _OneModel(TypedDict, total=False):
+    """What each of several models may have for itself."""
 
-    model: Required[str]
     backend: str | None
     temperature: float | None
     max_tokens: int | None
@@ -37,21 +36,19 @@ class ModelOptions(TypedDict, total=False, closed=True):
     base_url: str | None
     api_key: str | Callable[[], str] | Callable[[], Awaitable[str]] | None
     headers: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None
-    http_client: object | None
+    http_client: object | None  # of httpx or httpx2, which need not be installed
     transport: Transport | Mapping[str, Transport] | None
     extra: Mapping[str, Mapping[str, Any]]
 
 
-class _Settings(TypedDict, total=False):
+class ModelOptions(_OneModel, total=False, closed=True):
+    """One of several models, with the settings that are for it alone."""
+
+    model: Required[str]
+
+
+class _Settings(_OneModel, total=False):
     model: str | ModelOptions | Sequence[str | ModelOptions] | None
-    backend: str | None
-    temperature: float | None
-    max_tokens: int | None
-    top_p: float | None
-    seed: int | None
-    stop: str | Sequence[str] | None
-    reasoning_effort: str | None
-    system: str | None
     default_system: str | None
     retry: int
     retry_on: type[AlloyError] | Collection[type[AlloyError]] | None
@@ -68,20 +65,11 @@ class _Settings(TypedDict, total=False):
     parallel_tools_max: int
     tool_errors: Literal["return", "raise"]
     auto_finalize_missing_output: bool
-    tool_choice: str | None
     allowed_tools: str | Sequence[str] | None
-    parallel_tools: bool | None
-    prompt_caching: bool | None
     tool_mode: Literal["auto", "native", "react"]
     output_mode: Literal["auto", "native", "prompted"]
     strict_capabilities: bool
     on_event: Listener | Sequence[Listener] | None
-    base_url: str | None
-    api_key: str | Callable[[], str] | Callable[[], Awaitable[str]] | None
-    headers: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None
-    http_client: object | None  # of httpx or httpx2, which need not be installed
-    transport: Transport | Mapping[str, Transport] | None
-    extra: Mapping[str, Mapping[str, Any]]
 
 
 # Closed, because ty accepts a misspelt option for an open TypedDict; a closed one cannot be extended.

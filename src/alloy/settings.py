@@ -251,7 +251,8 @@ class Setting:
     *optional*: it accepts `None`, as every setting does whose default is `None`. *variables*: its
     environment variables, the strongest last. *alias*: another name for it. *sent*: a request carries
     it in a field of the same name, and a model may drop or refuse it. *about_tools*: it is sent only
-    with tools. *secret*: its value may hold a key or a password, so it is never shown.
+    with tools. *secret*: its value may hold a key or a password, so it is never shown. *per_model*: each
+    of several models may have its own.
     """
 
     kind: Kind
@@ -262,6 +263,7 @@ class Setting:
     sent: bool = False
     about_tools: bool = False
     secret: bool = False
+    per_model: bool = False
 
     def check(self, value: Any) -> Any:
         """*value*, perhaps converted. Raises `ValueError` with a description of what is accepted."""
@@ -296,42 +298,49 @@ class Config:
         'The model to ask: `"provider:model"`, or a well-known model name alone; or a list of them, of which '
         "the next one is asked when one fails: dicts have settings for one model.",
         variables=("ALLOY_MODEL",),
+        per_model=True,
     )
     backend: str | None = _setting(
         TEXT,
         'The backend for every model, whatever the model name says; `"fake"` runs offline.',
         variables=("ALLOY_BACKEND",),
+        per_model=True,
     )
     temperature: float | None = _setting(
         _number(0),
         "The sampling temperature: a higher value gives more varied answers.",
         variables=("ALLOY_TEMPERATURE",),
         sent=True,
+        per_model=True,
     )
     max_tokens: int | None = _setting(
         _count(1),
         "The most tokens that the model may write in one reply.",
         variables=("ALLOY_MAX_TOKENS",),
         sent=True,
+        per_model=True,
     )
     top_p: float | None = _setting(
         _number(0, 1),
         "Nucleus sampling: only the most likely tokens that together have this probability are considered.",
         sent=True,
+        per_model=True,
     )
     seed: int | None = _setting(
         _count(0),
         "The seed of the provider's random numbers, for answers that can be repeated as far as it allows.",
         sent=True,
+        per_model=True,
     )
     stop: tuple[str, ...] | None = _setting(
-        TEXTS, "One or several texts at which the model stops writing.", sent=True
+        TEXTS, "One or several texts at which the model stops writing.", sent=True, per_model=True
     )
     system: str | None = _setting(
         TEXT,
         "The system prompt.",
         variables=("ALLOY_DEFAULT_SYSTEM", "ALLOY_SYSTEM"),
         alias="default_system",
+        per_model=True,
     )
     retry: int = _setting(
         _count(0),
@@ -422,6 +431,7 @@ class Config:
         "the last two apply until a tool has been called.",
         sent=True,
         about_tools=True,
+        per_model=True,
     )
     allowed_tools: tuple[str, ...] | None = _setting(
         TEXTS,
@@ -430,7 +440,11 @@ class Config:
         about_tools=True,
     )
     parallel_tools: bool | None = _setting(
-        FLAG, "Whether the model may call several tools in one turn.", sent=True, about_tools=True
+        FLAG,
+        "Whether the model may call several tools in one turn.",
+        sent=True,
+        about_tools=True,
+        per_model=True,
     )
     reasoning_effort: str | None = _setting(
         TEXT,
@@ -438,11 +452,13 @@ class Config:
         "the model decides which values are valid.",
         variables=("ALLOY_REASONING_EFFORT",),
         sent=True,
+        per_model=True,
     )
     prompt_caching: bool | None = _setting(
         FLAG,
         "Whether to ask for prompt caching where the provider does not cache without being asked.",
         sent=True,
+        per_model=True,
     )
     tool_mode: str = _setting(
         _one_of("auto", "native", "react"),
@@ -473,26 +489,31 @@ class Config:
         "The address of the provider's API; `None` leaves it to the SDK and its environment variables.",
         variables=("ALLOY_BASE_URL",),
         secret=True,
+        per_model=True,
     )
     api_key: str | KeyFunction | None = _setting(
         KEY,
         "The API key, or a function that returns one, called before each request because keys may expire; "
         "`None` leaves it to the SDK and its environment variables.",
         secret=True,
+        per_model=True,
     )
     headers: ByBackend[Headers] | None = _setting(
         HEADERS,
         "Headers that are added to each request, for all backends or by backend name.",
         secret=True,
+        per_model=True,
     )
     http_client: ByBackend[HttpClients] | None = _setting(
         HTTP_CLIENT,
         "An HTTP client of your own that sends the requests; you close it. A tuple of two serves sync and "
         "async calls.",
+        per_model=True,
     )
     transport: ByBackend[Transport] | None = _setting(
         TRANSPORT,
         "How connections are opened: the proxy, the trusted certificates, a client certificate.",
+        per_model=True,
     )
     extra: Mapping[str, Mapping[str, Any]] = _setting(
         BY_BACKEND,
@@ -500,6 +521,7 @@ class Config:
         factory=dict,
         variables=("ALLOY_EXTRA_JSON",),
         secret=True,
+        per_model=True,
     )
 
 
@@ -512,17 +534,4 @@ VARIABLES = {variable: name for name, row in SETTINGS.items() for variable in ro
 SENT = tuple(name for name, row in SETTINGS.items() if row.sent)
 ABOUT_TOOLS = frozenset(name for name, row in SETTINGS.items() if row.about_tools)
 # What a dict in a list of models may set, for that model alone.
-PER_MODEL = frozenset(
-    {
-        "model",
-        "backend",
-        "system",
-        "base_url",
-        "api_key",
-        "headers",
-        "http_client",
-        "transport",
-        "extra",
-        *SENT,
-    }
-) - {"allowed_tools"}
+PER_MODEL = frozenset(name for name, row in SETTINGS.items() if row.per_model)

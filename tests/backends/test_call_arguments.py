@@ -108,6 +108,15 @@ def deep(levels: int) -> str:
     return "[" * levels + "]" * levels
 
 
+def measured(server: WireServer, api: Api, mode: str, marked: str) -> Result[Any]:
+    """A call in which the model also calls another tool, next to one whose argument is *marked*."""
+    effects.clear()
+    calls: list[tuple[str, Any]] = [("effect", {"city": "Oslo"}), ("measure", {"x": MARK})]
+    script(server, api, answered(api, mode, calls, marked), api.answer(mode, "Sorry."))
+
+    return run(api, mode, server, tools=[effect, measure])
+
+
 @every_api
 @every_mode
 @pytest.mark.parametrize(
@@ -119,11 +128,7 @@ def test_what_json_cannot_say_is_a_problem_of_its_call(
     server: WireServer, api: Api, mode: str, marked: str
 ) -> None:
     """The other tools of the turn run, their results are kept, and the turn can be sent back."""
-    effects.clear()
-    calls: list[tuple[str, Any]] = [("effect", {"city": "Oslo"}), ("measure", {"x": MARK})]
-    script(server, api, answered(api, mode, calls, marked), api.answer(mode, "Sorry."))
-
-    result = run(api, mode, server, tools=[effect, measure])
+    result = measured(server, api, mode, marked)
 
     assert result.value == "Sorry."
     assert effects == ["Oslo"]
@@ -144,11 +149,7 @@ def test_what_no_parser_reads_is_a_problem_of_its_call(
     server: WireServer, api: Api, mode: str, marked: str
 ) -> None:
     """Also where arguments are not text, but part of the JSON of the answer."""
-    effects.clear()
-    calls: list[tuple[str, Any]] = [("effect", {"city": "Oslo"}), ("measure", {"x": MARK})]
-    script(server, api, answered(api, mode, calls, marked), api.answer(mode, "Sorry."))
-
-    result = run(api, mode, server, tools=[effect, measure])
+    result = measured(server, api, mode, marked)
 
     assert result.value == "Sorry." and effects == ["Oslo"]
     assert outcomes(result)[0] == ("effect", "done in Oslo") and result.tool_calls[1].error is not None

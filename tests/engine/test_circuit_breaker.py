@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -50,6 +51,18 @@ def clock() -> Clock:
 def breaker(clock: Clock, **changes: Any) -> CircuitBreaker:
     """A breaker that opens after two failures in ten seconds, for five."""
     return CircuitBreaker(**{"failures": 2, "window": 10, "pause": 5, "clock": clock, **changes})
+
+
+@contextmanager
+def half_open(clock: Clock) -> Iterator[CircuitBreaker]:
+    """A breaker whose pause is over; the model answers again."""
+    circuits = breaker(clock)
+    with replies(BUSY, BUSY, "one two", "7"), use_config(retry=0, circuit_breaker=circuits):
+        for _ in range(2):
+            with pytest.raises(RateLimitError):
+                ask("x")
+        clock.now += 5
+        yield circuits
 
 
 def states(breaker: CircuitBreaker) -> list[str]:
@@ -158,12 +171,7 @@ def test_models_and_addresses_have_circuits_of_their_own(clock: Clock, server: W
 
 def test_a_trial_that_is_left_lets_the_next_one_begin(clock: Clock):
     """A stream that is closed early says nothing of the model."""
-    circuits = breaker(clock)
-    with replies(BUSY, BUSY, "one two", "7"), use_config(retry=0, circuit_breaker=circuits):
-        for _ in range(2):
-            with pytest.raises(RateLimitError):
-                ask("x")
-        clock.now += 5
+    with half_open(clock) as circuits:
         with ask.stream("x") as pieces:
             next(pieces)
             assert states(circuits) == ["half-open"]
@@ -174,16 +182,10 @@ def test_a_trial_that_is_left_lets_the_next_one_begin(clock: Clock):
 
 def test_a_trial_that_never_ends_does_not_close_the_model_for_good(clock: Clock):
     """After another pause there is another trial."""
-    circuits = breaker(clock)
-    with replies(BUSY, BUSY, "one two", "7"), use_config(retry=0, circuit_breaker=circuits):
-        for _ in range(2):
-            with pytest.raises(RateLimitError):
-                ask("x")
+    with half_open(clock), ask.stream("x") as pieces:
+        next(pieces)
         clock.now += 5
-        with ask.stream("x") as pieces:
-            next(pieces)
-            clock.now += 5
-            assert ask("x") == "7"
+        assert ask("x") == "7"
 
 
 def test_threads_and_loops_share_a_breaker(clock: Clock):

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from alloy._typed.json.extraction import NOTHING
 from alloy._typed.json.repair import CLOSING_QUOTES, Repairs, read_at
 from alloy._typed.json.text import Unreadable, decode
-from alloy._typed.json.values import json_type, same
-from alloy._typed.schemas.coercion import DECIMAL, NAMES
+from alloy._typed.schemas.coercion import DECIMAL, NAMES, fits
 from alloy._typed.schemas.refs import Schema, alternatives
 from alloy.jsontypes import Json
 
@@ -62,7 +61,7 @@ class Scalars:
 
     def means_choice(self, piece: str, value: Json) -> bool:
         """Whether *piece* is a choice, and the JSON *value* that it also is, is none."""
-        return self.is_choice(piece) and not any(_takes(kind, value) for kind in self.kinds)
+        return self.is_choice(piece) and not any(fits(value, kind, {}) for kind in self.kinds)
 
     def _python_literal(self, piece: str) -> Json:
         """The value of `None`, `True` or `False`, if the type can be that."""
@@ -73,13 +72,6 @@ class Scalars:
 def _is_choice_of(kind: Schema, piece: str) -> bool:
     listed = piece in kind.get("enum", ()) or piece in kind.get(NAMES, ())
     return bool(listed or piece == kind.get("const", NOTHING))
-
-
-def _takes(kind: Schema, value: Json) -> bool:
-    if "enum" in kind or "const" in kind:
-        return any(same(value, choice) for choice in kind.get("enum", (kind.get("const"),)))
-    wanted, given = kind.get("type"), json_type(value)
-    return wanted == given or (wanted == "number" and given == "integer")
 
 
 def _as_number(node: Schema) -> Schema:

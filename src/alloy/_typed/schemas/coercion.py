@@ -19,7 +19,7 @@ from alloy._typed.json.values import json_type, same, whole
 from alloy._typed.schemas.refs import Schema, resolved
 from alloy.jsontypes import Json
 
-__all__ = ["DECIMAL", "FIELDS", "NAMES", "NUMBER_END", "STRICT", "coerce"]
+__all__ = ["DECIMAL", "FIELDS", "NAMES", "NUMBER_END", "STRICT", "coerce", "fits"]
 
 # Marks in a schema that only Alloy reads; they are never sent.
 NAMES = "x-alloy-names"  # of an enum: the names of its members -> their JSON values
@@ -156,11 +156,11 @@ def _choices(node: Schema) -> list[Json]:
 
 def _coerce_union(value: Json, branches: list[Json], defs: _Definitions) -> Json:
     """*value* for the members of a union that it fits; unchanged if they differ in what it is."""
-    fitting = [branch for branch in branches if _fits(value, branch, defs)]
+    fitting = [branch for branch in branches if fits(value, branch, defs)]
     results: list[Json] = []
     for branch in fitting or branches:
         coerced = _coerce(value, branch, defs)
-        if (fitting or _fits(coerced, branch, defs)) and not _has(results, coerced):
+        if (fitting or fits(coerced, branch, defs)) and not _has(results, coerced):
             results.append(coerced)
     if len(results) != 1:
         return value
@@ -172,11 +172,11 @@ def _has(values: list[Json], value: Json) -> bool:
     return bool(values) and any(same(value, one) for one in values)
 
 
-def _fits(value: Json, node: Json, defs: Mapping[str, Json]) -> bool:
+def fits(value: Json, node: Json, defs: Mapping[str, Json]) -> bool:
     """Whether *value* may be valid for *node*, as far as its type, required keys and tags show."""
     node = resolved(node, defs)
     if "anyOf" in node or "oneOf" in node:
-        return any(_fits(value, branch, defs) for branch in node.get("anyOf") or node["oneOf"])
+        return any(fits(value, branch, defs) for branch in node.get("anyOf") or node["oneOf"])
     if "enum" in node or "const" in node:
         return any(same(value, choice) for choice in _choices(node))
     wanted, kind = node.get("type"), json_type(value)
