@@ -302,7 +302,8 @@ class Endpoint:
     """Where and how to reach a provider. `None` leaves it to the SDK and its environment variables.
 
     *timeout* is in seconds and bounds each phase of one request; the drivers bound the whole. A backend
-    calls *report* with the HTTP status and the request id as soon as the response's headers are there.
+    calls *report* with the HTTP status and the request id as soon as the response's headers are there, and
+    *report_wait* with what it waits for, before that.
     *headers* are added to those of the request. *http_client* holds a client of the caller for sync calls,
     for async calls, or for both; *transport* says how to open connections without one. A backend adds to
     *carried* what its requests carry, so that errors do not show the secrets in it.
@@ -312,6 +313,7 @@ class Endpoint:
     api_key: str | KeyFunction | None = field(default=None, repr=False)
     timeout: float | None = None
     report: Callable[[int, str | None], object] | None = field(default=None, repr=False, compare=False)
+    report_wait: Callable[[str], object] | None = field(default=None, repr=False, compare=False)
     headers: Headers = field(default=(), repr=False)
     http_client: HttpClients = field(default=(), repr=False)
     transport: Transport | None = field(default=None, repr=False)

@@ -64,6 +64,7 @@ class _Settings(_OneModel, total=False):
     max_tool_turns: int
     parallel_tools_max: int
     tool_errors: Literal["return", "raise"]
+    tool_timeout: float | None
     auto_finalize_missing_output: bool
     allowed_tools: str | Sequence[str] | None
     tool_mode: Literal["auto", "native", "react"]

@@ -419,6 +419,11 @@ class Config:
         default="return",
         variables=("ALLOY_TOOL_ERRORS",),
     )
+    tool_timeout: float | None = _setting(
+        _number(0, above=True),
+        "Seconds that one tool may take, after which the model is told so; `None` means no limit.",
+        variables=("ALLOY_TOOL_TIMEOUT",),
+    )
     auto_finalize_missing_output: bool = _setting(
         FLAG,
         "Whether to ask once more, without tools, when the model gives an empty answer.",

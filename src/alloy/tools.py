@@ -22,6 +22,7 @@ from alloy.functions import (
     reduced,
     signature_of,
 )
+from alloy.settings import SETTINGS
 from alloy.suggestions import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Tool(Generic[P, R_co]):
         *,
         name: str | None = None,
         description: str | None = None,
+        tool_timeout: float | None = None,
         contracts: Contracts | None = None,
         like: Callable[..., Any] | None = None,
     ) -> None:
@@ -66,6 +68,7 @@ class Tool(Generic[P, R_co]):
         self._function, self._like = function, like or function
         self.name = name_of(self._like) if name is None else name
         self.is_async = is_async(function)
+        self.tool_timeout = tool_timeout
         self._description = description
         self._compiled: tuple[int, Signature] | None = None
         self._origin: tuple[Callable[..., Any], Any] | None = None
@@ -99,7 +102,8 @@ class Tool(Generic[P, R_co]):
             return self
         like = MethodType(self._like, instance)
         contracts = self.__alloy_contracts__.of(like)
-        made = Tool(method, name=self.name, description=self._description, contracts=contracts, like=like)
+        parts = {**self._parts(), "function": method, "contracts": contracts, "like": like}
+        made: Tool[..., Any] = Tool(**parts)
         made._origin = bind, (self, instance)
         return made
 
@@ -133,6 +137,7 @@ class Tool(Generic[P, R_co]):
             "function": self._function,
             "name": self.name,
             "description": self._description,
+            "tool_timeout": self.tool_timeout,
             "contracts": self.__alloy_contracts__ or None,  # without a clause there is nothing to carry
             "like": None if self._like is self._function else self._like,
         }
@@ -155,17 +160,29 @@ class ToolDecorator(Protocol):
 def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
 @overload
 def tool(
-    function: None = None, /, *, name: str | None = None, description: str | None = None
+    function: None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    tool_timeout: float | None = None,
 ) -> ToolDecorator: ...
 def tool(
-    function: Any = None, /, *, name: str | None = None, description: str | None = None, **unknown: Any
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    tool_timeout: float | None = None,
+    **unknown: Any,
 ) -> Any:
-    """Make a function a tool: `@tool`, or `@tool(name=…, description=…)`.
+    """Make a function a tool: `@tool`, or `@tool(name=…, description=…, tool_timeout=…)`.
 
     Every parameter needs a type; a default makes it optional. The docstring is the description of the
     tool. Descriptions of parameters come from `Annotated` and from docstring sections in Google, NumPy or
-    Sphinx style. Raises `ConfigurationError` for a parameter without a type, for `*args` and `**kwargs`,
-    and for a name that a provider would refuse.
+    Sphinx style. *tool_timeout* replaces the setting of that name for this tool. Raises
+    `ConfigurationError` for a parameter without a type, for `*args` and `**kwargs`, and for a name that a
+    provider would refuse.
     """
 
     def decorate(function: Any) -> Any:
@@ -176,21 +193,31 @@ def tool(
         if (convert := getattr(function, "__alloy_tool__", None)) is not None:
             function = convert()
         if isinstance(function, Tool):
-            given = {"name": name, "description": description}
             return function._changed(**{key: value for key, value in given.items() if value is not None})
         if not callable(function):
             raise ConfigurationError(f"@tool needs a function, not {function!r}")
         plain, contracts = split(function)
-        return Tool(plain, name=name, description=description, contracts=contracts)
+        return Tool(plain, contracts=contracts, **given)
 
+    given: dict[str, Any] = {"name": name, "description": description, "tool_timeout": tool_timeout}
+    _check_options(function, given, unknown)
+    return decorate if function is None else decorate(function)
+
+
+def _check_options(function: Any, given: dict[str, Any], unknown: Iterable[str]) -> None:
     for option in unknown:
-        guess = did_you_mean(nearest(option, ("name", "description")))
-        raise ConfigurationError(f"@tool has no option {option!r}{guess}; it has name and description")
-    if description is not None and not isinstance(description, str):
+        guess = did_you_mean(nearest(option, given))
+        raise ConfigurationError(f"@tool has no option {option!r}{guess}; it has {', '.join(given)}")
+    if (description := given["description"]) is not None and not isinstance(description, str):
         raise ConfigurationError(f"@tool: description must be a str, not {description!r}")
+    try:
+        SETTINGS["tool_timeout"].check(given["tool_timeout"])
+    except ValueError as error:
+        raise ConfigurationError(
+            f"@tool: tool_timeout must be {error}, not {given['tool_timeout']!r}"
+        ) from None
     if isinstance(function, str):
         raise ConfigurationError(f"@tool needs a function, not {function!r}: write @tool(name={function!r})")
-    return decorate if function is None else decorate(function)
 
 
 def as_tool(candidate: Any) -> Tool[..., Any]:

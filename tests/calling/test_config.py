@@ -76,6 +76,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "max_tool_turns": (4, True),
     "parallel_tools_max": (2, 0),
     "tool_errors": ("raise", "ignore"),
+    "tool_timeout": (1.5, 0),
     "auto_finalize_missing_output": (False, 1),
     "tool_choice": ("none", ["add"]),
     "allowed_tools": (("add",), []),

@@ -169,6 +169,7 @@ def plain_function(x: int) -> int:
     deadline=60.0,
     max_tool_turns=5,
     parallel_tools_max=2,
+    tool_timeout=5,
     tool_errors="raise",
     auto_finalize_missing_output=False,
     tool_choice="required",

@@ -22,10 +22,12 @@ from alloy._typed.types.async_parsers import resolving
 from alloy.errors import (
     AlloyError,
     AnswerError,
+    DeadlineError,
     EmptyAnswerError,
     FilteredError,
     ParseError,
     PostconditionError,
+    ProviderTimeoutError,
     TruncatedError,
     TurnLimitError,
     UnsupportedError,
@@ -204,6 +206,7 @@ def _run_tools(question: Question[T], reply: Reply, state: State) -> Script[list
 def _ask(question: Question[T], state: State) -> Script[Reply]:
     """One reply that can be used, with as many tries as the policy allows."""
     known, failures = len(state.messages), 0
+    last: AlloyError | None = None
     while True:
         try:
             reply = yield from _request(question, state)
@@ -215,6 +218,9 @@ def _ask(question: Question[T], state: State) -> Script[Reply]:
             yield from _fall_back(question, error, state)
             continue
         except AlloyError as error:
+            if last is not None and isinstance(error, DeadlineError | ProviderTimeoutError):
+                error.__cause__ = last
+            last = error
             failures += 1
             if not _may_retry(question, error, failures, state):
                 raise
@@ -223,7 +229,10 @@ def _ask(question: Question[T], state: State) -> Script[Reply]:
         # The failed try is not part of the conversation.
         del state.messages[known:]
         yield from Emit(retry)
-        yield from Sleep(wait)
+        try:
+            yield from Sleep(wait)
+        except DeadlineError as late:
+            raise late from last
 
 
 def _may_retry(question: Question[T], error: AlloyError, failures: int, state: State) -> bool:

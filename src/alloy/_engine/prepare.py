@@ -91,7 +91,7 @@ def prepare(
     """
     if conversation is not None:
         turns = (*conversation.turns, *turns)
-    toolbox = Toolbox(tools, settings.tool_errors, settings.allowed_tools)
+    toolbox = Toolbox(tools, settings.tool_errors, settings.allowed_tools, settings.tool_timeout)
     spec = compile_type(output, parser=parser)
     listeners = (*current_listeners(), *(settings.on_event or ()))
     policy = _policy(settings, streamed=streamed, observed=bool(listeners))

@@ -30,6 +30,7 @@ class Runnable(Protocol):
 
     name: str
     is_async: bool
+    tool_timeout: float | None
 
     @property
     def signature(self) -> Signature:
@@ -40,14 +41,19 @@ class Runnable(Protocol):
 
 
 class Toolbox:
-    """Tools by name; *errors* and *allowed* are the settings `tool_errors` and `allowed_tools`.
+    """Tools by name; the other arguments are the settings `tool_errors`, `allowed_tools` and `tool_timeout`.
 
     *raises* says whether a tool's exception ends the call.
     """
 
     def __init__(
-        self, tools: Iterable[Runnable], errors: str = "return", allowed: Collection[str] | None = None
+        self,
+        tools: Iterable[Runnable],
+        errors: str = "return",
+        allowed: Collection[str] | None = None,
+        timeout: float | None = None,
     ) -> None:
+        self._timeout = timeout
         self._tools = {tool.name: tool for tool in tools}
         self.raises = errors == "raise"
         self._allowed = self._tools.keys() if allowed is None else allowed
@@ -64,6 +70,11 @@ class Toolbox:
         """Whether *call* must be awaited."""
         tool = self._tools.get(call.name)
         return tool is not None and tool.is_async
+
+    def timeout(self, call: ToolCall) -> float | None:
+        """Seconds that the tool may take: its own limit, or that of all tools."""
+        tool = self._tools.get(call.name)
+        return self._timeout if tool is None or tool.tool_timeout is None else tool.tool_timeout
 
     def find(self, call: ToolCall) -> Runnable:
         """The tool that *call* names. Raises `ToolError` with the names that may be called."""
@@ -101,12 +112,14 @@ class ToolRun:
     """One call of a tool, while it runs: its arguments, when it began, and what becomes of its end.
 
     The runtime reads the arguments (`arguments_read`), calls the tool (`begin`), awaits it if it is async,
-    and then says how it ended (`succeeded`, `failed`).
+    and then says how it ended (`succeeded`, `failed`, `timed_out`) and that it no longer runs.
     """
 
     def __init__(self, tools: Toolbox, call: ToolCall, dialect: Dialect) -> None:
         self._tools, self._call, self._dialect = tools, call, dialect
         self._arguments: dict[str, Any] = {}
+        self.name, self.is_async, self.timeout = call.name, tools.is_async(call), tools.timeout(call)
+        self.is_running = self.is_over = False
         self._began = perf_counter()
 
     def arguments_read(self) -> Script[None]:
@@ -114,6 +127,7 @@ class ToolRun:
 
         Raises `ArgumentsError`, and `ToolError` for an unknown tool.
         """
+        self.is_running, self._began = True, perf_counter()
         self._arguments = yield from resolving(self._read, parse_values)
 
     def begin(self) -> Any:
@@ -144,10 +158,18 @@ class ToolRun:
                 log.warning("the tool %r failed; the model gets the error", self._call.name, exc_info=error)
         return ToolEnd(self._result(f"Error: {problem}", None, problem), ends_call)
 
+    def timed_out(self) -> ToolEnd:
+        """The end when it took longer than its `tool_timeout`."""
+        still = "; it may still be running" if self.is_running and not self.is_async else ""
+        return self.failed(
+            TimeoutError(f"the tool took longer than tool_timeout={self.timeout} seconds{still}")
+        )
+
     def _read(self) -> dict[str, Any]:
         signature = self._tools.find(self._call).signature
         return signature.read(self._call.arguments, to_wire(signature.schema, self._dialect))
 
     def _result(self, content: str, value: Any, error: str | None) -> ToolResult:
+        self.is_over = True
         seconds = perf_counter() - self._began
         return ToolResult(self._call, content, value, self._arguments, error, seconds)

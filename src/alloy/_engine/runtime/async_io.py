@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
-from alloy._engine.runtime.tool_runs import run_async_tool, run_tool
+from alloy._engine.runtime.tool_runs import in_time, run_async_tool, run_tool, tools_of
 from alloy._engine.toolbox import ToolEnd, ToolRun, results_of
 from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import Backend, is_loaded, load_backend
@@ -98,7 +98,7 @@ class AsyncIO(CallIO):
         except Exception as error:
             if scope.expired():
                 name = exchange.route.backend.name
-                raise self.clock.timeout_error(name, exchange.text.value) from error
+                raise self.clock.timeout_error(name, exchange.waits_for, exchange.text.value) from error
             if (problem := self.explained(exchange, error)) is error:
                 raise
             raise problem from error
@@ -110,7 +110,8 @@ class AsyncIO(CallIO):
         for event in self.begun(calls):
             yield event
         gate = asyncio.Semaphore(self.call.settings.parallel_tools_max)
-        runs = [asyncio.create_task(self._run_tool(route, call, gate)) for call in calls]
+        started = [ToolRun(self.call.tools, call, route.backend.dialect) for call in calls]
+        runs = [asyncio.create_task(self._run_tool(run, gate)) for run in started]
         waiting = set(runs)
         try:
             while waiting:
@@ -118,7 +119,7 @@ class AsyncIO(CallIO):
                     waiting, timeout=self.clock.remaining(), return_when=asyncio.FIRST_COMPLETED
                 )
                 if not done:
-                    raise self.clock.deadline_error()
+                    raise self.clock.deadline_error(tools_of(started))
                 ends = [run.result() for run in sorted(done, key=runs.index)]
                 for end in ends:
                     yield self.ended(end)
@@ -129,18 +130,17 @@ class AsyncIO(CallIO):
                 run.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
 
-    async def _run_tool(self, route: Route, call: ToolCall, gate: asyncio.Semaphore) -> ToolEnd:
-        run = ToolRun(self.call.tools, call, route.backend.dialect)
+    async def _run_tool(self, run: ToolRun, gate: asyncio.Semaphore) -> ToolEnd:
         async with gate:
-            if self.call.tools.is_async(call):
-                return await run_async_tool(run)
+            if run.is_async:
+                return await in_time(run_async_tool(run), run)
             loop = asyncio.get_running_loop()
 
             def gather(calls: Sequence[Call]) -> Sequence[Outcome]:
                 # What async parsers hold open belongs to this loop.
                 return asyncio.run_coroutine_threadsafe(gathered(calls), loop).result()
 
-            return await in_thread(partial(run_tool, run, gather), "alloy-tool")
+            return await in_time(in_thread(partial(run_tool, run, gather), "alloy-tool"), run)
 
     async def _in_time(self, work: Callable[[], Awaitable[T]]) -> T:
         """What *work* returns. Raises `DeadlineError` when the deadline passes first, or has passed."""
@@ -150,7 +150,7 @@ class AsyncIO(CallIO):
                 return await work()
         except TimeoutError:
             if scope.expired():
-                raise self.clock.deadline_error() from None
+                raise self.clock.deadline_error("an async parser") from None
             raise
 
 

@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from alloy._engine.runtime.deadline import Clock
+from alloy._engine.runtime.tool_runs import contained
 from alloy.threads import start_thread
 
 __all__ = ["close", "run"]
@@ -36,19 +37,21 @@ _loops: dict[int, _BackgroundLoop] = {}
 _depth: ContextVar[int] = ContextVar("alloy_loop_depth", default=-1)
 
 
-def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
+def run(coroutine: Coroutine[Any, Any, T], clock: Clock, what: str, limit: float | None = None) -> T:
     """Run *coroutine* in a background loop and the caller's context, and wait for it.
 
-    Raises `DeadlineError` and cancels it when *clock* runs out.
+    *what* it is, is named in errors. Raises `DeadlineError` and cancels it when *clock* runs out, and
+    `TimeoutError` after *limit* seconds.
     """
     depth = _depth.get() + 1
     # A thread that a tool started itself, and waits for, does not know the depth.
     while not (loop := _open(depth)).answers(BLOCKED):
         depth += 1
-    waiting = asyncio.run_coroutine_threadsafe(_contained(coroutine, depth), loop.loop)
+    waiting = asyncio.run_coroutine_threadsafe(_at(depth, coroutine), loop.loop)
     try:
         value: T
-        value, exit_ = waiting.result(clock.left())
+        bounds = [each for each in (clock.left(), limit) if each is not None]
+        value, exit_ = waiting.result(min(bounds, default=None))
         if exit_ is not None:
             raise exit_
         return value
@@ -58,18 +61,16 @@ def run(coroutine: Coroutine[Any, Any, T], clock: Clock) -> T:
         waiting.cancel()
         if not loop.answers(ANSWERING):
             _forget(depth, loop)  # a tool blocks it, and the next call must not wait for that
-        raise clock.deadline_error() from None
+        if clock.passed():
+            raise clock.deadline_error(what) from None
+        raise
     finally:
         waiting.cancel()
 
 
-async def _contained(coroutine: Coroutine[Any, Any, Any], depth: int) -> tuple[Any, BaseException | None]:
-    """The value of *coroutine*, or the exit that it asked for, which would end the loop for everybody."""
+async def _at(depth: int, coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
     _depth.set(depth)
-    try:
-        return await coroutine, None
-    except (SystemExit, KeyboardInterrupt) as exit_:
-        return None, exit_
+    return await contained(coroutine)
 
 
 def close() -> None:

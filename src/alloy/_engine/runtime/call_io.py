@@ -56,16 +56,27 @@ class Exchange:
         self.text = StreamedText()
         self.status: int | None = None
         self.request_id: str | None = None
+        self.waits_for = "the answer"
         self._began = perf_counter()
 
     @property
     def endpoint(self) -> Endpoint:
         """The route's endpoint, with the time limit of each phase, and this exchange to report to."""
         endpoint = self.route.endpoint
-        return replace(endpoint, timeout=self.limit, report=self._report, carried=self._carried)
+        return replace(
+            endpoint,
+            timeout=self.limit,
+            report=self._report,
+            report_wait=self._report_wait,
+            carried=self._carried,
+        )
 
     def _report(self, status: int, request_id: str | None) -> None:
         self.status, self.request_id = status, request_id
+        self.waits_for = "the rest of the answer"
+
+    def _report_wait(self, what: str) -> None:
+        self.waits_for = what
 
     def finished(self, reply: Reply) -> Reply:
         """*reply* with whole characters only, and with what is known of the exchange."""
@@ -235,7 +246,7 @@ class CallIO(ABC):
             return error
         clean(problem, secrets)
         if isinstance(problem, ProviderTimeoutError) and self.clock.passed():
-            return self.clock.deadline_error()
+            return self.clock.deadline_error(exchange.waits_for)
         if isinstance(problem, ProviderError) and exchange.text.value:
             problem.text = exchange.text.value
         if route.by_name and _may_be_elsewhere(problem):

@@ -49,16 +49,21 @@ class Clock:
         """Raise `DeadlineError` now when a wait of *seconds* would end after the deadline."""
         left = self.left()
         if left is not None and seconds >= left:
-            raise self.deadline_error()
+            raise DeadlineError(
+                f"a retry after {seconds:.1f} seconds would exceed deadline={self.deadline} seconds"
+            )
 
-    def timeout_error(self, provider: str, text: str = "") -> AlloyError:
+    def timeout_error(self, provider: str, waited_for: str, text: str = "") -> AlloyError:
         """The error for a model request that used its limit up, with the *text* it had streamed."""
         if self.passed():
-            return self.deadline_error()
+            return self.deadline_error(waited_for)
         return ProviderTimeoutError(
-            f"no whole answer within timeout={self.timeout} seconds", provider=provider, text=text
+            f"no whole answer within timeout={self.timeout} seconds; it waited for {waited_for}",
+            provider=provider,
+            text=text,
         )
 
-    def deadline_error(self) -> DeadlineError:
+    def deadline_error(self, waited_for: str = "") -> DeadlineError:
         """The error for a call that has used its deadline up."""
-        return DeadlineError(f"the call took longer than deadline={self.deadline} seconds")
+        what = f"; it waited for {waited_for}" if waited_for else ""
+        return DeadlineError(f"the call took longer than deadline={self.deadline} seconds{what}")

@@ -12,23 +12,29 @@ from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
-from alloy._engine.runtime.tool_runs import run_async_tool, run_tool
+from alloy._engine.runtime.tool_runs import (
+    LEAVING,
+    in_time,
+    log_if_running,
+    run_async_tool,
+    run_tool,
+    tools_of,
+)
 from alloy._engine.state import State
 from alloy._engine.toolbox import ToolEnd, ToolRun, results_of
 from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import CancelToken, load_backend
 from alloy.backends.fallback.choose import codec_for
+from alloy.errors import DeadlineError
 from alloy.events import Event
 from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult
-from alloy.threads import in_threads, start_thread
+from alloy.threads import in_threads
+from alloy.watchdog import call_later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from concurrent.futures import Future
 
 __all__ = ["SyncIO", "first_body"]
-
-LEAVING = 0.5  # seconds for leaving an event loop that a tool blocks
 
 
 class SyncIO(CallIO):
@@ -42,7 +48,7 @@ class SyncIO(CallIO):
         """Run async parsers in the background loop and wait for their outcomes."""
         from alloy._engine.runtime import background_loop
 
-        return background_loop.run(gathered(calls), self.clock)
+        return background_loop.run(gathered(calls), self.clock, "an async parser")
 
     # --- model requests -----------------------------------------------------------------------------
 
@@ -73,18 +79,20 @@ class SyncIO(CallIO):
         """Bound a request in time, and raise its errors as Alloy errors."""
         load_backend(route.backend)
         exchange, cancel = Exchange(route, self.clock.request_limit(), self.carried), CancelToken()
-        watchdog = None if exchange.limit is None else _watchdog(cancel, exchange.limit)
+        alarm = None if exchange.limit is None else call_later(exchange.limit, cancel.fire)
         try:
             yield exchange, cancel
         except Exception as error:
             if cancel.fired:
-                raise self.clock.timeout_error(route.backend.name, exchange.text.value) from error
+                raise self.clock.timeout_error(
+                    route.backend.name, exchange.waits_for, exchange.text.value
+                ) from error
             if (problem := self.explained(exchange, error)) is error:
                 raise
             raise problem from error
         finally:
-            if watchdog is not None:
-                watchdog.cancel()
+            if alarm is not None:
+                alarm.cancel()
 
     # --- tools --------------------------------------------------------------------------------------
 
@@ -93,21 +101,23 @@ class SyncIO(CallIO):
         if not calls:  # a handler has refused all of them
             return []
         yield from self.begun(calls)
-        if len(calls) == 1 and (self.clock.left() is None or self.call.tools.is_async(calls[0])):
-            end = self._run_tool(route, calls[0])  # waiting for an async tool has a limit already
+        started = [ToolRun(self.call.tools, call, route.backend.dialect) for call in calls]
+        if len(calls) == 1 and (self.clock.left() is None or started[0].is_async):
+            end = self._run_tool(started[0])  # waiting for an async tool has a limit already
             yield self.ended(end)
             return results_of([end])
         from concurrent.futures import FIRST_COMPLETED, wait
 
-        work = [partial(self._run_tool, route, call) for call in calls]
+        work = [partial(self._run_tool, run) for run in started]
         runs = in_threads(work, self.call.settings.parallel_tools_max, "alloy-tool")
         try:
             waiting = set(runs)
             while waiting:
                 done, waiting = wait(waiting, self.clock.remaining(), FIRST_COMPLETED)
                 if not done:
-                    self._leave_async(calls, runs)
-                    raise self.clock.deadline_error()
+                    # The async tools see the deadline too, and a loop that hangs is left then.
+                    wait([run for run, tool in zip(runs, started, strict=True) if tool.is_async], LEAVING)
+                    raise self.clock.deadline_error(tools_of(started))
                 ends = [run.result() for run in sorted(done, key=runs.index)]
                 for end in ends:
                     yield self.ended(end)
@@ -115,22 +125,32 @@ class SyncIO(CallIO):
             return results_of(run.result() for run in runs)
         finally:
             # Neither a passed deadline nor Ctrl-C waits for a tool: a thread cannot be stopped.
-            for run in runs:
+            for run, tool in zip(runs, started, strict=True):
                 run.cancel()
+                if not tool.is_async:
+                    log_if_running(tool)
 
-    def _leave_async(self, calls: Sequence[ToolCall], runs: Sequence[Future[Any]]) -> None:
-        """Wait a moment for the async tools, which see the deadline too, and leave a loop that hangs."""
-        from concurrent.futures import wait
+    def _run_tool(self, run: ToolRun) -> ToolEnd:
+        """The end of *run*, or that its `tool_timeout` is over."""
+        try:
+            if run.is_async:
+                from alloy._engine.runtime import background_loop
 
-        wait([run for run, call in zip(runs, calls, strict=True) if self.call.tools.is_async(call)], LEAVING)
-
-    def _run_tool(self, route: Route, call: ToolCall) -> ToolEnd:
-        run = ToolRun(self.call.tools, call, route.backend.dialect)
-        if not self.call.tools.is_async(call):
-            return run_tool(run, self.gather)
-        from alloy._engine.runtime import background_loop
-
-        return background_loop.run(run_async_tool(run), self.clock)
+                # More than the tool's limit: only a blocked loop does not end the wait by itself.
+                limit = None if run.timeout is None else run.timeout + 2 * LEAVING
+                work = run_async_tool(run) if limit is None else in_time(run_async_tool(run), run)
+                return background_loop.run(work, self.clock, tools_of([run]), limit)
+            if run.timeout is None:
+                return run_tool(run, self.gather)
+            (running,) = in_threads([partial(run_tool, run, self.gather)], 1, "alloy-tool")
+            return running.result(run.timeout)
+        except DeadlineError:
+            call_later(LEAVING, partial(log_if_running, run))
+            raise
+        except TimeoutError:  # the tool's own is in its end
+            end = run.timed_out()
+            log_if_running(run)
+            return end
 
 
 def first_body(call: PreparedCall[Any]) -> dict[str, Any]:
@@ -138,12 +158,3 @@ def first_body(call: PreparedCall[Any]) -> dict[str, Any]:
     state = State(call.question)
     request = state.request()
     return codec_for(state.route.backend, request).encode(request)
-
-
-def _watchdog(cancel: CancelToken, seconds: float) -> Any:
-    from threading import Timer
-
-    timer = Timer(seconds, cancel.fire)
-    timer.daemon = True
-    start_thread(timer)
-    return timer

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
 from alloy._engine.runtime.await_parsers import Gather, run_rounds, run_rounds_async
 from alloy._engine.toolbox import ToolEnd, ToolRun
 
-__all__ = ["run_async_tool", "run_tool"]
+__all__ = ["LEAVING", "contained", "in_time", "log_if_running", "run_async_tool", "run_tool", "tools_of"]
+
+log = logging.getLogger("alloy")
+
+LEAVING = 0.5  # seconds that a cancelled tool gets to end
 
 
 def run_tool(run: ToolRun, gather: Gather) -> ToolEnd:
@@ -15,6 +23,8 @@ def run_tool(run: ToolRun, gather: Gather) -> ToolEnd:
         return run.succeeded(run.begin())
     except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result
         return run.failed(error)
+    finally:
+        run.is_running = False
 
 
 async def run_async_tool(run: ToolRun) -> ToolEnd:
@@ -31,3 +41,52 @@ async def run_async_tool(run: ToolRun) -> ToolEnd:
         if task is not None and task.cancelling():
             raise  # the whole call is being cancelled
         return run.failed(RuntimeError(f"the tool was cancelled: {error}"))
+    finally:
+        run.is_running = False
+
+
+async def in_time(work: Coroutine[Any, Any, ToolEnd], run: ToolRun) -> ToolEnd:
+    """The end of *run*, for which *work* waits; when its `tool_timeout` is over, that is its end.
+
+    A tool that does not end soon after it was cancelled is left behind.
+    """
+    import asyncio
+
+    task = asyncio.create_task(contained(work))
+    try:
+        await asyncio.wait({task}, timeout=run.timeout)
+        if not task.done():
+            return run.timed_out()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=LEAVING)
+            if not task.done():  # otherwise `asyncio.run` would wait for it at its end
+                asyncio._unregister_task(task)
+            log_if_running(run)
+    end: ToolEnd
+    end, exit_ = task.result()
+    if exit_ is not None:
+        raise exit_
+    return end
+
+
+async def contained(work: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    """The value of *work*, or the exit that it asked for, which would end the loop for everybody."""
+    try:
+        return await work, None
+    except (SystemExit, KeyboardInterrupt) as exit_:
+        return None, exit_
+
+
+def tools_of(runs: Iterable[ToolRun]) -> str:
+    """The names of the tools that still run, for an error."""
+    return " and ".join(f"the tool {run.name!r}" for run in runs if not run.is_over)
+
+
+def log_if_running(run: ToolRun) -> None:
+    """Name a tool in the log, once, that still runs although nobody waits for it any more."""
+    if run.is_running:
+        run.is_running = False
+        reason = "it ignores its cancellation" if run.is_async else "a thread cannot be stopped"
+        log.info("the tool %r still runs, and nobody waits for it: %s", run.name, reason)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 from alloy.backends.base import CancelToken
 from alloy.backends.http.transport_errors import transport_error
-from alloy.threads import start_thread
+from alloy.watchdog import call_later
 
-__all__ = ["cut", "cut_while_connecting", "drain", "drain_async"]
+__all__ = ["AsyncWatch", "NewConnection", "Watch", "cut", "drain", "drain_async", "ended_by"]
 
 DRAIN = 0.1  # seconds that the rest of a body may take after its end mark
 
@@ -22,26 +22,99 @@ DRAIN = 0.1  # seconds that the rest of a body may take after its end mark
 def cut(response: Any) -> None:
     """End *response* from another thread: a blocked read of it fails at once."""
     if not response.is_closed:
-        _shut_down(response.extensions.get("network_stream"))
+        stream = response.extensions.get("network_stream")
+        _shut_down(None if stream is None else stream.get_extra_info("socket"))
 
 
-def cut_while_connecting(cancel: CancelToken) -> Callable[[str, Any], None]:
-    """A `trace` extension that lets *cancel* end a request before its response's headers have arrived.
+class NewConnection(Exception):
+    """Raised where a request would open a connection in a thread that has to stay free to stop waiting."""
 
-    The extension is called for each connection that the request opens
-    (https://www.encode.io/httpcore/extensions/). On a connection that is used again only the timeouts of the
-    phases bound the wait for the headers.
+
+class Watch:
+    """The `trace` extension of one request (https://www.encode.io/httpcore/extensions/).
+
+    It reports what the request waits for, and lets *cancel* end that wait. The events name a connection only
+    when it is opened, so its stream gets a `write` that attaches it to the token of each request which uses
+    it. During a TLS handshake the library holds no socket that can be shut down; a duplicate can.
+    *connects* says whether the request may open a connection here; otherwise it is a `NewConnection`.
     """
 
-    def trace(event: str, info: Any) -> None:
-        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            cancel.attach(partial(_shut_down, info["return_value"]))
+    def __init__(
+        self, cancel: CancelToken, report: Callable[[str], object] | None, *, connects: bool
+    ) -> None:
+        self._cancel, self._report, self.connects = cancel, report, connects
+        self._socket: Any = None
+        self._duplicate: socket.socket | None = None
 
-    return trace
+    def __call__(self, event: str, info: Any) -> None:
+        """Note that *event* happens."""
+        if self._report is not None and (what := _phase(event, info)) is not None:
+            self._report(what)
+        match event.split(".")[1:]:
+            case "connect_tcp", "started" if not self.connects:
+                raise NewConnection
+            case "start_tls", "started" if self._socket is not None:
+                same = self._socket
+                self._duplicate = socket.fromfd(same.fileno(), same.family, same.type)
+                self._cancel.attach(partial(_shut_down, self._duplicate))
+            case "connect_tcp" | "start_tls", "complete":
+                self._opened(info["return_value"])
+        if self._duplicate is not None and event.endswith(("start_tls.complete", "start_tls.failed")):
+            self._duplicate.close()
+
+    def _opened(self, stream: Any) -> None:
+        self._socket = stream.get_extra_info("socket")
+        if self._socket is not None:
+            self._cancel.attach(partial(_shut_down, self._socket))
+            stream.write = partial(_write, self._socket, stream.write)
 
 
-def _shut_down(stream: Any) -> None:
-    sock = None if stream is None else stream.get_extra_info("socket")
+class AsyncWatch:
+    """As `Watch`, for an async request, which is ended by cancelling it."""
+
+    def __init__(self, report: Callable[[str], object] | None) -> None:
+        self._report = report
+        self._stream: Any = None
+
+    async def __call__(self, event: str, info: Any) -> None:
+        """Note that *event* happens."""
+        if self._report is not None and (what := _phase(event, info)) is not None:
+            self._report(what)
+        if event.endswith("connect_tcp.complete"):
+            self._stream = info["return_value"]
+        elif event.endswith("start_tls.failed") and self._stream is not None:
+            await self._stream.aclose()  # httpcore does not, when the handshake is cancelled
+
+
+@contextmanager
+def ended_by(cancel: CancelToken) -> Iterator[None]:
+    """Within the block, *cancel* ends the requests that this context sends."""
+    before = _sending.set(cancel)
+    try:
+        yield
+    finally:
+        _sending.reset(before)
+
+
+_sending: ContextVar[CancelToken | None] = ContextVar("alloy_sending", default=None)
+
+
+def _write(sock: Any, write: Callable[..., None], *args: Any, **named: Any) -> None:
+    if (token := _sending.get()) is not None:
+        token.attach(partial(_shut_down, sock))
+    write(*args, **named)
+
+
+def _phase(event: str, info: Any) -> str | None:
+    """What a request waits for after this event of the `trace` extension, if that is something new."""
+    if event.endswith("connect_tcp.started"):
+        return f"the connection to {info['host']}"
+    if event.endswith("start_tls.started"):
+        return f"the TLS handshake with {info['server_hostname']}"
+    return "the headers of the answer" if event.endswith("send_request_headers.started") else None
+
+
+def _shut_down(sock: Any) -> None:
     if sock is not None:
         # The plain socket's method: SSLSocket.shutdown also drops the TLS state that the reader is using.
         with suppress(OSError, ValueError):
@@ -51,11 +124,9 @@ def _shut_down(stream: Any) -> None:
 def drain(response: Any, chunks: Iterable[bytes]) -> None:
     """Read what follows the end mark: only a body that was read to its end frees its connection for reuse.
 
-    With a timer, because some servers leave a finished body open: the answer must not wait for them.
+    With an alarm, because some servers leave a finished body open: the answer must not wait for them.
     """
-    timer = threading.Timer(DRAIN, cut, [response])
-    timer.daemon = True
-    start_thread(timer)
+    alarm = call_later(DRAIN, partial(cut, response))
     try:
         for _ in chunks:
             pass
@@ -63,8 +134,7 @@ def drain(response: Any, chunks: Iterable[bytes]) -> None:
         if transport_error("", error) is None:
             raise
     finally:
-        timer.cancel()
-        timer.join()
+        alarm.cancel()
 
 
 async def drain_async(chunks: Any) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 from alloy.backends.base import CancelToken
-from alloy.backends.http.cancel import cut, cut_while_connecting
+from alloy.backends.http.cancel import AsyncWatch, NewConnection, Watch, cut, ended_by
 from alloy.backends.http.clients import Address, Connection
 from alloy.backends.http.gateway import own_secrets, own_timeouts
 from alloy.endpoints import Endpoint
+from alloy.threads import in_threads
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["HttpExchange"]
 
@@ -49,11 +54,16 @@ class HttpExchange:
 
     def send(self, request: Any, cancel: CancelToken) -> Any:
         """The response, not read yet. *cancel* ends the wait for it, and for its body."""
-        if self.endpoint.timeout is not None:  # otherwise nobody fires the token
-            request.extensions["trace"] = cut_while_connecting(cancel)
         self._carry(request)
-        # A redirect would take the key and the prompt to another server.
-        response = self.connection.pool.send(request, stream=True, follow_redirects=False)
+        # Without a limit nobody fires the token, and a client of the caller may do more than to connect.
+        connects = self.endpoint.timeout is None or self.connection.is_own
+        watch = Watch(cancel, self.endpoint.report_wait, connects=connects)
+        request.extensions["trace"] = watch
+        try:
+            response = self._sent(request, cancel)
+        except NewConnection:
+            watch.connects = True
+            response = _in_thread(partial(self._sent, request, cancel), cancel)
         cancel.attach(partial(cut, response))
         self._carry(response.request, request)
         return response
@@ -61,9 +71,15 @@ class HttpExchange:
     async def send_async(self, request: Any) -> Any:
         """As `send`. Cancelling it ends the wait."""
         self._carry(request)
+        request.extensions["trace"] = AsyncWatch(self.endpoint.report_wait)
         response = await self.connection.pool.send(request, stream=True, follow_redirects=False)
         self._carry(response.request, request)
         return response
+
+    def _sent(self, request: Any, cancel: CancelToken) -> Any:
+        with ended_by(cancel):
+            # A redirect would take the key and the prompt to another server.
+            return self.connection.pool.send(request, stream=True, follow_redirects=False)
 
     def _carry(self, request: Any, before: Any = None) -> None:
         """Note what *request* carries; the sign-in of a client may have replaced the one *before*."""
@@ -75,3 +91,29 @@ class HttpExchange:
             if self.connection.is_own:
                 carried.fields.append(request.url.params)  # a client may add some
                 carried.secrets += own_secrets(self.connection.pool)
+
+
+def _in_thread(send: Callable[[], Any], cancel: CancelToken) -> Any:
+    """The response that *send* returns. Raises `TimeoutError` when *cancel* ends the wait for it.
+
+    Nothing can end the look-up of a name or the wait for a connection, of which there may be one for each
+    address of the name. So that happens in a thread, which is left behind.
+    """
+    wake = Event()
+    cancel.attach(wake.set)
+    (sent,) = in_threads([send], 1, "alloy-connect")
+    sent.add_done_callback(lambda _: wake.set())
+    try:
+        wake.wait()
+        if not sent.done():
+            raise TimeoutError("the connection was not opened in time")
+    finally:
+        if not sent.done():
+            cancel.fire()  # after Ctrl-C, too
+            sent.add_done_callback(_close)
+    return sent.result()
+
+
+def _close(sent: Future[Any]) -> None:
+    if sent.exception() is None:
+        sent.result().close()

@@ -1,0 +1,184 @@
+"""`timeout` and `deadline` bound a whole request, and the error says what it was waiting for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import repeat
+from typing import Any
+
+import pytest
+from kit.patience import PATIENCE, limits
+from kit.wire import Answer, Gate, WireServer, json_answer, ollama
+from kit.wire.server import Pause
+
+from alloy import AlloyError, DeadlineError, ProviderTimeoutError, RateLimitError, ask
+from alloy.backends.http.clients import CLIENTS
+
+WAYS: dict[str, Callable[..., Any]] = {
+    "plain": lambda **options: ask("x", **options),
+    "stream": lambda **options: list(ask.stream("x", **options)),
+    "async": lambda **options: asyncio.run(ask.async_("x", **options)),
+}
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+sync_way = pytest.mark.parametrize("way", [WAYS["plain"], WAYS["stream"]], ids=["plain", "stream"])
+ERRORS: dict[str, type[AlloyError]] = {"timeout": ProviderTimeoutError, "deadline": DeadlineError}
+every_limit = pytest.mark.parametrize("limit", ERRORS)
+
+
+def at(url: str, **options: Any) -> dict[str, Any]:
+    """Options of a call to *url* that is not tried again."""
+    return {"model": "ollama:m", "base_url": url, "retry": 0, **options}
+
+
+def waits_for(what: str, limit: str, call: Callable[..., object]) -> AlloyError:
+    """The error of *call*, which runs out of time while it waits for *what*."""
+    errors: list[AlloyError] = []
+    for seconds in limits(lambda: what in str(errors[-1])):
+        with pytest.raises(ERRORS[limit], match=f"{limit}={seconds} seconds; it waited for") as caught:
+            call(**{limit: seconds})
+        errors.append(caught.value)
+    return errors[-1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """Import the SDK, which is not part of what is limited."""
+    with pytest.raises(AlloyError):
+        ask("x", **at("http://127.0.0.1:9"))
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """The port of a server that accepts connections and never says anything."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=64)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    """The port of a server that answers no SYN, because its backlog is full."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as listener:
+        address = listener.getsockname()
+        with closing(socket.create_connection(address)):
+            yield address[1]
+
+
+@every_way
+@every_limit
+def test_the_headers_of_the_answer(way: Any, limit: str, silent: int):
+    """A server that accepts the request and is silent."""
+    waits_for("the headers of the answer", limit, lambda **o: way(**at(f"http://127.0.0.1:{silent}", **o)))
+
+
+@every_way
+@every_limit
+def test_the_tls_handshake(way: Any, limit: str, silent: int):
+    """A server that does not speak TLS."""
+    what = "the TLS handshake with 127.0.0.1"
+    waits_for(what, limit, lambda **o: way(**at(f"https://127.0.0.1:{silent}", **o)))
+
+
+@every_way
+def test_the_rest_of_the_answer(way: Any, server: WireServer):
+    """A body that stops in the middle."""
+    answer = ollama.reply(ollama.answer(text="hey"))
+    server.always = lambda _: Answer([Gate()], 200, answer.headers, length=100)
+    waits_for("the rest of the answer", "timeout", lambda **o: way(**at(server.url, **o)))
+
+
+@sync_way
+@every_limit
+def test_headers_that_never_end_on_a_connection_that_is_used_again(way: Any, limit: str, server: WireServer):
+    """Each `100 Continue` is in time for the read, and is not the answer."""
+    first = ollama.reply(ollama.answer(text="hey"))
+    endless = Answer(raw=[Pause(), b"HTTP/1.1 100 Continue\r\n\r\n"] * 100_000)
+
+    def call(**options: Any) -> None:
+        CLIENTS.close()
+        server.script(first, endless)
+        before = len(server.connections)
+        ask("x", **at(server.url))
+        try:
+            way(**at(server.url, **options))
+        finally:
+            assert len(server.connections) == before + 1
+
+    waits_for("the headers of the answer", limit, call)
+    server.connections[-1].wait_closed()
+
+
+@sync_way
+@every_limit
+def test_a_name_with_endless_addresses(
+    way: Any, limit: str, full: int, monkeypatch: pytest.MonkeyPatch, over: threading.Event
+):
+    """Each address is in time for the connection, and none answers."""
+
+    def addresses(*_: Any) -> Iterator[Any]:
+        for each in repeat((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", full))):
+            if over.is_set():
+                return
+            yield each
+
+    monkeypatch.setattr(socket, "getaddrinfo", addresses)
+    waits_for("the connection to many.test", limit, lambda **o: way(**at("http://many.test", **o)))
+
+
+@sync_way
+def test_a_name_that_is_never_looked_up(way: Any, monkeypatch: pytest.MonkeyPatch, over: threading.Event):
+    """A look-up of a name has no limit of its own."""
+
+    def hangs(*_: Any) -> Any:
+        over.wait(2 * PATIENCE)
+        raise OSError("the test is over")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    waits_for("the connection to slow.test", "timeout", lambda **o: way(**at("http://slow.test", **o)))
+
+
+@pytest.fixture
+def over() -> Iterator[threading.Event]:
+    """Is set when the test is over."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@every_way
+def test_a_wait_beyond_the_deadline_has_the_error_before_as_its_cause(way: Any, server: WireServer):
+    """The call ends at once, and says why it wanted to wait."""
+    server.script(json_answer({"error": "slow down"}, status=429, retry_after="30"))
+    with pytest.raises(DeadlineError, match=r"a retry after 3\d\.\d seconds .* deadline=10 ") as caught:
+        way(**at(server.url, retry=2, deadline=10))
+    assert isinstance(caught.value.__cause__, RateLimitError)
+
+
+@every_way
+@every_limit
+def test_a_retry_that_takes_too_long_has_the_error_before_as_its_cause(
+    way: Any, limit: str, server: WireServer
+):
+    """What went wrong first is not lost."""
+    slow = json_answer({"error": "slow down"}, status=429, retry_after="0")
+
+    def call(**options: Any) -> None:
+        server.script(slow, Answer(before=Gate()))
+        way(**at(server.url, **{"retry": 1, "backoff": 0, **options}))
+
+    error = waits_for("the headers of the answer", limit, call)
+    assert isinstance(error.__cause__, RateLimitError)
+    server.leftovers_allowed = True
+
+
+def test_calls_share_one_thread_for_their_limits(server: WireServer):
+    """A kept connection needs no other thread."""
+    server.always = lambda _: ollama.reply(ollama.answer(text="hey"))
+    for _ in range(3):
+        ask("x", **at(server.url, timeout=PATIENCE))
+    names = [thread.name for thread in threading.enumerate()]
+    assert names.count("alloy-watchdog") == 1
+    assert not any(name.startswith("alloy-connect") for name in names)
