@@ -250,17 +250,37 @@ def expect_cut(server: WireServer, api: Api, mode: str, gate: Gate) -> None:
 @every_api
 @sync_modes
 def test_a_fired_token_cuts_a_response(server: WireServer, api: Api, mode: str) -> None:
-    """A response on an open connection that comes too late is cut at once."""
+    """A response on an open connection that comes too late is cut."""
     answer = api.answer(mode)
     answer.framing, answer.body = "chunked", [answer.body[0], Gate()]
     server.script(api.answer("send"), answer)
     api.talk("send", server)  # opens the connection
     token = CancelToken()
+
+    def fire() -> None:
+        server.wait_requests(2)
+        token.fire()
+
+    with ThreadPoolExecutor() as pool:
+        firing = pool.submit(fire)
+        with pytest.raises(ProviderConnectionError):
+            api.talk(mode, server, cancel=token)
+        firing.result()
+    assert len(server.requests) == 2
+
+
+@every_api
+@sync_modes
+def test_a_fired_token_sends_nothing_on_an_open_connection(server: WireServer, api: Api, mode: str) -> None:
+    """A request that comes too late is not sent."""
+    server.script(api.answer("send"))
+    api.talk("send", server)
+    token = CancelToken()
     token.fire()
 
     with pytest.raises(ProviderConnectionError):
         api.talk(mode, server, cancel=token)
-    assert len(server.requests) == 2
+    assert len(server.requests) == 1
 
 
 @every_api

@@ -136,7 +136,7 @@ def test_the_reader_of_imports_sees_all_kinds() -> None:
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("alloy.jsontypes", "alloy.functions", "alloy.suggestions", "alloy.partials"),
     ("alloy.media", "alloy.messages", "alloy.errors", "alloy.result", "alloy.events", "alloy.parts"),
-    ("alloy.circuit_breakers", "alloy.endpoints", "alloy.threads"),
+    ("alloy.circuit_breakers", "alloy.endpoints", "alloy.threads", "alloy.watchdog"),
     ("alloy.conversations", "alloy.options", "alloy.settings", "alloy.config"),
     ("alloy._typed",),
     ("alloy.backends",),

@@ -218,7 +218,7 @@ def _ask(question: Question[T], state: State) -> Script[Reply]:
             yield from _fall_back(question, error, state)
             continue
         except AlloyError as error:
-            if last is not None and isinstance(error, DeadlineError | ProviderTimeoutError):
+            if last not in (None, error) and isinstance(error, DeadlineError | ProviderTimeoutError):
                 error.__cause__ = last
             last = error
             failures += 1

@@ -71,6 +71,11 @@ class Exchange:
             carried=self._carried,
         )
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its time limit has passed."""
+        return self.limit is not None and perf_counter() - self._began >= self.limit
+
     def _report(self, status: int, request_id: str | None) -> None:
         self.status, self.request_id = status, request_id
         self.waits_for = "the rest of the answer"
@@ -247,6 +252,9 @@ class CallIO(ABC):
         clean(problem, secrets)
         if isinstance(problem, ProviderTimeoutError) and self.clock.passed():
             return self.clock.deadline_error(exchange.waits_for)
+        if isinstance(problem, ProviderTimeoutError) and problem.status is None and exchange.is_over:
+            # The HTTP library's limit of a phase was faster than the limit of the whole.
+            problem = self.clock.timeout_error(route.backend.name, exchange.waits_for)
         if isinstance(problem, ProviderError) and exchange.text.value:
             problem.text = exchange.text.value
         if route.by_name and _may_be_elsewhere(problem):

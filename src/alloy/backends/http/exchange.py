@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,8 @@ class HttpExchange:
             response = self._sent(request, cancel)
         except NewConnection:
             watch.connects = True
-            response = _in_thread(partial(self._sent, request, cancel), cancel)
+            response = self._in_thread(request, cancel)
+        del request.extensions["trace"]  # a cycle: it knows the token, which knows the response
         cancel.attach(partial(cut, response))
         self._carry(response.request, request)
         return response
@@ -73,6 +74,7 @@ class HttpExchange:
         self._carry(request)
         request.extensions["trace"] = AsyncWatch(self.endpoint.report_wait)
         response = await self.connection.pool.send(request, stream=True, follow_redirects=False)
+        del request.extensions["trace"]
         self._carry(response.request, request)
         return response
 
@@ -80,6 +82,26 @@ class HttpExchange:
         with ended_by(cancel):
             # A redirect would take the key and the prompt to another server.
             return self.connection.pool.send(request, stream=True, follow_redirects=False)
+
+    def _in_thread(self, request: Any, cancel: CancelToken) -> Any:
+        """The response. Raises the library's `ConnectTimeout` when *cancel* ends the wait for it.
+
+        Nothing can end the look-up of a name or the wait for a connection, of which there may be one for each
+        address of the name. So that happens in a thread, which is left behind.
+        """
+        wake = Event()
+        cancel.attach(wake.set)
+        (sent,) = in_threads([partial(self._sent, request, cancel)], 1, "alloy-connect")
+        sent.add_done_callback(lambda _: wake.set())
+        try:
+            wake.wait()
+            if not sent.done():
+                raise self.connection.book.library.ConnectTimeout("no connection in time", request=request)
+        finally:
+            if not sent.done():
+                cancel.fire()  # after Ctrl-C, too
+                sent.add_done_callback(_close)
+        return sent.result()
 
     def _carry(self, request: Any, before: Any = None) -> None:
         """Note what *request* carries; the sign-in of a client may have replaced the one *before*."""
@@ -91,27 +113,6 @@ class HttpExchange:
             if self.connection.is_own:
                 carried.fields.append(request.url.params)  # a client may add some
                 carried.secrets += own_secrets(self.connection.pool)
-
-
-def _in_thread(send: Callable[[], Any], cancel: CancelToken) -> Any:
-    """The response that *send* returns. Raises `TimeoutError` when *cancel* ends the wait for it.
-
-    Nothing can end the look-up of a name or the wait for a connection, of which there may be one for each
-    address of the name. So that happens in a thread, which is left behind.
-    """
-    wake = Event()
-    cancel.attach(wake.set)
-    (sent,) = in_threads([send], 1, "alloy-connect")
-    sent.add_done_callback(lambda _: wake.set())
-    try:
-        wake.wait()
-        if not sent.done():
-            raise TimeoutError("the connection was not opened in time")
-    finally:
-        if not sent.done():
-            cancel.fire()  # after Ctrl-C, too
-            sent.add_done_callback(_close)
-    return sent.result()
 
 
 def _close(sent: Future[Any]) -> None:
