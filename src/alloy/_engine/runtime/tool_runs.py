@@ -62,6 +62,7 @@ async def in_time(work: Coroutine[Any, Any, ToolEnd], run: ToolRun) -> ToolEnd:
             task.cancel()
             await asyncio.wait({task}, timeout=LEAVING)
             if not task.done():  # otherwise `asyncio.run` would wait for it at its end
+                # https://docs.python.org/3/library/asyncio-extending.html#task-lifetime-support
                 asyncio._unregister_task(task)
             log_if_running(run)
     end: ToolEnd
