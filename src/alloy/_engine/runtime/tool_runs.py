@@ -52,7 +52,7 @@ async def in_time(work: Coroutine[Any, Any, ToolEnd], run: ToolRun) -> ToolEnd:
     """
     import asyncio
 
-    task = asyncio.create_task(contained(work))
+    task: Any = asyncio.create_task(contained(work))
     try:
         await asyncio.wait({task}, timeout=run.timeout)
         if not task.done():
@@ -64,6 +64,7 @@ async def in_time(work: Coroutine[Any, Any, ToolEnd], run: ToolRun) -> ToolEnd:
             if not task.done():  # otherwise `asyncio.run` would wait for it at its end
                 # https://docs.python.org/3/library/asyncio-extending.html#task-lifetime-support
                 asyncio._unregister_task(task)
+                task._log_destroy_pending = False  # the log below says it better
             log_if_running(run)
     end: ToolEnd
     end, exit_ = task.result()
