@@ -68,6 +68,7 @@ FIXES = {
     "ServerError": "Try again later; Alloy tried again `retry` times.",
     "CircuitOpenError": "Wait `retry_after` seconds, give fallback models, or change the circuit breaker.",
     "BadReplyError": "Check that `base_url` is the API of the provider, not a proxy's page; or try again.",
+    "ResponseTooLargeError": "Raise `max_response_bytes`, or check that `base_url` is that of the provider.",
     "AnswerError": "See the classes below; `text` is the answer of the model, `problems` says what is wrong.",
     "EmptyAnswerError": "Describe the answer in the prompt, or raise `max_tokens`.",
     "RefusalError": "Change the prompt; the message, or `text`, has the reason that the model gives.",

@@ -306,7 +306,8 @@ class Endpoint:
     *report_wait* with what it waits for, before that.
     *headers* are added to those of the request. *http_client* holds a client of the caller for sync calls,
     for async calls, or for both; *transport* says how to open connections without one. A backend adds to
-    *carried* what its requests carry, so that errors do not show the secrets in it.
+    *carried* what its requests carry, so that errors do not show the secrets in it. *max_response_bytes*
+    limits the body of one response, after decompression.
     """
 
     base_url: str | None = None
@@ -318,6 +319,7 @@ class Endpoint:
     http_client: HttpClients = field(default=(), repr=False)
     transport: Transport | None = field(default=None, repr=False)
     carried: Carried | None = field(default=None, repr=False, compare=False)
+    max_response_bytes: int | None = None
 
     @property
     def key(self) -> str | None:

@@ -15,6 +15,7 @@
     │   ├── CircuitOpenError           not sent: the circuit breaker is open
     │   ├── ServerError                5xx, or a failure that the provider reports
     │   └── BadReplyError              a reply in an unexpected format: HTML, empty, incomplete
+    │       └── ResponseTooLargeError  a reply above `max_response_bytes`
     ├── AnswerError                the model answered, but not with the declared type
     │   ├── EmptyAnswerError           an empty answer
     │   ├── RefusalError               the model refused
@@ -58,6 +59,7 @@ __all__ = [
     "ProviderTimeoutError",
     "RateLimitError",
     "RefusalError",
+    "ResponseTooLargeError",
     "ServerError",
     "ToolError",
     "TruncatedError",
@@ -199,6 +201,12 @@ class BadReplyError(ProviderError):
     """
 
     transient = True
+
+
+class ResponseTooLargeError(BadReplyError):
+    """A reply is larger than `max_response_bytes`. It is not `transient`: the next one may be as large."""
+
+    transient = False
 
 
 class AnswerError(AlloyError):

@@ -61,6 +61,7 @@ class _Settings(_OneModel, total=False):
     reask: int
     timeout: float | None
     deadline: float | None
+    max_response_bytes: int | None
     max_tool_turns: int
     parallel_tools_max: int
     tool_errors: Literal["return", "raise"]

@@ -280,7 +280,8 @@ def _setting(
     kind: Kind, meaning: str, *, default: Any = None, factory: Callable[[], Any] | None = None, **facts: Any
 ) -> Any:
     """A field of `Config` with its row. *facts* are fields of `Setting`."""
-    row = Setting(kind, meaning, optional=default is None and factory is None, **facts)
+    facts.setdefault("optional", default is None and factory is None)
+    row = Setting(kind, meaning, **facts)
     given: JsonObject = {"default": default} if factory is None else {"default_factory": factory}
     return field(**given, repr=not row.secret, metadata={"row": row})
 
@@ -399,6 +400,13 @@ class Config:
         _number(0, above=True),
         "Seconds that the whole call may take, with its tools, retries and waits; `None` means no limit.",
         variables=("ALLOY_DEADLINE",),
+    )
+    max_response_bytes: int | None = _setting(
+        _count(1),
+        "How large the body of one answer may be, in bytes after decompression; `None` means no limit.",
+        default=100_000_000,
+        optional=True,
+        variables=("ALLOY_MAX_RESPONSE_BYTES",),
     )
     max_tool_turns: int = _setting(
         _count(0),

@@ -167,6 +167,7 @@ def plain_function(x: int) -> int:
     reask=1,
     timeout=30,
     deadline=60.0,
+    max_response_bytes=None,
     max_tool_turns=5,
     parallel_tools_max=2,
     tool_timeout=5,

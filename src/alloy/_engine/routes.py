@@ -59,7 +59,7 @@ def endpoint_of(settings: Config, backend: str) -> Endpoint:
 
     Raises `ConfigurationError` for a dict by backend name that has another key.
     """
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, Any] = {"max_response_bytes": settings.max_response_bytes}
     for name in ("headers", "http_client", "transport"):
         value: ByBackend[Any] | None = getattr(settings, name)
         if value is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from alloy.backends.base import Accumulator, BaseBackend, CancelToken
 from alloy.backends.http.bodies import read_events
+from alloy.backends.http.body import Body
 from alloy.backends.http.cancel import drain, drain_async
 from alloy.backends.http.clients import CLIENTS, Address, Sdk
 from alloy.backends.http.errors import ErrorReader, Failure, is_error_object
@@ -147,7 +148,7 @@ class HttpBackend(BaseBackend, ABC):
             if _is_stream(response):
                 reader = self.stream_reader(received)
                 return self._answer(reader, received, list(self._streamed(reader, received)))
-            return self._read(received, response.read())
+            return self._read(received, Body(received).read())
 
     async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Json:
         """As `send`. Cancelling it closes the connection."""
@@ -157,7 +158,7 @@ class HttpBackend(BaseBackend, ABC):
                 reader = self.stream_reader(received)
                 async with aclosing(self._streamed_async(reader, received)) as events:
                     return self._answer(reader, received, [event async for event in events])
-            return self._read(received, await response.aread())
+            return self._read(received, await Body(received).read_async())
 
     def open(
         self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken
@@ -167,18 +168,18 @@ class HttpBackend(BaseBackend, ABC):
         A server that answers with one JSON object gives one event, that object.
         """
         received = self._post(body, endpoint, cancel, streamed=True)
-        with closing(received.response) as response:
+        with closing(received.response):
             if self._is_whole(received):
-                yield from self._as_events(self._read(received, response.read()))
+                yield from self._as_events(self._read(received, Body(received).read()))
             else:
                 yield from self._streamed(self.stream_reader(received), received)
 
     async def open_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> AsyncGenerator[Json, None]:
         """As `open`."""
         received = await self._post_async(body, endpoint, streamed=True)
-        async with aclosing(received.response) as response:
+        async with aclosing(received.response):
             if self._is_whole(received):
-                for event in self._as_events(self._read(received, await response.aread())):
+                for event in self._as_events(self._read(received, await Body(received).read_async())):
                     yield event
                 return
             reader = self.stream_reader(received)
@@ -190,23 +191,27 @@ class HttpBackend(BaseBackend, ABC):
 
     def _streamed(self, reader: StreamReader, received: Received) -> Generator[Json, None, None]:
         """The events of a body while it arrives."""
-        chunks = received.response.iter_bytes()
+        body = Body(received)
+        chunks = body.chunks()
         for chunk in chunks:
-            yield from self._events(reader, received, reader.feed(chunk))
-            if reader.done:
-                return drain(received.response, chunks)
+            for piece in body.pieces(chunk):
+                yield from self._events(reader, received, reader.feed(piece))
+                if reader.done:
+                    return drain(received.response, chunks)
         yield from self._end(reader, received)
         return None
 
     async def _streamed_async(self, reader: StreamReader, received: Received) -> AsyncGenerator[Json, None]:
         """As `_streamed`."""
-        async with aclosing(received.response.aiter_bytes()) as chunks:
+        body = Body(received)
+        async with aclosing(body.chunks_async()) as chunks:
             async for chunk in chunks:
-                for event in self._events(reader, received, reader.feed(chunk)):
-                    yield event
-                if reader.done:
-                    await drain_async(chunks)
-                    return
+                for piece in body.pieces(chunk):
+                    for event in self._events(reader, received, reader.feed(piece)):
+                        yield event
+                    if reader.done:
+                        await drain_async(chunks)
+                        return
         for event in self._end(reader, received):
             yield event
 
@@ -327,8 +332,9 @@ class HttpBackend(BaseBackend, ABC):
         raise self._refused(received)
 
     def _refused(self, received: Received) -> ProviderError:
-        with closing(received.response) as response:
-            return _refusal(received, response.read(), self.errors)
+        with closing(received.response):
+            body = Body(received, cuts=True)
+            return body.noted(_refusal(received, body.read(), self.errors))
 
     def _posted(
         self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken, *, streamed: bool
@@ -359,8 +365,9 @@ class HttpBackend(BaseBackend, ABC):
         raise await self._refused_async(received)
 
     async def _refused_async(self, received: Received) -> ProviderError:
-        async with aclosing(received.response) as response:
-            return _refusal(received, await response.aread(), self.errors)
+        async with aclosing(received.response):
+            body = Body(received, cuts=True)
+            return body.noted(_refusal(received, await body.read_async(), self.errors))
 
     async def _posted_async(self, body: Mapping[str, Any], endpoint: Endpoint, *, streamed: bool) -> Received:
         endpoint = await self.located_async(body, await endpoint.with_key_async())
@@ -385,7 +392,8 @@ class HttpBackend(BaseBackend, ABC):
 
     def _received(self, response: Any, endpoint: Endpoint) -> Received:
         found = (response.headers.get(name) for name in self.request_id_headers)
-        received = Received(self.name, response, next(filter(None, found), None))
+        request_id = next(filter(None, found), None)
+        received = Received(self.name, response, request_id, endpoint.max_response_bytes)
         if endpoint.report is not None:
             endpoint.report(response.status_code, received.request_id)
         return received

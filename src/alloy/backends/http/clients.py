@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alloy.backends.http.body import ENCODINGS
 from alloy.backends.http.gateway import own_client, pool_options, proxies_of, tls_context
 from alloy.backends.http.settings import with_query
 from alloy.endpoints import Endpoint, Transport
@@ -150,6 +151,7 @@ class AddressBook:
 
     def _keep(self, key: Hashable, target: Hashable, request: Any) -> Address:
         request.headers.pop("content-length", None)  # of the body that was sent to be recorded
+        request.headers["accept-encoding"] = ENCODINGS
         url = with_query(self._sdk.url(request.url, target), self._sdk.base_url(self.settings))
         address = Address(url, request.headers, request.extensions["timeout"])
         if self._sdk.lasts(address):

@@ -90,8 +90,8 @@ class EventStream:
 
     def __init__(self, received: Received) -> None:
         self._received = received
-        self._line: list[bytes] = []  # the pieces of an unfinished line
-        self._data: list[bytes] = []  # the data lines of an unfinished event
+        self._line = bytearray()  # an unfinished line: one object, as its pieces may be of a byte each
+        self._data: bytearray | None = None  # the data lines of an unfinished event
         self._is_error = False  # whether that is the event's name
         self._after_cr = False
         self._at_start = True
@@ -128,7 +128,7 @@ class EventStream:
 
     def rest(self) -> bytes:
         """What the body contains apart from events: bare JSON, for a failure or for a whole answer."""
-        return b"\n".join([*self._other_lines, *self._line]).removeprefix(BYTE_ORDER_MARK)
+        return b"\n".join([*self._other_lines, self._line]).removeprefix(BYTE_ORDER_MARK)
 
     def _event(self, data: bytes) -> Json:
         """The parsed *data* of an event, `None` for one that only keeps the connection open."""
@@ -146,17 +146,20 @@ class EventStream:
 
     def _split(self, chunk: bytes) -> Iterator[tuple[bytes, bool]]:
         if b"\n" not in chunk and b"\r" not in chunk:
-            # Joined only at the end of a line, so a long event costs no more for each byte than a short one.
-            self._line.append(chunk)
+            # Searched only at the end of a line, so a byte of a long event costs no more than one of a short.
+            self._line += chunk
             self._after_cr = self._after_cr and not chunk
             return
         for line in self._lines(chunk):
             if line.startswith(b"data:"):
-                self._data.append(line[5:])
+                if self._data is None:
+                    self._data = bytearray(line[5:])
+                else:
+                    self._data += b"\n" + line[5:]
             elif not line:
-                if self._data:
-                    data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-                    is_error, self._data, self._is_error = self._is_error, [], False
+                if self._data is not None:
+                    data, is_error = bytes(self._data), self._is_error
+                    self._data, self._is_error = None, False
                     yield data.strip(), is_error
                 self._is_error = False
             elif line.startswith(b"event:"):
@@ -171,9 +174,9 @@ class EventStream:
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if self._line:
-            chunk = b"".join([*self._line, chunk])
+            chunk = b"".join((self._line, chunk))
         *lines, rest = chunk.split(b"\n")
-        self._line = [rest] if rest else []
+        self._line = bytearray(rest)
         if self._at_start and lines:
             self._at_start = False
             lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
@@ -191,8 +194,8 @@ class JsonLines:
 
     def __init__(self, received: Received) -> None:
         self._received = received
-        self._pieces: list[bytes] = []  # of an unfinished line
-        self._lines: list[bytes] = []  # of an object over several lines
+        self._rest = bytearray()  # an unfinished line
+        self._lines = bytearray()  # the lines of an unfinished object
         self._name = b""  # of an event, as proxies send errors and pings
         self._was_idle = False
         self.head = b""
@@ -208,18 +211,18 @@ class JsonLines:
         if len(self.head) < SNIPPET:
             self.head += chunk[: SNIPPET * 4]
         if b"\n" not in chunk:
-            self._pieces.append(chunk)  # joined only at the end of a line, as in EventStream
+            self._rest += chunk  # searched only at the end of a line, as in EventStream
             return
-        *whole, rest = b"".join([*self._pieces, chunk]).split(b"\n")
-        self._pieces = [rest]
+        *whole, rest = b"".join((self._rest, chunk)).split(b"\n")
+        self._rest = bytearray(rest)
         for line in whole:
             yield from self._read(line)
 
     def finish(self) -> Iterator[Json]:
         """Yield what the last line contains. Raises `BadReplyError` when there was no line at all."""
-        yield from self._read(b"".join(self._pieces))
+        yield from self._read(bytes(self._rest))
         if self._lines:
-            yield self._event(b"\n".join(self._lines))
+            yield self._event(bytes(self._lines))
         if not self.started:
             lasts = False if self._was_idle else None
             raise bad_reply(self._received, "the answer is not a stream", self.head, transient=lasts)
@@ -240,10 +243,10 @@ class JsonLines:
                 found if isinstance(found, dict) and found.get("error") else {"error": found}
             ).encode()
         if self._lines or line.strip() == b"{":
-            self._lines.append(line)
+            self._lines += line + b"\n"
             if line.rstrip() != b"}":
                 return
-            line, self._lines = b"\n".join(self._lines), []
+            line, self._lines = bytes(self._lines), bytearray()
         yield self._event(line)
 
     def _is_framed(self, line: bytes) -> bool:

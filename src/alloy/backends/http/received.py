@@ -15,11 +15,12 @@ SNIPPET = 200  # characters of an unexpected body that a message shows
 
 
 class Received(NamedTuple):
-    """A response whose headers have arrived."""
+    """A response whose headers have arrived; *max_bytes* limits its body."""
 
     provider: str
     response: Any
     request_id: str | None = None
+    max_bytes: int | None = None
 
 
 def bad_reply(

@@ -25,11 +25,13 @@ from typing import Any, NamedTuple
 from alloy.backends.base import CancelToken, import_sdk
 from alloy.backends.http import formats
 from alloy.backends.http.backend import HttpBackend
+from alloy.backends.http.body import Body
 from alloy.backends.http.clients import BOOKS_MAX, Address, AddressBook, Sdk
 from alloy.backends.http.errors import ErrorBody
 from alloy.backends.http.event_stream import JsonLines
 from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.payload import json_or_text, parse_json, written
+from alloy.backends.http.received import Received
 from alloy.backends.http.settings import (
     checked_key,
     refuse_fragment,
@@ -49,6 +51,7 @@ log = logging.getLogger("alloy")
 
 DEFAULT_HOST = "127.0.0.1:11434"
 CHAT, SHOW = "/api/chat", "/api/show"
+SHOWN_MAX = 10_000_000  # bytes of what `/api/show` says
 
 _AN_ADDRESS = "write host:port, or a URL that begins with http:// or https://"
 
@@ -209,7 +212,7 @@ class OllamaHttpBackend(HttpBackend):
         def ask() -> None:
             response = exchange.send(_question(exchange, address, body), cancel)
             with closing(response):
-                self._note(place, response.status_code, response.read())
+                self._note(place, response.status_code, _shown(response).read())
 
         self._asking.run(
             (exchange.connection.pool, *place),
@@ -229,7 +232,7 @@ class OllamaHttpBackend(HttpBackend):
         async def ask() -> None:
             response = await exchange.send_async(_question(exchange, address, body))
             async with aclosing(response):
-                self._note(place, response.status_code, await response.aread())
+                self._note(place, response.status_code, await _shown(response).read_async())
 
         await self._asking.run_async(
             (exchange.connection.pool, *place),
@@ -282,6 +285,10 @@ def _needs(body: Mapping[str, Any]) -> frozenset[str]:
 
 def _question(exchange: HttpExchange, address: Address, body: Mapping[str, Any]) -> Any:
     return exchange.request(address, written("ollama", {"model": body["model"]}), {})
+
+
+def _shown(response: Any) -> Body:
+    return Body(Received("ollama", response, max_bytes=SHOWN_MAX), cuts=True)
 
 
 def _capabilities(content: bytes) -> frozenset[str] | None:
