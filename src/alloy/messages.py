@@ -85,9 +85,9 @@ class ToolCall:
 class ToolResult:
     """What came of one call.
 
-    *content* is the text that the model gets. *value* is what the tool returned in Python and
-    *arguments* what it was called with, after conversion. *error* says why there is no value.
-    *duration* is in seconds.
+    *content* is the text that the model gets, cut at `tool_result_max_chars`. *value* is what the tool
+    returned in Python, and *arguments* what it was called with, after conversion. *error* says why there is
+    no value. *duration* is in seconds.
     """
 
     call: ToolCall

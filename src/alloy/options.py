@@ -66,6 +66,7 @@ class _Settings(_OneModel, total=False):
     parallel_tools_max: int
     tool_errors: Literal["return", "raise"]
     tool_timeout: float | None
+    tool_result_max_chars: int | None
     auto_finalize_missing_output: bool
     allowed_tools: str | Sequence[str] | None
     tool_mode: Literal["auto", "native", "react"]

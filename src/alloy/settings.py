@@ -432,6 +432,14 @@ class Config:
         "Seconds that one tool may take, after which the model is told so; `None` means no limit.",
         variables=("ALLOY_TOOL_TIMEOUT",),
     )
+    tool_result_max_chars: int | None = _setting(
+        _count(1),
+        "How many characters of a tool's result the model reads; a marker says how many were cut; "
+        "`None` means no limit.",
+        default=100_000,
+        optional=True,
+        variables=("ALLOY_TOOL_RESULT_MAX_CHARS",),
+    )
     auto_finalize_missing_output: bool = _setting(
         FLAG,
         "Whether to ask once more, without tools, when the model gives an empty answer.",

@@ -39,6 +39,8 @@ S = TypeVar("S")
 # The names that every provider accepts: the strictest of their published rules.
 LEGAL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 
+_SETTINGS = ("tool_timeout", "tool_result_max_chars")  # that each tool may have for itself
+
 
 class Tool(Generic[P, R_co]):
     """A function that a model may call. From Python it is called as before, with its contracts checked.
@@ -60,6 +62,7 @@ class Tool(Generic[P, R_co]):
         name: str | None = None,
         description: str | None = None,
         tool_timeout: float | None = None,
+        tool_result_max_chars: int | None = None,
         contracts: Contracts | None = None,
         like: Callable[..., Any] | None = None,
     ) -> None:
@@ -68,7 +71,7 @@ class Tool(Generic[P, R_co]):
         self._function, self._like = function, like or function
         self.name = name_of(self._like) if name is None else name
         self.is_async = is_async(function)
-        self.tool_timeout = tool_timeout
+        self.tool_timeout, self.tool_result_max_chars = tool_timeout, tool_result_max_chars
         self._description = description
         self._compiled: tuple[int, Signature] | None = None
         self._origin: tuple[Callable[..., Any], Any] | None = None
@@ -137,7 +140,7 @@ class Tool(Generic[P, R_co]):
             "function": self._function,
             "name": self.name,
             "description": self._description,
-            "tool_timeout": self.tool_timeout,
+            **{name: getattr(self, name) for name in _SETTINGS},
             "contracts": self.__alloy_contracts__ or None,  # without a clause there is nothing to carry
             "like": None if self._like is self._function else self._like,
         }
@@ -166,6 +169,7 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     tool_timeout: float | None = None,
+    tool_result_max_chars: int | None = None,
 ) -> ToolDecorator: ...
 def tool(
     function: Any = None,
@@ -174,15 +178,16 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     tool_timeout: float | None = None,
+    tool_result_max_chars: int | None = None,
     **unknown: Any,
 ) -> Any:
-    """Make a function a tool: `@tool`, or `@tool(name=…, description=…, tool_timeout=…)`.
+    """Make a function a tool: `@tool`, or `@tool(name=…, description=…)`.
 
     Every parameter needs a type; a default makes it optional. The docstring is the description of the
     tool. Descriptions of parameters come from `Annotated` and from docstring sections in Google, NumPy or
-    Sphinx style. *tool_timeout* replaces the setting of that name for this tool. Raises
-    `ConfigurationError` for a parameter without a type, for `*args` and `**kwargs`, and for a name that a
-    provider would refuse.
+    Sphinx style. *tool_timeout* and *tool_result_max_chars* replace the settings of these names for this
+    tool. Raises `ConfigurationError` for a parameter without a type, for `*args` and `**kwargs`, and for a
+    name that a provider would refuse.
     """
 
     def decorate(function: Any) -> Any:
@@ -199,7 +204,12 @@ def tool(
         plain, contracts = split(function)
         return Tool(plain, contracts=contracts, **given)
 
-    given: dict[str, Any] = {"name": name, "description": description, "tool_timeout": tool_timeout}
+    given: dict[str, Any] = {
+        "name": name,
+        "description": description,
+        "tool_timeout": tool_timeout,
+        "tool_result_max_chars": tool_result_max_chars,
+    }
     _check_options(function, given, unknown)
     return decorate if function is None else decorate(function)
 
@@ -210,12 +220,11 @@ def _check_options(function: Any, given: dict[str, Any], unknown: Iterable[str])
         raise ConfigurationError(f"@tool has no option {option!r}{guess}; it has {', '.join(given)}")
     if (description := given["description"]) is not None and not isinstance(description, str):
         raise ConfigurationError(f"@tool: description must be a str, not {description!r}")
-    try:
-        SETTINGS["tool_timeout"].check(given["tool_timeout"])
-    except ValueError as error:
-        raise ConfigurationError(
-            f"@tool: tool_timeout must be {error}, not {given['tool_timeout']!r}"
-        ) from None
+    for setting in _SETTINGS:
+        try:
+            SETTINGS[setting].check(given[setting])
+        except ValueError as error:
+            raise ConfigurationError(f"@tool: {setting} must be {error}, not {given[setting]!r}") from None
     if isinstance(function, str):
         raise ConfigurationError(f"@tool needs a function, not {function!r}: write @tool(name={function!r})")
 

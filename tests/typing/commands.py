@@ -171,6 +171,7 @@ def plain_function(x: int) -> int:
     max_tool_turns=5,
     parallel_tools_max=2,
     tool_timeout=5,
+    tool_result_max_chars=None,
     tool_errors="raise",
     auto_finalize_missing_output=False,
     tool_choice="required",

@@ -91,7 +91,13 @@ def prepare(
     """
     if conversation is not None:
         turns = (*conversation.turns, *turns)
-    toolbox = Toolbox(tools, settings.tool_errors, settings.allowed_tools, settings.tool_timeout)
+    toolbox = Toolbox(
+        tools,
+        settings.tool_errors,
+        settings.allowed_tools,
+        settings.tool_timeout,
+        settings.tool_result_max_chars,
+    )
     spec = compile_type(output, parser=parser)
     listeners = (*current_listeners(), *(settings.on_event or ()))
     policy = _policy(settings, streamed=streamed, observed=bool(listeners))

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
 from alloy._engine.effects import Script, parse_values
+from alloy._engine.tool_texts import cut_text
 from alloy._typed.answers.parse import dump
 from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy._typed.types.async_parsers import resolving
@@ -31,6 +32,7 @@ class Runnable(Protocol):
     name: str
     is_async: bool
     tool_timeout: float | None
+    tool_result_max_chars: int | None
 
     @property
     def signature(self) -> Signature:
@@ -41,7 +43,7 @@ class Runnable(Protocol):
 
 
 class Toolbox:
-    """Tools by name; the other arguments are the settings `tool_errors`, `allowed_tools` and `tool_timeout`.
+    """Tools by name; the other arguments are the settings about tools.
 
     *raises* says whether a tool's exception ends the call.
     """
@@ -52,8 +54,9 @@ class Toolbox:
         errors: str = "return",
         allowed: Collection[str] | None = None,
         timeout: float | None = None,
+        max_chars: int | None = None,
     ) -> None:
-        self._timeout = timeout
+        self._timeout, self._max_chars = timeout, max_chars
         self._tools = {tool.name: tool for tool in tools}
         self.raises = errors == "raise"
         self._allowed = self._tools.keys() if allowed is None else allowed
@@ -75,6 +78,12 @@ class Toolbox:
         """Seconds that the tool may take: its own limit, or that of all tools."""
         tool = self._tools.get(call.name)
         return self._timeout if tool is None or tool.tool_timeout is None else tool.tool_timeout
+
+    def max_chars(self, call: ToolCall) -> int | None:
+        """How many characters of the result the model reads: the tool's own limit, or that of all tools."""
+        tool = self._tools.get(call.name)
+        own = None if tool is None else tool.tool_result_max_chars
+        return self._max_chars if own is None else own
 
     def find(self, call: ToolCall) -> Runnable:
         """The tool that *call* names. Raises `ToolError` with the names that may be called."""
@@ -172,4 +181,7 @@ class ToolRun:
     def _result(self, content: str, value: Any, error: str | None) -> ToolResult:
         self.is_over = True
         seconds = perf_counter() - self._began
-        return ToolResult(self._call, content, value, self._arguments, error, seconds)
+        shown = cut_text(content, self._tools.max_chars(self._call))
+        if shown is not content:
+            log.warning("the result of the tool %r is cut: it has %d characters", self.name, len(content))
+        return ToolResult(self._call, shown, value, self._arguments, error, seconds)

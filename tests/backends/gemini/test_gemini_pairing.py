@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from kit.generated_answers import contents
 
@@ -34,6 +34,8 @@ def test_every_result_is_sent_for_its_call(told: list[tuple[dict[str, Any], bool
     expected: list[list[tuple[str, str | None, str]]] = []
     for number, (answer, foreign) in enumerate(told):
         reply = GEMINI.decode({**answer, "responseId": f"resp-{number}"})
+        named = [(call["id"], call["name"]) for call in called(answer) if call.get("id")]
+        assume(len(named) == len(set(named)))  # a repeated call runs once
         ids: list[str | None] = [call.get("id") for call in called(answer)]
         ids = [given if given not in ids[:place] else None for place, given in enumerate(ids)]
         if foreign:

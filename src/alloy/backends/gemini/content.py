@@ -289,7 +289,8 @@ def _response(result: ToolResult, given: Mapping[str, str | None]) -> JsonObject
 
 def _outcome(result: ToolResult) -> JsonObject:
     if result.error is not None:
-        return {"error": result.error}
+        prefix, is_text, shown = result.content.partition("Error: ")  # may be cut, unlike `error`
+        return {"error": shown if is_text and not prefix else result.error}
     value: Any = result.content
     if result.content.startswith(("{", "[")):
         try:
