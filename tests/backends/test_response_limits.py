@@ -32,7 +32,13 @@ from kit.wire import Answer, Gate, WireServer
 
 from alloy import configure, use_config
 from alloy.config import current
-from alloy.errors import BadReplyError, BadRequestError, RateLimitError, ResponseTooLargeError
+from alloy.errors import (
+    BadReplyError,
+    BadRequestError,
+    ProviderConnectionError,
+    RateLimitError,
+    ResponseTooLargeError,
+)
 from alloy.events import TextDelta
 
 LIMIT = 1_000_000
@@ -400,3 +406,33 @@ def test_a_client_of_the_caller_is_limited_too(server: WireServer, api: Api, mod
         assert ask(library) == TEXT
         too_large(partial(ask, library, max_response_bytes=100), 100)
         assert server.requests[-1].headers["accept-encoding"] == "gzip, deflate"
+
+
+# --- headers ------------------------------------------------------------------------------------------
+
+HEADERS = {
+    "a header": (b"HTTP/1.1 200 OK\r\nx-long: ", b"a" * 2**15),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x-more: 1\r\n" * 2**12),
+    "a status line": (b"HTTP/1.1 200 ", b"a" * 2**15),
+    "the size of a chunk": (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", b"a" * 2**15),
+    "trailers": (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"x-more: 1\r\n" * 2**12),
+}
+
+
+@pytest.mark.parametrize("api", [CHAT, GEMINI, OLLAMA], ids=repr)
+@every_mode
+@pytest.mark.parametrize("part", HEADERS)
+def test_the_http_library_limits_everything_but_the_body(
+    server: WireServer, api: Api, mode: str, part: str
+) -> None:
+    """To 100 kB. Another try would meet it again."""
+    server.script(api.answer(mode), Answer(raw=chain(HEADERS[part][:1], repeat(HEADERS[part][1]))))
+    api.talk(mode, server)
+
+    def ask() -> None:
+        with pytest.raises(ProviderConnectionError) as caught:
+            api.ask(mode, server, retry=2, backoff=0)
+        assert len(server.requests) == 2
+        assert not caught.value.transient
+
+    assert peak_of(ask) < MORE

@@ -72,10 +72,10 @@ class ErrorBody(NamedTuple):
         is_status = number is not None and 400 <= number < 600
         return cls(
             message=_shortened(str(next((body[key] for key in _MESSAGES if body.get(key)), body))),
-            code=None if is_status or not isinstance(found, str | int) else str(found),
+            code=None if is_status or not isinstance(found, str | int) else _shortened(str(found)),
             kind=_kind(body),
             status=number if is_status else _status(body),
-            param=body["param"] if isinstance(body.get("param"), str) else None,
+            param=_shortened(body["param"]) if isinstance(body.get("param"), str) else None,
             details=tuple(each for each in details if isinstance(each, dict))
             if isinstance(details, list)
             else (),
@@ -119,21 +119,22 @@ def _status(body: JsonObject) -> int | None:
 
 def _number(code: Json) -> int | None:
     if isinstance(code, str) and code.isdecimal():
-        return int(code)
+        return int(code[:20])  # Python refuses to convert thousands of digits
     return code if isinstance(code, int) and not isinstance(code, bool) else None
 
 
 def _kind(body: JsonObject) -> str | None:
     kind, status = body.get("type"), body.get("status")
     if isinstance(kind, str):
-        return kind
-    return status if isinstance(status, str) and status.isupper() else None  # google.rpc.Code
+        return _shortened(kind)
+    # google.rpc.Code
+    return _shortened(status) if isinstance(status, str) and status.isupper() else None
 
 
 def _error_code(details: Json) -> str | None:
     """Anthropic's name of a cause: https://docs.claude.com/en/api/errors."""
     code = details.get("error_code") if isinstance(details, dict) else None
-    return code if isinstance(code, str) else None
+    return _shortened(code) if isinstance(code, str) else None
 
 
 def _shortened(text: str) -> str:

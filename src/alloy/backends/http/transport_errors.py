@@ -49,6 +49,8 @@ _TRANSPORT: dict[str, type[ProviderError] | type[ConfigurationError]] = {
     "StreamError": ProviderConnectionError,
 }
 
+TOO_LONG = "Receive buffer too long"  # in the error of h11, which is below the HTTP libraries
+
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 _NOT_REACHED = ("ConnectError", "ConnectTimeout")
@@ -81,7 +83,8 @@ def transport_error(
         meaning += "; the certificates of a company gateway are trusted by transport=Transport(ca_bundle=…)"
     message = f"{meaning} ({cause})"
     if issubclass(kind, ProviderError):
-        return kind(message, provider=provider)
+        # Headers above the limit of the HTTP library; another try would meet them again.
+        return kind(message, provider=provider, transient=False if TOO_LONG in cause else None)
     return kind(f"{provider}: {message}")
 
 
