@@ -112,18 +112,21 @@ class AsyncIO(CallIO):
         gate = asyncio.Semaphore(self.call.settings.parallel_tools_max)
         started = [ToolRun(self.call.tools, call, route.backend.dialect) for call in calls]
         runs = [asyncio.create_task(self._run_tool(run, gate)) for run in started]
-        waiting = set(runs)
+        ended: asyncio.Queue[asyncio.Task[ToolEnd]] = (
+            asyncio.Queue()
+        )  # a wait for the first costs their number
+        for run in runs:
+            run.add_done_callback(ended.put_nowait)
         try:
-            while waiting:
-                done, waiting = await asyncio.wait(
-                    waiting, timeout=self.clock.remaining(), return_when=asyncio.FIRST_COMPLETED
-                )
-                if not done:
-                    raise self.clock.deadline_error(tools_of(started))
-                ends = [run.result() for run in sorted(done, key=runs.index)]
-                for end in ends:
-                    yield self.ended(end)
-                results_of(ends)  # one of them may end the call, while others still run
+            for _ in runs:
+                try:
+                    async with asyncio.timeout(self.clock.remaining()):
+                        done = await ended.get()
+                except TimeoutError:
+                    raise self.clock.deadline_error(tools_of(started)) from None
+                end = done.result()
+                yield self.ended(end)
+                results_of([end])  # it may end the call, while others still run
             yield Done(results_of(run.result() for run in runs))
         finally:
             for run in runs:

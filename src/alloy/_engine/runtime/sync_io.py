@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from alloy._engine.prepare import PreparedCall
@@ -33,6 +34,7 @@ from alloy.watchdog import call_later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
 __all__ = ["SyncIO", "first_body"]
 
@@ -106,22 +108,23 @@ class SyncIO(CallIO):
             end = self._run_tool(started[0])  # waiting for an async tool has a limit already
             yield self.ended(end)
             return results_of([end])
-        from concurrent.futures import FIRST_COMPLETED, wait
-
         work = [partial(self._run_tool, run) for run in started]
         runs = in_threads(work, self.call.settings.parallel_tools_max, "alloy-tool")
         try:
-            waiting = set(runs)
-            while waiting:
-                done, waiting = wait(waiting, self.clock.remaining(), FIRST_COMPLETED)
-                if not done:
+            ended: SimpleQueue[Future[ToolEnd]] = SimpleQueue()  # a wait for the first costs their number
+            for run in runs:
+                run.add_done_callback(ended.put)
+            for _ in runs:
+                try:
+                    end = ended.get(timeout=self.clock.remaining()).result()
+                except Empty:
                     # The async tools see the deadline too, and a loop that hangs is left then.
+                    from concurrent.futures import wait
+
                     wait([run for run, tool in zip(runs, started, strict=True) if tool.is_async], LEAVING)
-                    raise self.clock.deadline_error(tools_of(started))
-                ends = [run.result() for run in sorted(done, key=runs.index)]
-                for end in ends:
-                    yield self.ended(end)
-                results_of(ends)  # one of them may end the call, while others still run
+                    raise self.clock.deadline_error(tools_of(started)) from None
+                yield self.ended(end)
+                results_of([end])  # it may end the call, while others still run
             return results_of(run.result() for run in runs)
         finally:
             # Neither a passed deadline nor Ctrl-C waits for a tool: a thread cannot be stopped.
