@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kit.apis import Api, every_api, pieces_of
 
 from alloy import ask
 from alloy.events import ToolFinished
@@ -83,3 +84,23 @@ def test_the_work_for_each_call_does_not_grow_with_their_number(way: Any) -> Non
     cost(10)
     few, many = cost(100), cost(800)
     assert many < 12 * few
+
+
+@every_api
+def test_reading_each_call_costs_the_same_whatever_their_number(api: Api) -> None:
+    """In a whole answer and in a stream, by each format."""
+
+    def cost(number: int) -> tuple[int, int]:
+        whole = api.whole("Hi", calls=[("add", {"a": place}, f"id{place}") for place in range(number)])
+        events, accumulator = api.events(whole, pieces_of(20)), api.backend.accumulator()
+
+        def read() -> None:
+            for event in events:
+                accumulator.feed(event)
+            assert len(accumulator.reply().calls) == number
+
+        return steps(lambda: api.backend.decode(whole)), steps(read)
+
+    cost(10)
+    for few, many in zip(cost(100), cost(800), strict=True):
+        assert many < 12 * few

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -104,6 +105,7 @@ class MessagesAccumulator:
         self._message: JsonObject = {}
         self._usage: JsonObject = {}
         self._blocks: list[_Block] = []
+        self._by_id: defaultdict[str, list[_Block]] = defaultdict(list)
         self._open: dict[int | str | None, _Block] = {}
         self._thinking: _Block | None = None  # the block of the last thinking delta
         self._stopped = False
@@ -120,9 +122,11 @@ class MessagesAccumulator:
         return read_message({**self._message, "content": content, "usage": self._usage})
 
     def _different_blocks(self) -> Iterator[_Block]:
-        for count, block in enumerate(self._blocks):
-            if not any(block.repeats(other) for other in self._blocks[:count]):
+        earlier: defaultdict[int | str | None, list[_Block]] = defaultdict(list)
+        for block in self._blocks:
+            if not any(map(block.repeats, earlier[block.place])):
                 yield block
+            earlier[block.place].append(block)
 
     def _take(self, event: Mapping[str, Any]) -> Delta | None:
         match event.get("type"):
@@ -162,7 +166,8 @@ class MessagesAccumulator:
             self._usage = larger_counts(self._usage, usage)
 
     def _start(self, place: int | str | None, started: JsonObject) -> Delta | None:
-        known = next((block for block in self._blocks if block.is_restarted(place, started)), None)
+        same = self._by_id[str(started.get("id"))]
+        known = next((block for block in same if block.is_restarted(place, started)), None)
         if known is not None and known.kind == "tool_use":  # its input starts again too
             known.pieces.clear()
             self._open[place] = known
@@ -181,6 +186,7 @@ class MessagesAccumulator:
     def _add(self, started: JsonObject, place: int | str | None = None) -> _Block:
         block = _Block(started, place)
         self._blocks.append(block)
+        self._by_id[str(started.get("id"))].append(block)
         return block
 
     def _grow(self, place: int | str | None, delta: Mapping[str, Any]) -> Delta | None:

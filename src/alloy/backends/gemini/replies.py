@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
@@ -94,6 +95,7 @@ class ContentAccumulator:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[ToolCall] = []
+        self._places: defaultdict[str, list[int]] = defaultdict(list)  # of the calls, by their ids
         self._index: Any = None  # of the candidate that is read: the first one
         self._ended = False  # by `END_MARK`, which some servers send
         self._reason: Any = None  # why the answer ended
@@ -233,16 +235,18 @@ class ContentAccumulator:
         )
         if self._is_repeated(ToolCall(given, name, written), part):
             return None
-        if not given or any(other.id == given for other in self._calls):
+        if not given or given in self._places:
             given = self._local_id()
         self._keep(part)
+        self._places[given].append(len(self._calls))
         self._calls.append(ToolCall(given, name, written))
         return ToolCallDelta(given, name)
 
     def _is_repeated(self, call: ToolCall, part: JsonObject) -> bool:
         """Whether *call* came before, under its id; what is new in its *part* is added to that."""
-        for place, other in enumerate(self._calls):
-            if not call.id or (other.id, other.name) != (call.id, call.name):
+        for place in self._places.get(call.id, ()):
+            other = self._calls[place]
+            if not call.id or other.name != call.name:
                 continue
             if other.arguments in _NO_ARGUMENTS:
                 self._calls[place], new = call, part

@@ -256,6 +256,7 @@ class ChatAccumulator:
         self._reasoning: list[str] = []
         self._thinking = "thinking"  # the field that has the reasoning
         self._calls: list[ToolCall] = []
+        self._ids: set[str] = set()
         self._shown = 0
         self._model = ""
         self._has_message = False
@@ -321,11 +322,12 @@ class ChatAccumulator:
             self._text.append(text)
         if reasoning:
             self._reasoning.append(reasoning)
-        earlier = tuple(self._calls) if self._done else ()
+        earlier = frozenset(self._calls if self._done else ())
         for call in message.get("tool_calls") or ():
             made = self._call(call)
             if made not in earlier:  # some servers repeat the calls in the last line
                 self._calls.append(self._identified(made, as_text(event.get("created_at"))))
+                self._ids.add(self._calls[-1].id)
         if text:
             return TextDelta(text)
         if self._shown < len(self._calls):
@@ -355,7 +357,7 @@ class ChatAccumulator:
 
         The time in a made id, *stamp*, makes it differ from those of other turns.
         """
-        if _ID.fullmatch(call.id) and all(call.id != other.id for other in self._calls):
+        if _ID.fullmatch(call.id) and call.id not in self._ids:
             return call
         seed = f"{stamp} {len(self._calls)} {call.name} {call.arguments}"
         made = f"call_{sha256(seed.encode('utf-8', 'replace')).hexdigest()[:16]}"

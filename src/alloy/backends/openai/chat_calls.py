@@ -39,7 +39,6 @@ class _Call:
     def __init__(self) -> None:
         self.id = self.name = ""
         self.more: JsonObject = {}  # a gateway's own fields, such as Gemini's thought signatures
-        self.shown = False
         self.has_arguments = False  # perhaps empty ones
         self.is_named_again = False  # after its whole arguments
         self.after: _Call | None = None  # a call of the same tool at the same place, without another id
@@ -106,6 +105,7 @@ class Calls:
     def __init__(self, provider: str) -> None:
         self._provider = provider
         self._calls: list[_Call] = []
+        self._not_shown: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
 
     def __bool__(self) -> bool:
@@ -120,6 +120,7 @@ class Calls:
             same = [old for old in left if old.may_be(call)]
             if not same:
                 self._calls.append(call)
+                self._not_shown.append(call)
                 continue
             old = min(same, key=lambda each: (each.id != call.id, each.whole != call.whole))
             left.remove(old)
@@ -152,6 +153,7 @@ class Calls:
 
     def _new(self) -> _Call:
         self._calls.append(call := _Call())
+        self._not_shown.append(call)
         return call
 
     def _next(self, old: _Call, piece: Mapping[str, Any], *, has_name: bool) -> _Call:
@@ -168,9 +170,9 @@ class Calls:
 
     def next_delta(self) -> Delta | None:
         """The next call that has not been shown."""
-        for call in self._calls:
-            if call.name and not call.shown and not call.is_repetition:
-                call.shown = True
+        for place, call in enumerate(self._not_shown):
+            if call.name and not call.is_repetition:
+                del self._not_shown[place]
                 return ToolCallDelta(call.id, call.name)
         return None
 
