@@ -10,6 +10,7 @@ from alloy._typed.types.expressions import check_is_type
 from alloy.config import check_settings, current
 from alloy.conversations import Conversation
 from alloy.errors import ConfigurationError
+from alloy.pickling import Given
 from alloy.prompts import read_prompt
 from alloy.settings import ALIASES, SETTINGS
 from alloy.tools import Tool, as_tools
@@ -31,7 +32,7 @@ class CallOptions:
     tools: tuple[Tool[..., Any], ...] = ()
     conversation: Conversation | None = None
     parser: Callable[[Any], Any] | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=Given)
 
     def changed(self, options: Mapping[str, Any], where: str, also: tuple[str, ...] = ()) -> CallOptions:
         """These options with *options* in place of those of the same name.
@@ -49,7 +50,7 @@ class CallOptions:
             raise ConfigurationError(f"{where}: parser must be a function, not {own['parser']!r:.80}")
         settings = {name: value for name, value in options.items() if name not in OWN_OPTIONS}
         checked = check_settings(settings, where, (*OWN_OPTIONS, *also)) if settings else {}
-        return replace(self, **own, settings={**self.settings, **checked})
+        return replace(self, **own, settings=Given({**self.settings, **checked}))
 
 
 def prepared(

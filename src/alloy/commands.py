@@ -30,8 +30,10 @@ from alloy.functions import (
     signature_returning,
 )
 from alloy.jsontypes import JsonObject
+from alloy.pickling import Given
 from alloy.prompts import check_returns_prompt
 from alloy.result import Result
+from alloy.settings import ALIASES
 from alloy.streams import AsyncStream, Stream
 from alloy.tools import Tool, as_tool
 
@@ -87,7 +89,11 @@ class _Base(Generic[P, T_co]):
         """A copy with other options; its type differs when *options* has an output."""
         changed = copy_of(self)
         changed._set_options(self._options.changed(options, f"{self.__name__}.with_options()"))
-        changed._origin = _with_options, (self, options)
+        base, before = self, Given()
+        if self._origin is not None and self._origin[0] is _with_options:
+            base, before = self._origin[1]
+        given = {ALIASES.get(name, name): value for name, value in options.items()}
+        changed._origin = _with_options, (base, Given({**before, **given}))
         return changed
 
     def _bound_to(self, instance: object) -> Self:

@@ -11,10 +11,10 @@ import os
 import re
 from base64 import b64decode
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 from weakref import WeakValueDictionary
 
 from alloy.errors import ConfigurationError
@@ -47,11 +47,14 @@ class Carried:
 
     def __init__(self) -> None:
         self.secrets: list[str] = []
-        self.fields: list[Mapping[str, str]] = []  # headers and parameters, searched when there is an error
+        self.headers: list[Mapping[str, str]] = []  # and URLs: searched when there is an error
+        self.urls: list[Any] = []
 
     def all(self) -> list[str]:
         """Every secret in it."""
-        return [*self.secrets, *(secret for fields in self.fields for secret in secrets_in(fields))]
+        found = [secret for headers in self.headers for secret in secrets_in(headers)]
+        found += [secret for url in set(map(str, self.urls)) for secret in secrets_in_url(url)]
+        return [*self.secrets, *found]
 
 
 class KeyFunction:
@@ -179,6 +182,12 @@ class Transport:
         if self.client_certificate is not None:
             set_field(self, "client_certificate", _certificate(self.client_certificate))
 
+    @property
+    def secrets(self) -> list[str]:
+        """The name and the password of the proxy, and the password of the certificate's key."""
+        given = self.client_certificate
+        return [*secrets_in_url(self.proxy), *(map(str, given[2:]) if isinstance(given, tuple) else ())]
+
 
 def _check_proxy(proxy: Any) -> None:
     try:
@@ -297,7 +306,7 @@ def _by_backend(value: Any, check: Callable[[Any], T]) -> ByBackend[T]:
 # --- the endpoint -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Endpoint:
     """Where and how to reach a provider. `None` leaves it to the SDK and its environment variables.
 
@@ -311,14 +320,14 @@ class Endpoint:
     """
 
     base_url: str | None = None
-    api_key: str | KeyFunction | None = field(default=None, repr=False)
+    api_key: str | KeyFunction | None = None
     timeout: float | None = None
-    report: Callable[[int, str | None], object] | None = field(default=None, repr=False, compare=False)
-    report_wait: Callable[[str], object] | None = field(default=None, repr=False, compare=False)
-    headers: Headers = field(default=(), repr=False)
-    http_client: HttpClients = field(default=(), repr=False)
-    transport: Transport | None = field(default=None, repr=False)
-    carried: Carried | None = field(default=None, repr=False, compare=False)
+    report: Callable[[int, str | None], object] | None = field(default=None, compare=False)
+    report_wait: Callable[[str], object] | None = field(default=None, compare=False)
+    headers: Headers = ()
+    http_client: HttpClients = ()
+    transport: Transport | None = None
+    carried: Carried | None = field(default=None, compare=False)
     max_response_bytes: int | None = None
 
     @property
@@ -341,20 +350,60 @@ class Endpoint:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The values in it, and in what requests to it carried, that must not appear in an error."""
-        key, proxy = self.api_key, self.transport.proxy if self.transport is not None else None
-        keys = key.seen if isinstance(key, KeyFunction) else (key or "",)
+        keys = self.api_key.seen if isinstance(self.api_key, KeyFunction) else (self.api_key or "",)
+        own = () if self.transport is None else self.transport.secrets
         carried = self.carried.all() if self.carried is not None else ()
-        return (*keys, *secrets_in(dict(self.headers)), *map(_password, (self.base_url, proxy)), *carried)
+        headers = (*secrets_in(dict(self.headers)), *secret_values(self.headers))
+        return (*keys, *headers, *secrets_in_url(self.base_url), *own, *carried)
+
+    def __repr__(self) -> str:
+        url = None if self.base_url is None else without_credentials(self.base_url)
+        return f"Endpoint(base_url={url!r}, timeout={self.timeout!r})"
 
 
-def _password(url: str | None) -> str:
+# --- what is a secret ---------------------------------------------------------------------------------
+
+
+def secrets_in_url(url: str | None) -> list[str]:
+    """The name, the password and the keys in the query of *url*."""
     try:
-        return unquote(urlsplit(url or "").password or "")
+        parts = urlsplit(url or "")
+        found = [*secrets_in(dict(parse_qsl(parts.query))), parts.username or "", parts.password or ""]
     except ValueError:  # not an address
-        return ""
+        return []
+    return [form for each in found for form in {each, unquote(each)}]
 
 
-_SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|password|credential|signature", re.IGNORECASE)
+def without_credentials(url: str) -> str:
+    """*url*, which need not be valid, without what may be a name, a password or a key in the query."""
+    before, _, rest = url.rpartition("@")
+    scheme, mark, _ = before.partition("://")
+    address = f"{scheme}{mark}{rest}" if mark else rest
+    address = re.split("[?#]", address, maxsplit=1)[0]
+    # What is in the place of a port and is not one may be a password that lacks its @.
+    return re.sub(r":(?!//|\d+(?:/|$)).*", ":…", address)
+
+
+# Headers that say what a request is; the values of all others are nobody's business.
+_PUBLIC = re.compile(
+    r"(accept|content|x-stainless)(-.*)?|user-agent|connection|.*-(beta|version)|http-referer|x-title|traceparent",
+    re.IGNORECASE,
+)
+
+
+def is_public(header: str) -> bool:
+    """Whether the value of a custom *header* may be shown."""
+    return _PUBLIC.fullmatch(header) is not None
+
+
+def secret_values(headers: Iterable[tuple[str, str]]) -> list[str]:
+    """The values of custom *headers*, whatever they are called, except those that say what a request is."""
+    return [value for name, value in headers if not is_public(name)]
+
+
+_SECRET_NAME = re.compile(
+    r"auth|key|token|secret|cookie|passw|pwd|credential|signature|^(sig|code|sas)$", re.IGNORECASE
+)
 _SCHEME = re.compile(r"^(Bearer|Basic|Token|ApiKey) +", re.IGNORECASE)
 
 
@@ -369,15 +418,21 @@ def secrets_in(fields: Mapping[str, str]) -> list[str]:
             secret = _SCHEME.sub("", value)
             found.append(secret)
             if value[:6].lower() == "basic ":
-                found.append(_basic_password(secret))
+                found += _basic_credentials(secret)
             if name.lower() == "cookie":
                 found += [cookie.partition("=")[2].strip() for cookie in value.split(";")]
     return found
 
 
-def _basic_password(encoded: str) -> str:
-    """The password in the credentials of RFC 7617."""
+def _basic_credentials(encoded: str) -> list[str]:
+    """The name and the password in the credentials of RFC 7617."""
     try:
-        return b64decode(encoded).decode().partition(":")[2]
+        name, _, password = b64decode(encoded).decode().partition(":")
     except ValueError:
-        return ""
+        return []
+    return [name, password]
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a header, a parameter or a field of this *name* sounds like one that has a secret."""
+    return _SECRET_NAME.search(name) is not None

@@ -1,4 +1,4 @@
-"""The error tree. The class says where the fault is; the attributes have the details.
+r"""The error tree. The class says where the fault is; the attributes have the details.
 
     AlloyError
     ├── ConfigurationError         the set-up: an annotation, an option, the name of a model, a key
@@ -28,12 +28,17 @@
 
 Every error can be pickled, so that process pools can send it. Not every error of an SDK can, so Alloy
 keeps their details as plain data, and the SDK's error itself only as `__cause__`. No attribute has a key.
+
+A message never drives a terminal or begins another log line: control characters, and in text of a server or
+a model line breaks, too, are shown as escapes such as `\x1b`. Attributes have the text as it was received.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from alloy.excerpts import beginning, excerpt, printable
 
 if TYPE_CHECKING:
     from alloy.messages import Turn, Usage
@@ -68,6 +73,8 @@ __all__ = [
 ]
 
 SNIPPET = 200  # characters of the model's answer that a message shows
+LONGEST = 4000  # characters of a message about what a provider or a model has written
+LONGEST_WORD = 200  # characters of a provider's code or request id
 
 
 class AlloyError(Exception):
@@ -82,6 +89,9 @@ class AlloyError(Exception):
     attempts: int | None = None
     transcript: tuple[Turn, ...] | None = None
     earlier: tuple[AlloyError, ...] = ()
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), lines=True)
 
     def __reduce__(self) -> tuple[Callable[..., AlloyError], tuple[Any, ...]]:
         state = self.__dict__
@@ -132,10 +142,12 @@ class ProviderError(AlloyError):
         transient: bool | None = None,
         text: str = "",
     ) -> None:
+        code = None if code is None else beginning(code, LONGEST_WORD)
+        request_id = None if request_id is None else beginning(request_id, LONGEST_WORD)
         marks = [] if status is None else [f"status {status}"]
         marks += [] if request_id is None else [f"request {request_id}"]
         suffix = f" ({', '.join(marks)})" if marks else ""
-        super().__init__(f"{provider}: {message}{suffix}")
+        super().__init__(printable(f"{provider}: {beginning(message, LONGEST)}{suffix}"))
         self.provider, self.status, self.code = provider, status, code
         self.request_id, self.retry_after, self.text = request_id, retry_after, text
         if transient is not None:
@@ -220,8 +232,8 @@ class AnswerError(AlloyError):
     partial: Partial[Any] | None = None
 
     def __init__(self, expected: str, problems: tuple[str, ...], text: str = "") -> None:
-        answer = f" (the model answered {_snippet(text)!r})" if text else ""
-        super().__init__(f"expected {expected}: {'; '.join(problems)}{answer}")
+        answer = f" (the model answered {excerpt(text, SNIPPET)})" if text else ""
+        super().__init__(printable(f"expected {expected}: {beginning('; '.join(problems), LONGEST)}{answer}"))
         self.expected, self.problems, self.text = expected, problems, text
 
 
@@ -263,10 +275,6 @@ UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
     "length": (TruncatedError, "the answer was cut off at the token limit; raise max_tokens"),
     "filter": (FilteredError, "a content filter stopped the answer"),
 }
-
-
-def _snippet(text: str) -> str:
-    return text if len(text) <= SNIPPET else text[:SNIPPET] + "…"
 
 
 def _pickles(value: object) -> bool:

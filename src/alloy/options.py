@@ -72,6 +72,7 @@ class _Settings(_OneModel, total=False):
     tool_mode: Literal["auto", "native", "react"]
     output_mode: Literal["auto", "native", "prompted"]
     strict_capabilities: bool
+    pickle_secrets: bool
     on_event: Listener | Sequence[Listener] | None
 
 

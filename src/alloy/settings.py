@@ -536,6 +536,13 @@ class Config:
         "How connections are opened: the proxy, the trusted certificates, a client certificate.",
         per_model=True,
     )
+    pickle_secrets: bool = _setting(
+        FLAG,
+        "Whether a pickled command has the keys and passwords in its options; otherwise a worker takes them "
+        "from its own environment.",
+        default=False,
+        variables=("ALLOY_PICKLE_SECRETS",),
+    )
     extra: Mapping[str, Mapping[str, Any]] = _setting(
         BY_BACKEND,
         "By backend name, fields that are merged unchanged into the body of a request.",

@@ -28,8 +28,7 @@ from kit.wire.proxy import Proxy
 
 from alloy.backends.base import CancelToken
 from alloy.backends.http.clients import CLIENTS
-from alloy.backends.http.settings import without_credentials
-from alloy.endpoints import Endpoint
+from alloy.endpoints import Endpoint, without_credentials
 from alloy.errors import (
     AlloyError,
     BadReplyError,
@@ -72,7 +71,7 @@ def test_no_error_shows_the_key(server: WireServer, api: Api, mode: str, shape: 
     }
     server.script(answers[shape])
     with pytest.raises(ProviderError, match=r"No such key: \[key\]") as caught:
-        api.talk(mode, server, api_key=key)
+        api.ask(mode, server, api_key=key)
 
     assert key not in shown(caught.value)
     assert KEY not in shown(caught.value)

@@ -87,6 +87,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "tool_mode": ("react", "prompted"),
     "output_mode": ("prompted", "react"),
     "strict_capabilities": (True, "yes"),
+    "pickle_secrets": (True, "yes"),
     "on_event": ((print,), "print"),
     "base_url": ("http://localhost:1/v1", b"http://localhost:1/v1"),
     "api_key": ("sk-secret", 12345),
@@ -394,6 +395,7 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "ALLOY_TOOL_MODE": ("react", "react"),
     "ALLOY_OUTPUT_MODE": ("prompted", "prompted"),
     "ALLOY_STRICT_CAPABILITIES": ("yes", True),
+    "ALLOY_PICKLE_SECRETS": ("yes", True),
     "ALLOY_BASE_URL": ("http://localhost:1", "http://localhost:1"),
     "ALLOY_EXTRA_JSON": ('{"openai": {"seed": 1}}', {"openai": {"seed": 1}}),
 }
@@ -436,6 +438,7 @@ BAD = {
     "ALLOY_TOOL_MODE": ["prompted"],
     "ALLOY_OUTPUT_MODE": ["react"],
     "ALLOY_STRICT_CAPABILITIES": ["very"],
+    "ALLOY_PICKLE_SECRETS": ["very"],
     "ALLOY_EXTRA_JSON": ["{", "[]", '{"openai": 1}', "[" * 100_000],
 }
 

@@ -181,6 +181,7 @@ def plain_function(x: int) -> int:
     tool_mode="react",
     output_mode="prompted",
     strict_capabilities=True,
+    pickle_secrets=False,
     base_url="http://127.0.0.1:8080/v1",
     api_key="not a key",
     extra={"openai": {"service_tier": "flex"}},

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import re
 
 from alloy._engine.fallbacks import Plan
 from alloy._typed.json.extraction import is_prose
 from alloy._typed.schemas.refs import nodes
 from alloy.errors import UNFINISHED, BadReplyError
+from alloy.excerpts import excerpt
+from alloy.logger import log
 from alloy.messages import Reply
 
 __all__ = ["check_finish"]
-
-log = logging.getLogger("alloy")
 
 
 def check_finish(reply: Reply, text: str, plan: Plan, expected: str, provider: str) -> None:
@@ -36,7 +35,7 @@ def check_finish(reply: Reply, text: str, plan: Plan, expected: str, provider: s
     if not reply.calls and (not typed or _may_go_on(text, plan)):
         raise BadReplyError(
             f"the answer ended with {reply.explanation!r}, an unknown word, so it may not be complete: "
-            f"{reply.text[:200]!r}",
+            f"{excerpt(reply.text, 200)}",
             provider=provider,
             code=reply.explanation,
             transient=False,

@@ -11,11 +11,10 @@ import logging
 from alloy._engine.fallbacks import TEXTS
 from alloy.errors import ProviderError
 from alloy.events import CallFailed, Event, FallbackTaken, Final, ReplyReceived, RequestSent, Retry
+from alloy.logger import log
 from alloy.messages import Usage
 
 __all__ = ["log", "log_event", "wants_events"]
-
-log = logging.getLogger("alloy")
 
 
 def wants_events() -> bool:

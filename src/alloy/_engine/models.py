@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 from alloy._engine.routes import Route, endpoint_of
 from alloy.backends.registry import resolve
 from alloy.errors import ConfigurationError
+from alloy.logger import log
 from alloy.settings import SENT, Config, ModelEntry
 
 __all__ = ["models"]
-
-log = logging.getLogger("alloy")
 
 
 def models(settings: Config) -> Sequence[tuple[Route, Config]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,13 +12,12 @@ from alloy._typed.schemas.dialects import to_wire
 from alloy.backends.base import Capabilities
 from alloy.backends.registry import check_backend_names
 from alloy.errors import ConfigurationError
+from alloy.logger import log
 from alloy.messages import OutputSchema, Request, Turn, User
 from alloy.settings import ABOUT_TOOLS, SENT
 from alloy.suggestions import did_you_mean, nearest
 
 __all__ = ["Draft", "MissingCapability", "plan"]
-
-log = logging.getLogger("alloy")
 
 Fallbacks = frozenset[str]
 

@@ -7,7 +7,6 @@ not hold.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Collection, Iterable
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
@@ -19,11 +18,10 @@ from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy._typed.types.async_parsers import resolving
 from alloy._typed.types.signature import ArgumentsError, Signature
 from alloy.errors import ToolError
+from alloy.logger import log
 from alloy.messages import ToolCall, ToolResult, ToolSchema
 
 __all__ = ["Runnable", "ToolEnd", "ToolRun", "Toolbox", "results_of"]
-
-log = logging.getLogger("alloy")
 
 
 class Runnable(Protocol):

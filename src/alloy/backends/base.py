@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from alloy._typed.schemas.dialects import Dialect
-from alloy.endpoints import Endpoint
+from alloy.endpoints import Endpoint, secret_values, secrets_in_url
 from alloy.errors import AlloyError, ConfigurationError
 from alloy.jsontypes import Json, JsonObject
 from alloy.messages import Delta, Reply, Request
@@ -98,6 +98,11 @@ class CancelToken:
             if self.fired:
                 cut()
 
+    def detach(self) -> None:
+        """Forget what was attached, and the response in it: the request is over."""
+        with self._lock:
+            self._cut = None
+
     def fire(self) -> None:
         """End the wait. Does nothing the second time."""
         with self._lock:
@@ -164,7 +169,10 @@ class BaseBackend:
     """
 
     key_variables: tuple[str, ...] = ()
-    """The environment variables that hold its keys: their values never appear in an error."""
+    """The environment variables that hold its keys: their values never appear in an error.
+
+    One whose name ends in `_HEADERS` has a header in each line.
+    """
 
     may_ignore: bool = True
     """Whether its servers may ignore a schema or a forced tool; otherwise prose is an ordinary answer."""
@@ -205,9 +213,19 @@ def is_own_address(backend: Backend, endpoint: Endpoint) -> bool:
 
 def secrets_of(backend: Backend, endpoint: Endpoint) -> tuple[str, ...]:
     """The keys that a request to *endpoint* may carry: its own, and those of the environment."""
-    variables: tuple[str, ...] = getattr(backend, "key_variables", ())
-    found = (os.environ.get(name, "").strip() for name in variables)
-    return tuple(filter(None, (*endpoint.secrets, *found)))
+    found = list(endpoint.secrets)
+    for name in getattr(backend, "key_variables", ()):
+        text = os.environ.get(name, "").strip()
+        found.append(text)
+        if name.endswith("_HEADERS"):  # one in each line
+            lines = (line.partition(":") for line in text.splitlines())
+            found += secret_values((header, value) for header, _, value in lines)
+    addresses = (text for name, text in os.environ.items() if name.upper().endswith(_ADDRESSES))
+    found += [secret for address in addresses for secret in secrets_in_url(address)]
+    return tuple(each.strip() for each in found if each.strip())
+
+
+_ADDRESSES = ("_PROXY", "_BASE_URL", "OLLAMA_HOST")  # of servers and proxies, with a password perhaps
 
 
 class _Instances:

@@ -6,7 +6,6 @@ Built-in backends and those of other packages register by an entry point in the 
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import string
@@ -18,11 +17,10 @@ from typing import Any, NamedTuple
 
 from alloy.backends.base import Backend
 from alloy.errors import ConfigurationError
+from alloy.logger import log
 from alloy.suggestions import did_you_mean, nearest
 
 __all__ = ["register_backend"]
-
-log = logging.getLogger("alloy")
 
 GROUP = "alloy.backends"
 PAGE = "https://github.com/lydakis/alloy/blob/main/docs/backends.md"

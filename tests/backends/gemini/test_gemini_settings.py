@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from google import genai
+from kit import apis
 from kit.talking import KEY, MODES, WHOLE, talk
 from kit.wire import Answer, WireServer, json_answer
 from kit.wire import gemini as says
@@ -50,7 +51,7 @@ def test_the_details_of_an_error_do_not_show_the_key(server: WireServer, mode: s
     details = {"@type": "ErrorInfo", "metadata": {"key": key}}
     server.script(says.failure(401, f"No such key: {key}", "UNAUTHENTICATED", details))
     with pytest.raises(ProviderError, match=r"No such key: \[key\]") as caught:
-        ask(mode, at(server, api_key=key))
+        apis.GEMINI.ask(mode, server, api_key=key)
 
     assert key not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
 

@@ -10,6 +10,7 @@ from kit.talking import MODES, WHOLE, at, talk
 from kit.wire import Answer, WireServer
 from kit.wire import openai as says
 
+from alloy import ask
 from alloy.backends.base import Backend
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.responses import OpenAIBackend
@@ -38,7 +39,7 @@ def test_a_key_of_any_form_is_taken_out(server: WireServer, backend: Backend) ->
     key = str(9**12)  # not written out: a traceback shows the lines of this test as well
     server.script(says.failure(401, f"No such key: {key}"))
     with pytest.raises(AuthenticationError, match=r"No such key: \[key\].*OPENAI_API_KEY") as caught:
-        talk(backend, "send", at(server, api_key=key))
+        ask("Hello", model=f"{backend.name}:gpt-5.6", base_url=f"{server.url}/v1", api_key=key, retry=0)
 
     assert key not in "".join(traceback.format_exception(caught.value))
 

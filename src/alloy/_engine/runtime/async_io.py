@@ -71,9 +71,8 @@ class AsyncIO(CallIO):
             while True:
                 # A time limit round the whole loop would also cancel whoever reads this generator.
                 async with self._in_exchange(exchange, ends):
-                    event = await anext(events, _OVER)
-                    delta = None if event is _OVER else accumulator.feed(event)
-                if event is _OVER:
+                    delta = await _next_delta(events, accumulator.feed)
+                if delta is _OVER:
                     break
                 if delta is not None:
                     yield self.shown(exchange.text.add(delta))
@@ -97,6 +96,7 @@ class AsyncIO(CallIO):
                 yield
         except Exception as error:
             if scope.expired():
+                self.clean(exchange, error)
                 name = exchange.route.backend.name
                 raise self.clock.timeout_error(name, exchange.waits_for, exchange.text.value) from error
             if (problem := self.explained(exchange, error)) is error:
@@ -155,6 +155,12 @@ class AsyncIO(CallIO):
             if scope.expired():
                 raise self.clock.deadline_error("an async parser") from None
             raise
+
+
+async def _next_delta(events: AsyncIterator[Any], feed: Callable[[Any], Any]) -> Any:
+    """In a frame of its own, which redaction clears: the event may be a whole body."""
+    event = await anext(events, _OVER)
+    return event if event is _OVER else feed(event)
 
 
 def _end_of(exchange: Exchange) -> float | None:

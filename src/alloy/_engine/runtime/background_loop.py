@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 import os
 import threading
 from collections.abc import Coroutine
@@ -18,11 +17,10 @@ from typing import Any, TypeVar
 
 from alloy._engine.runtime.deadline import Clock
 from alloy._engine.runtime.tool_runs import contained
+from alloy.logger import log
 from alloy.threads import start_thread
 
 __all__ = ["close", "run"]
-
-log = logging.getLogger("alloy")
 
 T = TypeVar("T")
 

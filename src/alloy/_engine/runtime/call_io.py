@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -41,11 +41,10 @@ from alloy.events import (
     ToolFinished,
     ToolStarted,
 )
+from alloy.logger import log
 from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta
 
 __all__ = ["CallIO", "Exchange"]
-
-log = logging.getLogger("alloy")
 
 
 class Exchange:
@@ -57,6 +56,7 @@ class Exchange:
         self.status: int | None = None
         self.request_id: str | None = None
         self.waits_for = "the answer"
+        self.before = sys.exception()  # that the caller handles: it is not the request's
         self._began = perf_counter()
 
     @property
@@ -239,17 +239,26 @@ class CallIO(ABC):
 
     # --- errors -------------------------------------------------------------------------------------
 
+    def clean(self, exchange: Exchange, error: BaseException, *, is_own: bool = False) -> None:
+        """Remove from *error*, and from what led to it, the secrets that a request may have carried.
+
+        Unless it *is_own*, an error of the caller's code, its requests and its bodies are dropped, too.
+        """
+        from alloy.backends.http.redaction import Redactor, clean, release  # only errors need it
+
+        secrets = secrets_of(exchange.route.backend, exchange.endpoint)
+        if not is_own:
+            release(error, exchange.before)
+        clean(error, Redactor(secrets), exchange.before)
+
     def explained(self, exchange: Exchange, error: Exception) -> Exception:
         """*error* as an Alloy error, or itself when it comes from neither the SDK nor the transport."""
         route = exchange.route
         problem = error if isinstance(error, AlloyError) else route.backend.explain(error)
-        from alloy.backends.http.redaction import clean  # only errors need it
-
-        secrets = secrets_of(route.backend, exchange.endpoint)
-        clean(error, secrets)  # it may become the cause, which tracebacks show
+        self.clean(exchange, error, is_own=problem is None)  # it may become the cause, which tracebacks show
         if problem is None:
             return error
-        clean(problem, secrets)
+        self.clean(exchange, problem)
         if isinstance(problem, ProviderTimeoutError) and self.clock.passed():
             return self.clock.deadline_error(exchange.waits_for)
         if isinstance(problem, ProviderTimeoutError) and problem.status is None and exchange.is_over:

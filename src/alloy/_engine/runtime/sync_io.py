@@ -69,8 +69,8 @@ class SyncIO(CallIO):
             self._exchange(route) as (exchange, cancel),
             closing(backend.open(body, exchange.endpoint, cancel)) as events,
         ):
-            for event in events:
-                if (delta := accumulator.feed(event)) is not None:
+            for delta in map(accumulator.feed, events):  # no frame keeps an event, which may be a whole body
+                if delta is not None:
                     yield self.shown(exchange.text.add(delta))
             for delta in exchange.text.rest():
                 yield self.shown(delta)
@@ -86,6 +86,7 @@ class SyncIO(CallIO):
             yield exchange, cancel
         except Exception as error:
             if cancel.fired:
+                self.clean(exchange, error)
                 raise self.clock.timeout_error(
                     route.backend.name, exchange.waits_for, exchange.text.value
                 ) from error
@@ -93,6 +94,7 @@ class SyncIO(CallIO):
                 raise
             raise problem from error
         finally:
+            cancel.detach()
             if alarm is not None:
                 alarm.cancel()
 

@@ -128,7 +128,7 @@ class AnthropicBackend(HttpBackend):
     format = formats.MESSAGES
     split = staticmethod(as_events)
     request_id_headers = ("request-id", "x-request-id")
-    key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+    key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS")
     own_hosts = ("api.anthropic.com",)
 
     def capabilities(self, model: str) -> ClaudeCapabilities:

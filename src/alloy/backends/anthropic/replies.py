@@ -11,6 +11,7 @@ from alloy.backends.anthropic.turns import INVALID, echo
 from alloy.backends.http.bodies import as_count, as_object, as_text, read_object
 from alloy.backends.http.finish import read_ending
 from alloy.errors import BadReplyError
+from alloy.excerpts import excerpt
 from alloy.jsontypes import JsonObject
 from alloy.messages import Finish, Reply, ToolCall, Usage
 
@@ -28,7 +29,7 @@ def _reply(message: Mapping[str, Any]) -> Reply:
     content = message.get("content")
     if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
         shown = message if content is None else content
-        raise _bad(f"the message has no list of content blocks but {shown!r:.120}", transient=False)
+        raise _bad(f"the message has no list of content blocks but {excerpt(shown, 120)}", transient=False)
     content = [_sendable(block, place) for place, block in enumerate(content)]
     text = "".join(as_text(block.get("text")) for block in content if block.get("type") == "text")
     thinking = [as_text(block.get("thinking")) for block in content if block.get("type") == "thinking"]
@@ -73,7 +74,7 @@ def _sendable(block: JsonObject, place: int) -> JsonObject:
 def _call(block: Mapping[str, Any]) -> ToolCall:
     call_id, name, given = block.get("id"), block.get("name"), block.get("input")
     if not isinstance(call_id, str) or not isinstance(name, str):
-        raise _bad(f"a tool_use block has no name, or an id that is not text: {block!r:.120}")
+        raise _bad(f"a tool_use block has no name, or an id that is not text: {excerpt(block, 120)}")
     if isinstance(given, dict) and given.keys() == {INVALID}:
         return ToolCall(call_id, name, as_text(given[INVALID]))
     return ToolCall(call_id, name, json.dumps({} if given is None else given, ensure_ascii=False))

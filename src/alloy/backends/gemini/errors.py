@@ -14,7 +14,6 @@ from typing import Any
 
 from alloy.backends.http.errors import LONGEST, ErrorBody, ErrorReader, Failure
 from alloy.backends.http.finish import is_missing
-from alloy.backends.http.redaction import redacted
 from alloy.errors import (
     AlloyError,
     AuthenticationError,
@@ -25,6 +24,7 @@ from alloy.errors import (
     ProviderError,
     ServerError,
 )
+from alloy.excerpts import beginning, excerpt
 from alloy.jsontypes import Json
 
 __all__ = ["ERRORS", "KEYS", "NAME", "finish_error", "sign_in_error", "unknown_end"]
@@ -172,7 +172,7 @@ def finish_error(reason: Any, message: str) -> ProviderError | None:
 
 def unknown_end(reason: Any, message: str) -> BadReplyError:
     """The error for an answer without content, whose *reason* is unknown, or says nothing."""
-    text = f"the answer ended with the finishReason {reason!r}{_details(message)}"
+    text = f"the answer ended with the finishReason {excerpt(reason, 80)}{_details(message)}"
     return BadReplyError(text, provider=NAME, transient=is_missing(reason))
 
 
@@ -201,6 +201,6 @@ def sign_in_error(error: Exception) -> AlloyError | None:
     if found is None:
         return None
     kind, meaning = found
-    text = redacted(str(error).strip())[:LONGEST]
+    text = beginning(str(error).strip(), LONGEST)
     message = f"{meaning} ({text})"
     return kind(message, provider=NAME) if issubclass(kind, ProviderError) else kind(f"{NAME}: {message}")

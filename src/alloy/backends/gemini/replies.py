@@ -20,6 +20,7 @@ from alloy.backends.http.bodies import (
 from alloy.backends.http.event_stream import END_MARK
 from alloy.backends.http.finish import Ending, is_missing, later, meaning, read_ending
 from alloy.errors import BadReplyError
+from alloy.excerpts import excerpt
 from alloy.jsontypes import JsonObject
 from alloy.messages import (
     Delta,
@@ -42,7 +43,7 @@ TEXT = "arguments"  # the key for arguments that are not an object
 def read_content(raw: Any) -> Reply:
     """The reply in a whole answer. Raises `BadReplyError`, or the error of a failed generation."""
     if isinstance(raw, dict) and not any(raw.get(key) for key in _CHUNK):
-        raise _bad(f"the answer has no candidates: {raw!r:.120}", transient=False)
+        raise _bad(f"the answer has no candidates: {excerpt(raw, 120)}", transient=False)
     accumulator = ContentAccumulator()
     accumulator.feed(raw)
     return accumulator.reply(is_whole=True)
@@ -68,7 +69,9 @@ def _parts(candidate: Mapping[str, Any]) -> list[JsonObject]:
     listed = found if isinstance(found, list) else [found]
     parts = [part for part in listed if part is not None]
     if not all(isinstance(part, dict) for part in parts):
-        raise _bad(f"the parts of the answer are not a list of objects but {found!r:.80}", transient=False)
+        raise _bad(
+            f"the parts of the answer are not a list of objects but {excerpt(found, 80)}", transient=False
+        )
     return parts
 
 
@@ -228,7 +231,7 @@ class ContentAccumulator:
     def _call(self, call: Mapping[str, Any], part: JsonObject) -> Delta | None:
         name, given = call.get("name"), as_text(call.get("id"))
         if not isinstance(name, str) or not name:
-            raise _bad(f"the answer calls a function without a name: {call!r:.120}")
+            raise _bad(f"the answer calls a function without a name: {excerpt(call, 120)}")
         arguments, written = _arguments(call.get("args"))
         part = (
             part if arguments is call.get("args") else {**part, "functionCall": {**call, "args": arguments}}
@@ -274,7 +277,9 @@ def _arguments(given: Any) -> tuple[JsonObject | None, str]:
         given = as_object(text, TEXT)
         if given == {TEXT: text}:
             if not any(mark in text for mark in "{[<"):  # prose; `<` begins a control token
-                raise _bad(f"the arguments of a call are not an object but {text!r:.80}", transient=False)
+                raise _bad(
+                    f"the arguments of a call are not an object but {excerpt(text, 80)}", transient=False
+                )
             return given, text
     return given, json.dumps(given, ensure_ascii=False)
 

@@ -19,7 +19,7 @@ from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.formats import Format, format_of
 from alloy.backends.http.payload import parse_body, written
 from alloy.backends.http.received import Received, bad_reply, redirect_error
-from alloy.backends.http.redaction import scrub
+from alloy.backends.http.redaction import repeats_secret
 from alloy.backends.http.transport_errors import (
     content_read,
     proxy_error,
@@ -237,7 +237,7 @@ class HttpBackend(BaseBackend, ABC):
         if not isinstance(raw, dict):
             raise bad_reply(received, "the answer is not a JSON object", content, transient=False)
         if raw.get("error"):
-            raise self.errors.in_answer(scrub(raw, received.response.request), received.request_id)
+            raise self.errors.in_answer(raw, received.request_id)
         self._check(raw, received, content)
         return raw
 
@@ -304,7 +304,7 @@ class HttpBackend(BaseBackend, ABC):
         if not isinstance(event, dict) or not event.keys().isdisjoint(self.format.keys):
             return
         if is_error_object(event):
-            raise self.errors.in_answer(scrub(event, received.response.request), received.request_id)
+            raise self.errors.in_answer(event, received.request_id)
         found = format_of(event)
         if found not in (None, self.format):
             what = f'this is the format of {found.title}, which model="{found.prefix}:NAME" reads'
@@ -393,6 +393,8 @@ class HttpBackend(BaseBackend, ABC):
     def _received(self, response: Any, endpoint: Endpoint) -> Received:
         found = (response.headers.get(name) for name in self.request_id_headers)
         request_id = next(filter(None, found), None)
+        if request_id is not None and repeats_secret(response.request.headers, request_id):
+            request_id = None
         received = Received(self.name, response, request_id, endpoint.max_response_bytes)
         if endpoint.report is not None:
             endpoint.report(response.status_code, received.request_id)

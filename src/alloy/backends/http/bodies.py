@@ -10,6 +10,7 @@ from alloy._typed.json.text import with_whole_escapes
 from alloy.backends.base import Accumulator
 from alloy.backends.http.payload import json_problem, parse_json
 from alloy.errors import BadReplyError
+from alloy.excerpts import beginning, excerpt
 from alloy.jsontypes import Json, JsonObject
 from alloy.messages import Reply, Request, ToolCall, ToolSchema
 
@@ -100,13 +101,14 @@ def read_object(provider: str, raw: Json, read: Callable[[JsonObject], T]) -> T:
     """
     if not isinstance(raw, dict):
         raise BadReplyError(
-            f"the answer is not an object but {raw!r:.80}", provider=provider, transient=False
+            f"the answer is not an object but {excerpt(raw, 80)}", provider=provider, transient=False
         )
     try:
         return read(raw)
     except FORMAT_ERRORS as error:
+        problem = f"{type(error).__name__}: {beginning(str(error), 200)}"
         raise BadReplyError(
-            f"the answer has an unexpected format ({type(error).__name__}: {error}): {raw!r:.200}",
+            f"the answer has an unexpected format ({problem}): {excerpt(raw, 200)}",
             provider=provider,
             transient=False,  # it was whole
         ) from error

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from alloy.backends.http.event_stream import framed_error
 from alloy.backends.http.payload import json_or_text
 from alloy.backends.http.received import Received
-from alloy.backends.http.redaction import redacted, scrub
 from alloy.backends.http.transport_errors import asked_url
 from alloy.errors import (
     AuthenticationError,
@@ -27,6 +26,7 @@ from alloy.errors import (
     ServerError,
     UnsupportedError,
 )
+from alloy.excerpts import beginning, excerpt
 from alloy.jsontypes import Json, JsonObject
 
 __all__ = [
@@ -66,13 +66,13 @@ class ErrorBody(NamedTuple):
         if isinstance(body, dict) and isinstance(body.get("errors"), list) and body["errors"]:
             body = body["errors"][0]
         if not isinstance(body, dict):
-            return cls(_shortened("" if body is None else str(body)))
+            return cls(_shortened("" if body is None else body))
         found = next((body[key] for key in _CODES if body.get(key) is not None), None)
         number, details = _number(found), body.get("details")
         is_status = number is not None and 400 <= number < 600
         return cls(
-            message=_shortened(str(next((body[key] for key in _MESSAGES if body.get(key)), body))),
-            code=None if is_status or not isinstance(found, str | int) else _shortened(str(found)),
+            message=_shortened(next((body[key] for key in _MESSAGES if body.get(key)), body)),
+            code=None if is_status or not isinstance(found, str | int) else _shortened(found),
             kind=_kind(body),
             status=number if is_status else _status(body),
             param=_shortened(body["param"]) if isinstance(body.get("param"), str) else None,
@@ -137,9 +137,9 @@ def _error_code(details: Json) -> str | None:
     return _shortened(code) if isinstance(code, str) else None
 
 
-def _shortened(text: str) -> str:
-    text = redacted(text.strip())
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+def _shortened(value: Json) -> str:
+    """The beginning of a server's message, which may be of any type."""
+    return beginning(value.strip(), LONGEST) if isinstance(value, str) else excerpt(value, LONGEST)
 
 
 class Failure(NamedTuple):
@@ -153,12 +153,12 @@ class Failure(NamedTuple):
 
     @classmethod
     def of_response(cls, received: Received, content: bytes) -> Failure:
-        """What a response with an error status says, without the keys of its request."""
+        """What a response with an error status says."""
         response = received.response
         body = json_or_text(content)
         if isinstance(body, str) and (framed := framed_error(content)) is not None:
             body = framed
-        read = ErrorBody.read(scrub(body, response.request))
+        read = ErrorBody.read(body)
         if not read.message:
             read = read._replace(message=f"an empty {response.headers.get('content-type', 'body')}")
         url = asked_url(response.request)

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from alloy.backends.http.payload import json_or_text, parse_body
 from alloy.backends.http.received import SNIPPET, Received, bad_reply
-from alloy.backends.http.redaction import scrub
 from alloy.errors import BadReplyError
 from alloy.jsontypes import Json, JsonObject
 
@@ -263,8 +262,6 @@ class JsonLines:
             raise bad_reply(
                 self._received, "a line of the stream is not a JSON object", line, transient=False
             )
-        if event.get("error"):  # it may repeat the key
-            event = {**event, "error": scrub(event["error"], self._received.response.request)}
         return event
 
 

@@ -107,11 +107,9 @@ class HttpExchange:
         """Note what *request* carries; the sign-in of a client may have replaced the one *before*."""
         carried = self.endpoint.carried
         if carried is not None and request is not before:
-            carried.fields.append(request.headers)
-            if userinfo := request.url.userinfo:  # in the URL, which errors of other libraries show
-                carried.secrets.append(userinfo.decode().partition(":")[2])
+            carried.headers.append(request.headers)
+            carried.urls.append(request.url)  # a client may have added parameters
             if self.connection.is_own:
-                carried.fields.append(request.url.params)  # a client may add some
                 carried.secrets += own_secrets(self.connection.pool)
 
 

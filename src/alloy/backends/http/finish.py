@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from alloy.errors import BadReplyError, ServerError
+from alloy.excerpts import excerpt
 from alloy.messages import Finish, ToolCall
 
 __all__ = ["Ending", "is_missing", "later", "meaning", "read_ending"]
@@ -126,9 +127,11 @@ def read_ending(
 
 def _unknown(word: Any, field: str, provider: str, calls: Sequence[ToolCall]) -> Ending:
     if isinstance(word, str) and _FAILED.search(_key(word)):
-        raise ServerError(f"the generation failed: its {field} is {word!r}", provider=provider, code=word)
+        raise ServerError(
+            f"the generation failed: its {field} is {excerpt(word, 80)}", provider=provider, code=word
+        )
     if not _are_whole(calls):
-        problem = f"the answer ended with the {field} {word!r} in the arguments of a call"
+        problem = f"the answer ended with the {field} {excerpt(word, 80)} in the arguments of a call"
         raise BadReplyError(problem, provider=provider, transient=False)
     return Ending("other", str(word))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from alloy.endpoints import Endpoint, Transport, client_kind
+from alloy.endpoints import Endpoint, Transport, client_kind, secret_values
 from alloy.errors import ConfigurationError
 
 __all__ = [
@@ -119,10 +119,6 @@ def own_timeouts(client: Any, usual: Any) -> Any:
     return usual if chosen == type(chosen)(5.0) else chosen.as_dict()
 
 
-# What the libraries themselves put into the headers of each client.
-_USUAL_HEADERS = frozenset(("accept", "accept-encoding", "connection", "user-agent"))
-
-
 def own_secrets(client: Any) -> list[str]:
     """The values of the headers that a caller's *client* adds: nobody but the caller knows what they are."""
-    return [value for name, value in client.headers.items() if name not in _USUAL_HEADERS]
+    return secret_values(client.headers.items())

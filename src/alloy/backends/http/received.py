@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from alloy.backends.http.redaction import redacted
 from alloy.backends.http.transport_errors import asked_url, settings_to_check
 from alloy.errors import BadReplyError, ProviderError
+from alloy.excerpts import beginning, excerpt
 
 __all__ = ["Received", "bad_reply", "redirect_error"]
 
@@ -30,8 +30,7 @@ def bad_reply(
     response = received.response
     kind = response.headers.get("content-type", "no content type")
     text = content[: SNIPPET * 4].decode("utf-8", "replace").strip()
-    text = redacted(text, response.request)
-    shown = repr(text if len(text) <= SNIPPET else text[:SNIPPET] + "…") if text else "an empty body"
+    shown = excerpt(text, SNIPPET) if text else "an empty body"
     return BadReplyError(
         f"{what}: {shown} ({kind}); is `base_url` the address of its API? The request went to "
         f"{asked_url(response.request)}",
@@ -57,7 +56,7 @@ def redirect_error(received: Received, variable: str) -> ProviderError | None:
     try:
         target = urlsplit(urljoin(str(response.request.url), response.headers.get("location", "")))
         host = target.netloc.rpartition("@")[2]  # a name and a password may come before it
-        where = redacted(f"{target.scheme}://{host}{target.path}", response.request)[:SNIPPET]
+        where = beginning(f"{target.scheme}://{host}{target.path}", SNIPPET)
     except ValueError:
         where = "something that is not an address"
     return ProviderError(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from alloy.endpoints import without_credentials
 from alloy.errors import ConfigurationError
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "checked_url",
     "refuse_fragment",
     "with_query",
-    "without_credentials",
     "without_query",
 ]
 
@@ -69,13 +68,3 @@ def with_query(url: Any, base_url: str) -> Any:
     if not query:
         return url
     return type(url)(f"{url}{'&' if url.query else '?'}{query}")
-
-
-def without_credentials(url: str) -> str:
-    """*url*, which need not be valid, without what may be a name, a password or a key in the query."""
-    before, _, rest = url.rpartition("@")
-    scheme, mark, _ = before.partition("://")
-    address = f"{scheme}{mark}{rest}" if mark else rest
-    address = re.split("[?#]", address, maxsplit=1)[0]
-    # What is in the place of a port and is not one may be a password that lacks its @.
-    return re.sub(r":(?!//|\d+(?:/|$)).*", ":…", address)

@@ -12,7 +12,6 @@ from ssl import SSLError
 from typing import Any
 from urllib.parse import urlsplit
 
-from alloy.backends.http.redaction import redacted
 from alloy.errors import (
     BadReplyError,
     ConfigurationError,
@@ -20,6 +19,7 @@ from alloy.errors import (
     ProviderError,
     ProviderTimeoutError,
 )
+from alloy.excerpts import beginning
 from alloy.threads import late_error
 
 __all__ = [
@@ -32,6 +32,8 @@ __all__ = [
     "transport_error",
     "unreached_origin",
 ]
+
+LONGEST = 500  # characters of a library's own message that ours shows
 
 HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "anyio")
 
@@ -73,7 +75,7 @@ def transport_error(
     kind = _transport_kind(error)
     if kind is None:
         return late_error(error)
-    cause = redacted(f"{type(error).__name__}: {error}".removesuffix(": "))
+    cause = _named(error)
     meaning = _MEANING[kind]
     if (server := unreached_origin(error)) is not None:
         meaning = f"no connection to {server}: check {settings_to_check(variable)}{proxy_hint()}"
@@ -88,10 +90,14 @@ def transport_error(
     return kind(f"{provider}: {message}")
 
 
+def _named(error: BaseException) -> str:
+    return beginning(f"{type(error).__name__}: {error}".removesuffix(": "), LONGEST)
+
+
 def proxy_error(provider: str, error: Exception, server: str, proxy: str) -> ProviderConnectionError:
     """The error for a *server* to which no connection could be opened through *proxy*."""
     scheme, host = urlsplit(proxy).scheme, urlsplit(proxy).netloc.rpartition("@")[2]  # without a password
-    cause = redacted(f"{type(error).__name__}: {error}".removesuffix(": "))
+    cause = _named(error)
     return ProviderConnectionError(
         f"no connection to {server} through the proxy {scheme}://{host}: check `transport` ({cause})",
         provider=provider,

@@ -14,7 +14,6 @@ httpx. The requests are not sent by its `chat`, because that would (versions 0.5
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from contextlib import aclosing, closing
@@ -35,19 +34,17 @@ from alloy.backends.http.received import Received
 from alloy.backends.http.settings import (
     checked_key,
     refuse_fragment,
-    without_credentials,
     without_query,
 )
 from alloy.backends.http.single_flight import SingleFlight
 from alloy.backends.memory import Memory
 from alloy.backends.ollama.errors import ERRORS, not_running
-from alloy.endpoints import Endpoint
+from alloy.endpoints import Endpoint, without_credentials
 from alloy.errors import AlloyError, ConfigurationError, UnsupportedError
 from alloy.jsontypes import Json
+from alloy.logger import log
 
 __all__ = ["OLLAMA", "OllamaHttpBackend", "Settings", "find_host", "read_settings", "server_url"]
-
-log = logging.getLogger("alloy")
 
 DEFAULT_HOST = "127.0.0.1:11434"
 CHAT, SHOW = "/api/chat", "/api/show"

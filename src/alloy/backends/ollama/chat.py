@@ -39,6 +39,7 @@ from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.schemas import in_dialect
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, BadReplyError
+from alloy.excerpts import excerpt
 from alloy.jsontypes import JsonObject
 from alloy.messages import (
     Delta,
@@ -309,7 +310,7 @@ class ChatAccumulator:
         if isinstance(message, dict):
             self._has_message = True
         if not self._has_message:
-            raise _bad(f"the answer has no message: {event!r:.120}", transient=False)
+            raise _bad(f"the answer has no message: {excerpt(event, 120)}", transient=False)
         if event.get("done") is not None:
             self._done = self._done or event["done"] is True
         self._reason = later(self._reason, event.get("done_reason"))
@@ -348,7 +349,7 @@ class ChatAccumulator:
         function = call.get("function", call)
         name, arguments = function["name"], function.get("arguments")
         if not isinstance(name, str) or not name:
-            raise _bad(f"the answer calls a tool without a name: {call!r:.120}")
+            raise _bad(f"the answer calls a tool without a name: {excerpt(call, 120)}")
         written = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
         return ToolCall(as_text(call.get("id")), name, written)
 
@@ -381,7 +382,7 @@ class OllamaChatBackend(OpenAIChatBackend):
     name = "ollama-chat"
     dialect = DIALECT
     errors = OllamaChatErrors("ollama-chat")
-    key_variables = ("OLLAMA_API_KEY",)
+    key_variables = ("OLLAMA_API_KEY", "OPENAI_CUSTOM_HEADERS")
 
     def capabilities(self, model: str) -> Capabilities:
         """As `OllamaBackend.capabilities`: it is the same model, and `/v1` has no tool choice either."""

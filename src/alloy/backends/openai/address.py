@@ -81,7 +81,7 @@ class OpenAIHttpBackend(HttpBackend):
     """
 
     sdk = OPENAI
-    key_variables = ("OPENAI_API_KEY",)
+    key_variables: tuple[str, ...] = ("OPENAI_API_KEY", "OPENAI_CUSTOM_HEADERS")
     own_hosts = ("api.openai.com",)
     keyless = False  # whether a server at a custom address may be used without a key
 

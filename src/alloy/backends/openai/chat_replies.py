@@ -11,6 +11,7 @@ from alloy.backends.http.finish import later, read_ending
 from alloy.backends.openai.chat_calls import Calls, call_pieces
 from alloy.backends.openai.errors import OpenAIErrors
 from alloy.errors import BadReplyError
+from alloy.excerpts import excerpt
 from alloy.jsontypes import JsonObject
 from alloy.messages import Delta, Echo, ReasoningDelta, Reply, TextDelta, Usage
 
@@ -69,7 +70,7 @@ class ChatAccumulator:
         choice = self._first_choice(completion)
         message = None if choice is None else choice.get("message") or _legacy(choice)
         if choice is None or not isinstance(message, dict):
-            problem = f"the completion has no message but {completion!r:.120}"
+            problem = f"the completion has no message but {excerpt(completion, 120)}"
             nothing = "choices" in completion and not completion["choices"]  # a gateway whose provider failed
             raise BadReplyError(problem, provider=self._provider, transient=nothing)
         self._finish = choice.get("finish_reason")

@@ -13,6 +13,7 @@ from alloy.backends.openai.errors import OpenAIErrors
 from alloy.backends.openai.response_items import StreamedItems, is_answer
 from alloy.backends.openai.response_merge import arguments_of, merged
 from alloy.errors import BadReplyError
+from alloy.excerpts import excerpt
 from alloy.jsontypes import JsonObject
 from alloy.messages import Delta, Echo, ReasoningDelta, Reply, TextDelta, ToolCall, ToolCallDelta, Usage
 
@@ -53,7 +54,7 @@ def read_response(response: Mapping[str, Any], output: Any) -> Reply:
         raise ERRORS.in_answer(error or "the generation failed")
     if not _are_items(output):
         shown = dict(response) if output is None else output
-        raise _bad(f"the response has no list of output items but {shown!r:.120}", transient=False)
+        raise _bad(f"the response has no list of output items but {excerpt(shown, 120)}", transient=False)
     if any(isinstance(item.get("arguments"), dict) for item in output):
         output = [_with_written_arguments(item) for item in output]
     texts: list[str] = []
@@ -146,7 +147,7 @@ def _call(item: JsonObject, position: int) -> ToolCall:
     """The call in *item*; without an id, it gets the one of the item, or its position."""
     name = item.get("name")
     if not isinstance(name, str) or not name:
-        raise _bad(f"a function call has no name: {item!r:.120}")
+        raise _bad(f"a function call has no name: {excerpt(item, 120)}")
     call_id = as_text(item.get("call_id")) or as_text(item.get("id")) or f"call_{position}"
     return ToolCall(call_id, name, as_text(item.get("arguments")))
 

@@ -1,0 +1,106 @@
+"""What a pickled command has of its settings: no keys, because workers take theirs from their environment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from alloy.config import current
+from alloy.endpoints import KeyFunction, Transport, is_public, is_secret_name
+from alloy.settings import ALIASES
+
+__all__ = ["Given"]
+
+FLAG = "pickle_secrets"
+
+
+class Given(dict[str, Any]):
+    """Settings as they were given. A pickle has no secrets of them, unless `pickle_secrets` is set."""
+
+    def __reduce__(self) -> Any:
+        with_secrets = self.get(FLAG, current().pickle_secrets)
+        return Given, (dict(self) if with_secrets else _without_secrets(self),)
+
+    def __copy__(self) -> Given:
+        return Given(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Given:
+        return Given(deepcopy(dict(self), memo))
+
+
+def _without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for given, value in settings.items():
+        safe = _SAFE.get(ALIASES.get(given, given))
+        shown = value if value is None or safe is None else safe(value)
+        if shown is not None or value is None:
+            kept[given] = shown
+    return kept
+
+
+def _safe_models(models: Any) -> Any:
+    several = models if isinstance(models, list | tuple) else (models,)
+    if not any(isinstance(each, Mapping) for each in several):
+        return models
+    return [_without_secrets(each) if isinstance(each, Mapping) else each for each in several]
+
+
+def _safe_url(url: str) -> str:
+    parts = urlsplit(url)
+    query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not is_secret_name(pair[0])]
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=urlencode(query)))
+
+
+def _safe_key(key: Any) -> Any:
+    """A function that a worker imports by its name; others may have a key in them."""
+    function = key.function if isinstance(key, KeyFunction) else key
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    is_held = getattr(module, getattr(function, "__qualname__", ""), None) is function
+    return key if is_held and module is not sys.modules["__main__"] else None
+
+
+def _safe_headers(headers: Any) -> Any:
+    if isinstance(headers, tuple):
+        return tuple(pair for pair in headers if is_public(pair[0]))
+    kept: dict[Any, Any] = {}
+    for name, value in headers.items():
+        if isinstance(value, str):
+            kept |= {name: value} if is_public(name) else {}
+        elif shown := _safe_headers(value):
+            kept[name] = shown
+    return type(headers)(kept) if kept else None
+
+
+def _safe_transport(transport: Any) -> Any:
+    if isinstance(transport, Transport):
+        certificate = transport.client_certificate
+        return replace(
+            transport,
+            proxy=None if transport.proxy is None else _safe_url(transport.proxy),
+            client_certificate=certificate[:2] if isinstance(certificate, tuple) else certificate,
+        )
+    return type(transport)({name: _safe_transport(each) for name, each in transport.items()})
+
+
+def _safe_fields(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: _safe_fields(item)
+            for name, item in value.items()
+            if not (isinstance(item, str) and is_secret_name(str(name)))
+        }
+    return [_safe_fields(item) for item in value] if isinstance(value, list) else value
+
+
+_SAFE = {
+    "model": _safe_models,
+    "base_url": _safe_url,
+    "api_key": _safe_key,
+    "headers": _safe_headers,
+    "transport": _safe_transport,
+    "extra": _safe_fields,
+}
