@@ -68,6 +68,22 @@ def test_a_pickle_has_no_secret(base: Any, options: dict[str, Any]) -> None:
         assert repr(pickle.loads(data)) == repr(given)
 
 
+def plain(name: str) -> str:
+    """Greet."""
+    return f"Greet {name}."
+
+
+@every_hiding
+def test_a_command_that_is_pickled_by_its_parts_has_no_secret(options: dict[str, Any]) -> None:
+    """No module has it by its name, so its checked options are in the pickle."""
+    made = command(**options)(plain)
+    data = pickle.dumps(made)
+    assert parts_of(SECRET, data.decode("latin-1")) == []
+    assert repr(pickle.loads(data)) == repr(made)
+    with use_config(pickle_secrets=True):
+        assert settings_of(pickle.loads(pickle.dumps(made))) == settings_of(made)
+
+
 @every_hiding
 def test_a_copy_in_the_process_keeps_it(options: dict[str, Any]) -> None:
     """`copy` and `deepcopy` are no pickles."""

@@ -21,7 +21,7 @@ from kit.wire import Answer, WireServer, json_answer, sse
 from kit.wire.proxy import Proxy
 
 from alloy import AlloyError, Conversation, ProviderError, Transport, ask, use_config
-from alloy.backends.http.redaction import Redactor
+from alloy.backends.http.redaction import Redactor, clean, release
 from alloy.config import current
 from alloy.endpoints import Endpoint
 from alloy.excerpts import excerpt
@@ -250,6 +250,35 @@ def test_no_repr_shows_a_secret() -> None:
     }
     with use_config(**settings, model=[{"model": "fake:x", **settings}], extra={"openai": {"key": SECRET}}):
         assert parts_of(SECRET, repr(current()) + repr(Conversation()) + repr(ask)) == []
+
+
+def foreign_error() -> ExceptionGroup[Exception]:
+    """An error as a library might raise it: a group, with bodies, a response, and causes of its own."""
+    body = SECRET.encode() * 1000
+    try:
+        body.decode("ascii") + (b"\xff" + body).decode("utf-8")
+    except UnicodeDecodeError as error:
+        cause = error
+    deep: list[Any] = [SECRET]
+    for _ in range(500):
+        deep = [deep]
+    inner = ValueError({"key": [SECRET, (SECRET, 3)], SECRET: None}, deep, "x" * 10**6)
+    inner.response = httpx.Response(500, headers={"x-key": SECRET}, content=body)  # type: ignore[attr-defined]
+    inner.body = {"text": SECRET * 10_000}  # type: ignore[attr-defined]
+    inner.__cause__ = cause
+    inner.__context__ = inner
+    return ExceptionGroup("all of them", [inner])
+
+
+def test_errors_of_libraries_are_cleaned_whole() -> None:
+    """Their groups, values, bodies and responses, however deep and long."""
+    error = foreign_error()
+    release(error)
+    clean(error, Redactor([SECRET]))
+    shown = texts_of(error)
+    assert parts_of(SECRET, shown) == []
+    assert len(shown) < 500_000
+    assert "[key]" in repr(error.exceptions[0])
 
 
 def test_a_proxy_password_is_not_shown(server: WireServer) -> None:
