@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterator
-from contextlib import aclosing
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+)
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -11,6 +19,7 @@ from alloy.messages import TextDelta, ToolCallDelta
 
 if TYPE_CHECKING:
     from alloy._engine.prepare import PreparedCall
+    from alloy._engine.runtime.async_parts import AsyncParts
     from alloy._typed.answers.partial import ElementReader, SnapshotReader
     from alloy.events import Event
     from alloy.partials import Partial
@@ -85,9 +94,7 @@ class Stream(Generic[T_co]):
         """As `result`, with everything that the call did."""
         while self._next() is not None:
             pass
-        if self._result is None:
-            raise RuntimeError(ENDED)
-        return self._result
+        return _ended(self._result)
 
     def close(self) -> None:
         """End the request now, if it still runs."""
@@ -117,14 +124,15 @@ class Stream(Generic[T_co]):
 
 
 class AsyncStream(Generic[T_co]):
-    """`Stream` for `async for` and `async with`."""
+    """`Stream` for `async for` and `async with`. A stream that is dropped is closed by the event loop."""
 
     def __init__(
         self, call: PreparedCall[T_co] | Callable[[], Coroutine[Any, Any, PreparedCall[T_co]]]
     ) -> None:
-        self._call = call  # the body of an async command is awaited when reading begins
-        self._parts = self._run()
-        self._result: Result[T_co] | None = None
+        from alloy._engine.runtime.async_parts import AsyncParts
+
+        self._call = _Prepared(call)
+        self._parts: AsyncParts[Result[T_co]] = AsyncParts(self._call.run)
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self
@@ -135,33 +143,17 @@ class AsyncStream(Generic[T_co]):
             if isinstance(part, TextDelta) and part.text:
                 return part.text
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    def events(self) -> AsyncGenerator[Event, None]:
         """As `Stream.events`."""
-        async for part in self._parts:
-            if not isinstance(part, ToolCallDelta):
-                yield part
+        return _Pieces(self._parts, self._call.events)
 
-    async def items(self: AsyncStream[Collection[E]]) -> AsyncGenerator[E, None]:
+    def items(self: AsyncStream[Collection[E]]) -> AsyncGenerator[E, None]:
         """As `Stream.items`."""
-        from alloy._engine.runtime.await_parsers import resolved
+        return _Pieces(self._parts, self._call.items)
 
-        reader = (await self._prepared()).shape.elements(resolved)
-        async with aclosing(self._read(reader)) as items:
-            async for item in items:
-                yield item
-        for item in reader.finish((await self.run()).value):
-            yield item
-
-    async def partials(self) -> AsyncGenerator[Partial[T_co], None]:
+    def partials(self) -> AsyncGenerator[Partial[T_co], None]:
         """As `Stream.partials`."""
-        from alloy._engine.runtime.await_parsers import resolved
-
-        reader = (await self._prepared()).shape.snapshots(resolved)
-        async with aclosing(self._read(reader)) as snapshots:
-            async for snapshot in snapshots:
-                yield snapshot
-        for snapshot in reader.finish():
-            yield snapshot
+        return _Pieces(self._parts, self._call.partials)
 
     async def result(self) -> T_co:
         """The value, after reading what is left. Raises `RuntimeError` once closed early."""
@@ -171,9 +163,7 @@ class AsyncStream(Generic[T_co]):
         """As `result`, with everything that the call did."""
         async for _ in self._parts:
             pass
-        if self._result is None:
-            raise RuntimeError(ENDED)
-        return self._result
+        return _ended(self._parts.result)
 
     async def aclose(self) -> None:
         """End the request now, if it still runs."""
@@ -187,27 +177,93 @@ class AsyncStream(Generic[T_co]):
     ) -> None:
         await self.aclose()
 
-    async def _prepared(self) -> PreparedCall[T_co]:
+
+def _ended(result: Result[T_co] | None) -> Result[T_co]:
+    if result is None:
+        raise RuntimeError(ENDED)
+    return result
+
+
+class _Prepared(Generic[T_co]):
+    """The call of a stream. The body of an async command is awaited when reading begins, and once."""
+
+    def __init__(
+        self, call: PreparedCall[T_co] | Callable[[], Coroutine[Any, Any, PreparedCall[T_co]]]
+    ) -> None:
+        self._call = call
+
+    async def run(self, show: Callable[[Any], Awaitable[None]]) -> Result[T_co]:
+        """Take the call to its result and *show* what happens on the way."""
+        from alloy._engine.runtime.drivers import drive
+
+        return await drive(await self._get(), show)
+
+    async def events(self) -> tuple[_Find, _Rest]:
+        """How a reader of the stream gets its events: from each part, and from the result."""
+        return lambda part: () if isinstance(part, ToolCallDelta) else (part,), lambda _: ()
+
+    async def items(self) -> tuple[_Find, _Rest]:
+        """As `events`, for finished items."""
+        from alloy._engine.runtime.await_parsers import resolved
+
+        call = await self._get()
+        reader = call.shape.elements(resolved)
+        return _Answer(reader, call).found_in, lambda result: reader.finish(_ended(result).value)
+
+    async def partials(self) -> tuple[_Find, _Rest]:
+        """As `events`, for snapshots."""
+        from alloy._engine.runtime.await_parsers import resolved
+
+        call = await self._get()
+        reader = call.shape.snapshots(resolved)
+        return _Answer(reader, call).found_in, lambda _: reader.finish()
+
+    async def _get(self) -> PreparedCall[T_co]:
         if callable(self._call):
             self._call = await self._call()
         return self._call
 
-    async def _run(self) -> AsyncGenerator[Any, None]:
-        from alloy._engine.runtime.drivers import stream_async
-        from alloy.result import Result
 
-        async with aclosing(stream_async(await self._prepared())) as parts:
-            async for part in parts:
-                if isinstance(part, Result):
-                    self._result = part
-                else:
-                    yield part
+_Find = Callable[[Any], Iterable[Any]]
+_Rest = Callable[[Any], Iterable[Any]]
 
-    async def _read(self, reader: _Reader) -> AsyncGenerator[Any, None]:
-        answer = _Answer(reader, await self._prepared())
+
+class _Pieces(AsyncGenerator[E, None]):
+    """What a reader of an async stream gets. Not a generator of Python's: see `AsyncParts`."""
+
+    def __init__(
+        self, parts: AsyncParts[Any], start: Callable[[], Coroutine[Any, Any, tuple[_Find, _Rest]]]
+    ) -> None:
+        self._parts, self._start = parts, start
+        self._how: tuple[_Find, _Rest] | None = None
+        self._found: Iterator[E] | None = iter(())  # `None` at the end
+        self._is_read = False  # whether all parts are
+
+    async def asend(self, _: None) -> E:
+        """The next piece."""
+        found, self._found = self._found, None  # after an error nothing follows
+        while found is not None:
+            for piece in found:
+                self._found = found
+                return piece
+            found = await self._more()
+        raise StopAsyncIteration
+
+    async def _more(self) -> Iterator[E] | None:
+        if self._how is None:
+            self._how = await self._start()
+        if self._is_read:
+            return None
+        find, rest = self._how
         async for part in self._parts:
-            for found in answer.found_in(part):
-                yield found
+            return iter(find(part))
+        self._is_read = True
+        return iter(rest(self._parts.result))
+
+    async def athrow(self, kind: Any, value: Any = None, traceback: Any = None) -> E:
+        """End the reading with an exception."""
+        self._found = None
+        raise kind if value is None else value
 
 
 class _Answer:

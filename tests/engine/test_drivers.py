@@ -160,10 +160,10 @@ def read_all(job: PreparedCall[Any]) -> tuple[Result[Any], str]:
 
 async def read_all_async(job: PreparedCall[Any]) -> tuple[Any, str]:
     """As `read_all`, in a loop."""
-    text, last = "", None
-    async for last in stream_async(job):
-        text += last.text if isinstance(last, TextDelta) else ""
-    return last, text
+    text, parts = "", stream_async(job)
+    async for part in parts:
+        text += part.text if isinstance(part, TextDelta) else ""
+    return parts.result, text
 
 
 WAYS: dict[str, Callable[[PreparedCall[Any]], Any]] = {

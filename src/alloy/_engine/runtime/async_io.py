@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
@@ -18,28 +18,29 @@ from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import Backend, is_loaded, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event
-from alloy.messages import Reply, Request, ToolCall, ToolCallDelta
+from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult
 from alloy.threads import in_thread
 
-__all__ = ["AsyncIO", "Done"]
+__all__ = ["AsyncIO"]
 
 T = TypeVar("T")
 
 _OVER = object()  # not an event, but the end of them
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What an effect's events end with: its outcome, because an async generator cannot return one."""
-
-    value: Any
-
-
-Parts = AsyncGenerator[Event | ToolCallDelta | Done, None]
-
-
 class AsyncIO(CallIO):
-    """Performs one call's effects in the running event loop."""
+    """Performs one call's effects in the running event loop, and *show*s its events to its reader, if any."""
+
+    def __init__(
+        self, call: PreparedCall[Any], show: Callable[[Event | ToolCallDelta], Awaitable[None]] | None = None
+    ) -> None:
+        super().__init__(call, streamed=show is not None)
+        self._show = show
+
+    async def show(self, event: Event | ToolCallDelta) -> None:
+        """Give *event* to the reader of the call."""
+        if self._show is not None:
+            await self._show(event)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -60,8 +61,8 @@ class AsyncIO(CallIO):
         async with self._in_exchange(exchange, _end_of(exchange)):
             return exchange.finished(backend.decode(await backend.send_async(body, exchange.endpoint)))
 
-    async def stream(self, route: Route, request: Request) -> Parts:
-        """Yield the reply's deltas, and the whole reply at last."""
+    async def stream(self, route: Route, request: Request) -> Reply:
+        """Show the reply's deltas and return it whole."""
         backend = codec_for(route.backend, request)
         body, accumulator = backend.encode(request), backend.accumulator()
         await self._load(route.backend)
@@ -69,18 +70,17 @@ class AsyncIO(CallIO):
         ends = _end_of(exchange)
         async with aclosing(backend.open_async(body, exchange.endpoint)) as events:
             while True:
-                # A time limit round the whole loop would also cancel whoever reads this generator.
+                # A time limit round the whole loop would also cancel whoever reads this stream.
                 async with self._in_exchange(exchange, ends):
                     delta = await _next_delta(events, accumulator.feed)
                 if delta is _OVER:
                     break
                 if delta is not None:
-                    yield self.shown(exchange.text.add(delta))
+                    await self.show(self.shown(exchange.text.add(delta)))
             for delta in exchange.text.rest():
-                yield self.shown(delta)
+                await self.show(self.shown(delta))
             async with self._in_exchange(exchange, ends):
-                reply = exchange.finished(accumulator.reply())
-            yield Done(reply)
+                return exchange.finished(accumulator.reply())
 
     async def _load(self, backend: Backend) -> None:
         # In a thread: the loop's other tasks must not wait while an SDK is imported.
@@ -105,16 +105,15 @@ class AsyncIO(CallIO):
 
     # --- tools --------------------------------------------------------------------------------------
 
-    async def run_tools(self, route: Route, calls: Sequence[ToolCall]) -> Parts:
-        """Yield the end of each tool as it comes, and at last the results in the order of the calls."""
+    async def run_tools(self, route: Route, calls: Sequence[ToolCall]) -> list[ToolResult]:
+        """Show the end of each tool as it comes, and return the results in the order of the calls."""
         for event in self.begun(calls):
-            yield event
+            await self.show(event)
         gate = asyncio.Semaphore(self.call.settings.parallel_tools_max)
         started = [ToolRun(self.call.tools, call, route.backend.dialect) for call in calls]
         runs = [asyncio.create_task(self._run_tool(run, gate)) for run in started]
-        ended: asyncio.Queue[asyncio.Task[ToolEnd]] = (
-            asyncio.Queue()
-        )  # a wait for the first costs their number
+        # A wait for the first of them would cost their number each time.
+        ended: asyncio.Queue[asyncio.Task[ToolEnd]] = asyncio.Queue()
         for run in runs:
             run.add_done_callback(ended.put_nowait)
         try:
@@ -125,9 +124,9 @@ class AsyncIO(CallIO):
                 except TimeoutError:
                     raise self.clock.deadline_error(tools_of(started)) from None
                 end = done.result()
-                yield self.ended(end)
+                await self.show(self.ended(end))
                 results_of([end])  # it may end the call, while others still run
-            yield Done(results_of(run.result() for run in runs))
+            return results_of(run.result() for run in runs)
         finally:
             for run in runs:
                 run.cancel()

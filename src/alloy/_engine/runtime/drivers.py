@@ -6,18 +6,20 @@ and a cancelled task pass, and `closing` ends the script then.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, closing
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import closing
+from functools import partial
 from typing import Any, TypeVar
 
 from alloy._engine.effects import Elapsed, Emit, RunningScript
 from alloy._engine.prepare import PreparedCall
+from alloy._engine.runtime.async_parts import AsyncParts, check_asyncio
 from alloy._engine.runtime.sync_io import SyncIO
 from alloy.events import Event
 from alloy.messages import ToolCallDelta
 from alloy.result import Result
 
-__all__ = ["run", "run_async", "stream", "stream_async"]
+__all__ = ["drive", "run", "run_async", "stream", "stream_async"]
 
 T = TypeVar("T")
 
@@ -48,36 +50,33 @@ def stream(
         return script.result
 
 
-async def stream_async(
-    call: PreparedCall[T], *, streamed: bool = True
-) -> AsyncGenerator[Event | ToolCallDelta | Result[T], None]:
-    """As `stream`; the result comes last, because an async generator cannot return one."""
-    from alloy._engine.runtime.async_io import AsyncIO, Done
+def stream_async(call: PreparedCall[T]) -> AsyncParts[Result[T]]:
+    """As `stream`, in the running event loop."""
+    return AsyncParts(partial(drive, call))
 
-    with AsyncIO(call, streamed=streamed) as io, closing(RunningScript(call.script())) as script:
+
+async def drive(
+    call: PreparedCall[T], show: Callable[[Event | ToolCallDelta], Awaitable[None]] | None
+) -> Result[T]:
+    """Take *call* to its result; *show* what happens on the way, if that is not `None`."""
+    from alloy._engine.runtime.async_io import AsyncIO
+
+    with AsyncIO(call, show) as io, closing(RunningScript(call.script())) as script:
         while (effect := script.pending) is not None:
             outcome: Any = None
             try:
                 if isinstance(effect, Emit):
                     for event in io.emit(effect.event):
-                        yield event
+                        await io.show(event)
                 elif isinstance(effect, Elapsed):
                     outcome = io.clock.elapsed()
-                elif (parts := io.observed(effect)) is not None:
-                    async with aclosing(parts):
-                        async for part in parts:
-                            if isinstance(part, Done):
-                                outcome = part.value
-                            else:
-                                yield part
                 else:
-                    outcome = await io.perform(effect)
+                    outcome = await (io.observed(effect) or io.perform(effect))
             except Exception as error:  # noqa: BLE001 - as above
                 script.fail(error)
             else:
                 script.resume(outcome)
-        result = script.result
-    yield result
+        return script.result
 
 
 def run(call: PreparedCall[T]) -> Result[T]:
@@ -95,8 +94,5 @@ def run(call: PreparedCall[T]) -> Result[T]:
 
 async def run_async(call: PreparedCall[T]) -> Result[T]:
     """As `run`, in the running event loop."""
-    async with aclosing(stream_async(call, streamed=False)) as events:
-        async for event in events:
-            if isinstance(event, Result):
-                return event
-    raise AssertionError("a stream ends with its result")
+    check_asyncio()
+    return await drive(call, None)
