@@ -284,3 +284,76 @@ def test_a_stream_that_fails_after_some_text_is_not_retried(
 
     assert caught.value.text == "Hel"
     assert len(server.requests) == 1
+
+
+@every_api
+@every_mode
+@pytest.mark.parametrize("depth", [500, 5_000, 100_000])
+@pytest.mark.parametrize("form", ["answer", "member", "error", "stream"])
+def test_deep_nesting_is_an_error_of_alloy(
+    server: WireServer, api: Api, mode: str, depth: int, form: str
+) -> None:
+    """No reader recurses into it, and it is not tried again: it would be as deep."""
+    deep = "[" * depth + "]" * depth
+    kind = "application/json"
+    if form == "member":
+        deep = f'{{"choices": {deep}}}'
+    if form == "stream":
+        deep = f"{deep}\n" if api.json_lines else f"data: {deep}\n\n"
+        kind = "application/x-ndjson" if api.json_lines else "text/event-stream"
+    server.script(Answer([deep.encode()], 400 if form == "error" else 200, {"content-type": kind}))
+    with pytest.raises(ProviderError) as caught:
+        api.talk(mode, server)
+    assert not caught.value.transient
+
+
+@every_api
+@every_mode
+@pytest.mark.parametrize(
+    "code", ["9" * 30, "9" * 5000, -1, 10**30, 1e300, [], {}, True], ids=lambda code: repr(code)[:12]
+)
+def test_a_code_of_any_kind_leaves_an_error_what_it_is(
+    server: WireServer, api: Api, mode: str, code: Any
+) -> None:
+    """Python refuses to convert thousands of digits."""
+    server.script(json_answer({"error": {"message": "slow down", "code": code, "status": code}}, status=429))
+    with pytest.raises(RateLimitError, match="slow down"):
+        api.talk(mode, server)
+
+
+@every_api
+@every_mode
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Mon, 01 Jan 2024 00:00:00 +" + "9" * 30,
+        "Mon, 01 Jan 2024 00:00:00 -9999",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "Mon, 99 Xxx 99999999999999999999 99:99:99 GMT",
+        "9" * 400,
+        "1e999",
+        "-1e999",
+        "nan",
+        "-5",
+        "0x10",
+        "",
+        ",",
+        ";;",
+        "\xff\xfe",
+        "Mon",
+        "1, 2",
+    ],
+    ids=lambda value: ascii(value)[1:13] or "empty",
+)
+def test_a_retry_after_of_any_content_leaves_a_429_what_it_is(
+    server: WireServer, api: Api, mode: str, value: str
+) -> None:
+    """What cannot be read counts as not sent; a time in the past is now."""
+    answer = api.failure(429, "slow down", None)
+    answer.headers |= {"retry-after": value, "retry-after-ms": value}
+    server.script(answer)
+    with pytest.raises(RateLimitError, match="slow down") as caught:
+        api.talk(mode, server)
+    wait = caught.value.retry_after
+    assert wait is None or 0 <= wait < float("inf")

@@ -138,6 +138,34 @@ def test_an_exception_can_end_the_run(given: Any):
         assert isinstance(raised.value.__cause__, KeyError)
 
 
+class Broken(Exception):
+    """An error whose own methods raise."""
+
+    def __str__(self) -> str:
+        raise KeyError("no text")
+
+    __repr__ = __str__
+
+
+def broken(x: int) -> int:
+    """Fail in an odd way."""
+    raise Broken(x)
+
+
+async def broken_async(x: int) -> int:
+    """Fail later in an odd way."""
+    raise Broken(x)
+
+
+@pytest.mark.parametrize("given", [broken, broken_async])
+def test_an_exception_that_has_no_text_is_an_error_of_the_tool(given: Any):
+    """It goes the way of every other one."""
+    (content,) = used(given, call(given.__name__, x=3))
+    assert content == "Error: Broken: (no text: KeyError)"
+    with replies(call(given.__name__, x=3)), pytest.raises(ToolError, match=r"failed: \(no text: KeyError\)"):
+        ask("go", tools=[given], tool_errors="raise")
+
+
 RESULTS = [
     ("text", "text"),
     (None, "null"),

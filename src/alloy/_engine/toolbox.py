@@ -7,7 +7,7 @@ not hold.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
@@ -156,10 +156,10 @@ class ToolRun:
         elif isinstance(error, ToolError):
             problem = str(error)
         else:
-            problem = f"{type(error).__name__}: {error}"
+            problem = f"{type(error).__name__}: {_shown(error, str)}"
             if self._tools.raises:
                 name = self._call.name
-                ends_call = ToolError(f"the tool {name!r} failed: {error!r}", tool=name)
+                ends_call = ToolError(f"the tool {name!r} failed: {_shown(error, repr)}", tool=name)
                 ends_call.__cause__ = error
             else:
                 log.warning("the tool %r failed; the model gets the error", self._call.name, exc_info=error)
@@ -183,3 +183,10 @@ class ToolRun:
         if shown is not content:
             log.warning("the result of the tool %r is cut: it has %d characters", self.name, len(content))
         return ToolResult(self._call, shown, value, self._arguments, error, seconds)
+
+
+def _shown(error: Exception, show: Callable[[Exception], str]) -> str:
+    try:
+        return show(error)
+    except Exception as problem:  # noqa: BLE001 - the methods of a tool's own errors may be broken, too
+        return f"(no text: {type(problem).__name__})"

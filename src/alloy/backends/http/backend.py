@@ -11,13 +11,13 @@ from typing import Any
 from alloy.backends.base import Accumulator, BaseBackend, CancelToken
 from alloy.backends.http.bodies import read_events
 from alloy.backends.http.body import Body
-from alloy.backends.http.cancel import drain, drain_async
+from alloy.backends.http.cancel import closing_async, drain, drain_async
 from alloy.backends.http.clients import CLIENTS, Address, Sdk
 from alloy.backends.http.errors import ErrorReader, Failure, is_error_object
 from alloy.backends.http.event_stream import END_MARK, EventStream, StreamReader
 from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.formats import Format, format_of
-from alloy.backends.http.payload import parse_body, written
+from alloy.backends.http.payload import parse_body, unparsed, written
 from alloy.backends.http.received import Received, bad_reply, redirect_error
 from alloy.backends.http.redaction import repeats_secret
 from alloy.backends.http.transport_errors import (
@@ -153,7 +153,7 @@ class HttpBackend(BaseBackend, ABC):
     async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Json:
         """As `send`. Cancelling it closes the connection."""
         received = await self._post_async(body, endpoint, streamed=False)
-        async with aclosing(received.response) as response:
+        async with closing_async(received.response) as response:
             if _is_stream(response):
                 reader = self.stream_reader(received)
                 async with aclosing(self._streamed_async(reader, received)) as events:
@@ -177,7 +177,7 @@ class HttpBackend(BaseBackend, ABC):
     async def open_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> AsyncGenerator[Json, None]:
         """As `open`."""
         received = await self._post_async(body, endpoint, streamed=True)
-        async with aclosing(received.response):
+        async with closing_async(received.response):
             if self._is_whole(received):
                 for event in self._as_events(self._read(received, await Body(received).read_async())):
                     yield event
@@ -225,7 +225,8 @@ class HttpBackend(BaseBackend, ABC):
         except ValueError as error:
             reader = self.stream_reader(received)
             if not reader.recognises(content):
-                raise bad_reply(received, "the answer is not JSON", content) from error
+                lasts, what = unparsed(error, None)
+                raise bad_reply(received, f"the answer is {what}", content, transient=lasts) from error
             events = [*self._events(reader, received, reader.feed(content))]
             return self._answer(
                 reader, received, [*events, *(() if reader.done else self._end(reader, received))]
@@ -365,7 +366,7 @@ class HttpBackend(BaseBackend, ABC):
         raise await self._refused_async(received)
 
     async def _refused_async(self, received: Received) -> ProviderError:
-        async with aclosing(received.response):
+        async with closing_async(received.response):
             body = Body(received, cuts=True)
             return body.noted(_refusal(received, await body.read_async(), self.errors))
 

@@ -48,9 +48,9 @@ class Body:
         return self._response.iter_bytes() if self._is_read else self._response.iter_raw()
 
     def chunks_async(self) -> Any:
-        """As `chunks`."""
+        """As `chunks`. Reading them does not close the response, which a cancellation could cut short."""
         self._check_length()
-        return self._response.aiter_bytes() if self._is_read else self._response.aiter_raw()
+        return self._response.aiter_bytes() if self._is_read else aiter(self._response.stream)
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
         """The pieces of the body that *chunk* contains, decompressed, up to the limit.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -14,7 +14,17 @@ from alloy.backends.base import CancelToken
 from alloy.backends.http.transport_errors import transport_error
 from alloy.watchdog import call_later
 
-__all__ = ["AsyncWatch", "NewConnection", "Watch", "cut", "drain", "drain_async", "ended_by"]
+__all__ = [
+    "AsyncWatch",
+    "NewConnection",
+    "Watch",
+    "cancelled_in_order",
+    "closing_async",
+    "cut",
+    "drain",
+    "drain_async",
+    "ended_by",
+]
 
 DRAIN = 0.1  # seconds that the rest of a body may take after its end mark
 
@@ -119,6 +129,65 @@ def _shut_down(sock: Any) -> None:
         # The plain socket's method: SSLSocket.shutdown also drops the TLS state that the reader is using.
         with suppress(OSError, ValueError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+async def cancelled_in_order(send: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """The response that *send* returns.
+
+    httpcore frees a connection safely only when it is cancelled by a scope of anyio: a cancelled task may
+    leave one in its pool that is never used again.
+    """
+    import anyio
+
+    scope = anyio.CancelScope()
+
+    async def sent() -> Any:
+        with scope:
+            return await send()
+
+    task = _kept(sent())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        scope.cancel()
+        task.add_done_callback(_close_late)
+        with suppress(Exception):
+            await asyncio.shield(task)
+        raise
+
+
+def _close_late(sent: asyncio.Task[Any]) -> None:
+    if not sent.cancelled() and sent.exception() is None and sent.result() is not None:
+        _kept(sent.result().aclose())
+
+
+@asynccontextmanager
+async def closing_async(response: Any) -> AsyncIterator[Any]:
+    """Close *response* at the end, whole even when that is cancelled: see `cancelled_in_order`."""
+    try:
+        yield response
+    finally:
+        await asyncio.shield(_kept(response.aclose()))
+
+
+def _kept(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    try:
+        task = asyncio.get_running_loop().create_task(work)
+    except RuntimeError:  # there is no loop any more, and nothing can be awaited
+        work.close()
+        raise
+    _tasks.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _tasks.discard(task)
+    if not task.cancelled():
+        task.exception()  # when nobody awaits it any more, asyncio would print its error
+
+
+_tasks: set[asyncio.Task[Any]] = set()  # a loop has only weak references
 
 
 def drain(response: Any, chunks: Iterable[bytes]) -> None:

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Container, Mapping
 from contextlib import suppress
+from math import isfinite
 from typing import Any, NamedTuple
 
 from alloy.backends.http.event_stream import framed_error
@@ -314,7 +315,7 @@ def _status_of_name(word: str) -> int | None:
 
 
 def _letters(word: str) -> str:
-    return re.sub("[^a-z]", "", word.lower())
+    return re.sub("[^a-z]", "", word[:LONGEST].lower())
 
 
 def _class_of(status: int) -> tuple[type[ProviderError], bool | None]:
@@ -337,7 +338,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "")
     for text, unit in ((headers.get("retry-after-ms", ""), 1000), (value, 1)):
         with suppress(ValueError):
-            if (seconds := float(text) / unit) == seconds:  # false for NaN
+            if isfinite(seconds := float(text) / unit):
                 return max(0.0, seconds)
     from datetime import UTC
     from email.utils import parsedate_to_datetime
@@ -345,7 +346,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         date = parsedate_to_datetime(value)
         # RFC 9110, 5.6.7: the obsolete form of a date has no zone and means UTC.
-        moment = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, OverflowError):
+        until = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (IndexError, OverflowError, TypeError, ValueError):  # the parser of the email package raises each
         return None
-    return max(0.0, moment - time.time())
+    return max(0.0, until - time.time())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Protocol
 
-from alloy.backends.http.payload import json_or_text, parse_body
+from alloy.backends.http.payload import json_or_text, parse_body, unparsed
 from alloy.backends.http.received import SNIPPET, Received, bad_reply
 from alloy.errors import BadReplyError
 from alloy.jsontypes import Json, JsonObject
@@ -57,8 +57,8 @@ _KEEP_ALIVE = re.compile(
     rb'(null|\{\s*\}|\[\s*\]|"?[\[<]?(ping|pong|keep-?alive|heartbeat)[\]>]?"?)?', re.IGNORECASE
 )
 
-_JSON_LINES = re.compile(rb"\}\s*\n\s*\{")
-_FRAMED = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(data|event|id|retry)?:")
+_JSON_LINES = re.compile(rb"\}[^\S\n]*+\n\s*+\{")
+_FRAMED = re.compile(rb"\s*+(\xef\xbb\xbf\s*+)?+(data|event|id|retry)?:")
 
 
 def _keeps_alive(data: bytes) -> bool:
@@ -133,7 +133,7 @@ class EventStream:
         """The parsed *data* of an event, `None` for one that only keeps the connection open."""
         if _keeps_alive(data):
             return None
-        event = _parsed(self._received, data, "an event of the stream is not JSON")
+        event = _parsed(self._received, data, "an event of the stream")
         return event or None
 
     def _failure(self, data: bytes) -> Json:
@@ -257,7 +257,7 @@ class JsonLines:
 
     def _event(self, line: bytes) -> Json:
         self.started = True
-        event = _parsed(self._received, line, "a line of the stream is not JSON, or not complete")
+        event = _parsed(self._received, line, "a line of the stream")
         if not isinstance(event, dict):
             raise bad_reply(
                 self._received, "a line of the stream is not a JSON object", line, transient=False
@@ -265,9 +265,10 @@ class JsonLines:
         return event
 
 
-def _parsed(received: Received, data: bytes, problem: str) -> Json:
+def _parsed(received: Received, data: bytes, subject: str) -> Json:
     try:
         return parse_body(data)
     except ValueError as error:
-        lasts = False if _FRAMED.match(data) else None  # not cut off, but an event instead of JSON
-        raise bad_reply(received, problem, data, transient=lasts) from error
+        # In the second case it is not cut off, but an event instead of JSON.
+        lasts, what = unparsed(error, False if _FRAMED.match(data) else None)
+        raise bad_reply(received, f"{subject} is {what}", data, transient=lasts) from error

@@ -8,7 +8,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from alloy.backends.base import CancelToken
-from alloy.backends.http.cancel import AsyncWatch, NewConnection, Watch, cut, ended_by
+from alloy.backends.http.cancel import AsyncWatch, NewConnection, Watch, cancelled_in_order, cut, ended_by
 from alloy.backends.http.clients import Address, Connection
 from alloy.backends.http.gateway import own_secrets, own_timeouts
 from alloy.endpoints import Endpoint
@@ -73,7 +73,9 @@ class HttpExchange:
         """As `send`. Cancelling it ends the wait."""
         self._carry(request)
         request.extensions["trace"] = AsyncWatch(self.endpoint.report_wait)
-        response = await self.connection.pool.send(request, stream=True, follow_redirects=False)
+        response = await cancelled_in_order(
+            partial(self.connection.pool.send, request, stream=True, follow_redirects=False)
+        )
         del request.extensions["trace"]
         self._carry(response.request, request)
         return response

@@ -11,14 +11,18 @@ from typing import Any
 from alloy.errors import ConfigurationError
 from alloy.jsontypes import Json
 
-__all__ = ["json_or_text", "json_problem", "parse_body", "parse_json", "written"]
+__all__ = ["TooDeepError", "json_or_text", "json_problem", "parse_body", "parse_json", "unparsed", "written"]
 
 SHOWN = 100  # characters of a path that a message shows
 DEEPEST = 200  # levels; a value that is nested deeper contains itself
 
 _ARGUMENTS = re.compile(r'"(?:input|args|arguments)"\s*:\s*(?=[{\[])')  # of a call, by the names of all APIs
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{\[]|[}\]]', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{\[]|[}\]]', re.DOTALL)  # a string may be cut off
 _NO_NUMBERS = re.compile(rb"NaN|Infinity")  # written although they are not JSON; texts may contain them, too
+
+
+class TooDeepError(ValueError):
+    """JSON that is nested too deeply to be parsed; another try would give the same."""
 
 
 def written(provider: str, body: Mapping[str, Any]) -> bytes:
@@ -44,6 +48,8 @@ def parse_json(data: bytes | str) -> Json:
         return from_json(data)  # two to five times as fast as json
     except (ValueError, TypeError) as error:  # a TypeError: a str with half of a surrogate pair
         problem = str(error)
+    if problem.startswith("recursion limit"):
+        raise TooDeepError(f"nested more than {DEEPEST} levels deep")
     with suppress(ValueError, RecursionError):
         return json.loads(data)  # accepts lone surrogates, which servers send when they split an emoji
     raise ValueError(problem)  # not json's error, which keeps the text: it may contain the key
@@ -86,6 +92,13 @@ def _end(body: str, start: int) -> int:
         if depth == 0:
             return token.end()
     return len(body)
+
+
+def unparsed(error: ValueError, transient: bool | None) -> tuple[bool | None, str]:
+    """Whether another try may help after *error* of `parse_json`, *transient* by default, and its text."""
+    if isinstance(error, TooDeepError):
+        return False, str(error)
+    return transient, "not JSON, or not complete"
 
 
 def json_or_text(content: bytes) -> Json:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import aclosing, closing
+from contextlib import closing
 from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from alloy.backends.base import CancelToken, import_sdk
 from alloy.backends.http import formats
 from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.body import Body
+from alloy.backends.http.cancel import closing_async
 from alloy.backends.http.clients import BOOKS_MAX, Address, AddressBook, Sdk
 from alloy.backends.http.errors import ErrorBody
 from alloy.backends.http.event_stream import JsonLines
@@ -228,7 +229,7 @@ class OllamaHttpBackend(HttpBackend):
 
         async def ask() -> None:
             response = await exchange.send_async(_question(exchange, address, body))
-            async with aclosing(response):
+            async with closing_async(response):
                 self._note(place, response.status_code, await _shown(response).read_async())
 
         await self._asking.run_async(
