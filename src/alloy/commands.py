@@ -17,6 +17,7 @@ from alloy.errors import CommandError, ConfigurationError
 from alloy.functions import (
     UNRESOLVED,
     ClassMember,
+    ComparedAsMethods,
     OnInstances,
     adopt,
     annotate_return,
@@ -53,7 +54,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class _Base(Generic[P, T_co]):
+class _Base(ComparedAsMethods, Generic[P, T_co]):
     """What sync and async commands share.
 
     A call of a command has these steps:
@@ -77,7 +78,7 @@ class _Base(Generic[P, T_co]):
     ) -> None:
         adopt(self, function)
         self._function = function
-        self._origin: tuple[Callable[..., Any], Any] | None = None
+        self._origin = None
         self.__alloy_contracts__ = contracts or Contracts(function)
         self._set_options(options)
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_type_hints
 __all__ = [
     "UNRESOLVED",
     "ClassMember",
+    "ComparedAsMethods",
     "OnInstances",
     "adopt",
     "annotate_return",
@@ -247,6 +248,30 @@ def method_of(function: Callable[..., Any], instance: object) -> MethodType | No
     if instance is None or isinstance(function, MethodType):
         return None
     return MethodType(function, instance)
+
+
+class ComparedAsMethods:
+    """Two objects are equal if the same object was bound to the same instance, as Python's methods are."""
+
+    _origin: tuple[Callable[..., Any], Any] | None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ComparedAsMethods):
+            return NotImplemented
+        mine, others = _binding(self), _binding(other)
+        if mine is None or others is None:
+            return self is other
+        return mine[0] == others[0] and mine[1] is others[1]
+
+    def __hash__(self) -> int:
+        binding = _binding(self)
+        return object.__hash__(self) if binding is None else hash((binding[0], id(binding[1])))
+
+
+def _binding(wrapper: object) -> tuple[object, object] | None:
+    """The unbound form of *wrapper* and its instance."""
+    kind, arguments = getattr(wrapper, "_origin", None) or (None, None)
+    return arguments if kind is bind else None
 
 
 def copy_of(wrapper: T) -> T:

@@ -13,6 +13,7 @@ from alloy.contracts import Contracts, split
 from alloy.errors import ConfigurationError
 from alloy.functions import (
     ClassMember,
+    ComparedAsMethods,
     adopt,
     bind,
     generator_kind,
@@ -42,7 +43,7 @@ LEGAL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 _SETTINGS = ("tool_timeout", "tool_result_max_chars")  # that each tool may have for itself
 
 
-class Tool(Generic[P, R_co]):
+class Tool(ComparedAsMethods, Generic[P, R_co]):
     """A function that a model may call. From Python it is called as before, with its contracts checked.
 
     The parameters are checked when the tool is made, without resolving an annotation. Their schema and
@@ -74,7 +75,7 @@ class Tool(Generic[P, R_co]):
         self.tool_timeout, self.tool_result_max_chars = tool_timeout, tool_result_max_chars
         self._description = description
         self._compiled: tuple[int, Signature] | None = None
-        self._origin: tuple[Callable[..., Any], Any] | None = None
+        self._origin = None
         self.__alloy_contracts__ = contracts or Contracts(self._like)
         _check(self.name, self._like, named=name is not None)
         self._call = function

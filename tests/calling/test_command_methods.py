@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
-from alloy import ConfigurationError, ask, command
+from alloy import ConfigurationError, ask, command, tool
 from alloy.testing import call, replies
 from alloy.tools import as_tool
 
@@ -231,3 +232,56 @@ def test_slots_are_no_hindrance():
     """Binding stores nothing in the instance."""
     with replies(echo):
         assert Slots("Ada").greet() == "Hello Ada"
+
+
+class Shop:
+    """Everything that binds, and whose instances are all equal, and cannot be hashed."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    @command
+    def greet(self) -> str:
+        """Greet."""
+        return "hello"
+
+    @command
+    async def greet_async(self) -> str:
+        """Greet."""
+        return "hello"
+
+    @tool
+    def sell(self) -> str:
+        """Sell."""
+        return "sold"
+
+    @command
+    @classmethod
+    def open(cls) -> str:
+        """Open."""
+        return "opened"
+
+
+@pytest.mark.parametrize("name", ["greet", "greet_async", "sell"])
+def test_two_look_ups_are_equal_as_those_of_methods_are(name: str):
+    """Equal for the same instance only, whatever the instances think of themselves."""
+    one, two = Shop(), Shop()
+
+    def bound(instance: Shop) -> Any:
+        return getattr(instance, name)
+
+    assert bound(one) == bound(one) and hash(bound(one)) == hash(bound(one))
+    assert bound(one) != bound(two) and bound(one) != getattr(Shop, name)
+    assert len({bound(one), bound(one), bound(two), getattr(Shop, name)}) == 3
+    assert one.greet != one.greet_async and one.greet != "greet" and one.greet == ANY
+
+
+def test_commands_of_a_class_are_compared_by_the_class():
+    """As class methods are; a copy with other options is another command."""
+
+    class Market(Shop):
+        pass
+
+    assert Shop.open == Shop().open and hash(Shop.open) == hash(Shop().open)
+    assert Shop.open != Market.open
+    assert Shop.open.with_options(retry=0) != Shop.open

@@ -262,3 +262,27 @@ def test_what_counts_of_a_turn_says_the_same_again(text: str):
     reading = read(text)
     again = read(text[: reading.end])
     assert [action[:2] for action in again.actions] == [action[:2] for action in reading.actions]
+
+
+@pytest.mark.parametrize("before", ["Final Answer:", "Final Answer: 5", "Final Answer", "Final Answer: ```5"])
+def test_blanks_that_arrive_one_by_one_cost_their_number(before: str) -> None:
+    """Counted in characters that are looked at, for n, 2n and 4n blanks."""
+
+    def cost(size: int) -> int:
+        looked_at = 0
+        passing = AnswerFilter()
+        for piece in (before, *[" "] * size, "x"):
+            held = len(passing._held)
+            passing.feed(piece)
+            if len(passing._held) <= held:  # what was held has been joined, and read again
+                looked_at += held + len(passing._line)
+        return looked_at + size
+
+    once = cost(200)
+    assert cost(400) < 2.3 * once and cost(800) < 4.5 * once
+
+
+def test_an_underlined_name_of_a_tool() -> None:
+    """Underscores at the end are markup; an input on the same line needs no line end before its label."""
+    for text in ("Action: __look_up__\nAction Input: {}", "Action: look_up Action Input: {}"):
+        assert [action.name for action in read(text).actions] == ["look_up"]

@@ -33,6 +33,8 @@ def test_every_result_is_sent_for_its_call(told: list[tuple[dict[str, Any], bool
     turns: list[Any] = [User("Hi")]
     expected: list[list[tuple[str, str | None, str]]] = []
     for number, (answer, foreign) in enumerate(told):
+        marks = [(call["id"], call["name"]) for call in called(answer) if call.get("id")]
+        assume(len(set(marks)) == len(marks))  # what comes again under its id is the same call
         reply = GEMINI.decode({**answer, "responseId": f"resp-{number}"})
         named = [(call["id"], call["name"]) for call in called(answer) if call.get("id")]
         assume(len(named) == len(set(named)))  # a repeated call runs once

@@ -95,13 +95,12 @@ class ElementReader:
             if self._broken:
                 return
             try:
-                value = self._resolve(partial(read, self._spec, f'{{"{WRAPPER}":[{element}]}}', self._wire))[
-                    0
-                ]
+                values = self._resolve(partial(read, self._spec, f'{{"{WRAPPER}":[{element}]}}', self._wire))
             except ParseError:
                 self._broken = True
                 return
-            yield from self._new(value)
+            for value in values:  # none if the text is only a comment
+                yield from self._new(value)
 
     def finish(self, values: Collection[Any]) -> Iterator[Any]:
         """Yield the elements of the whole answer, *values*, that were not yielded before."""
@@ -110,7 +109,8 @@ class ElementReader:
             for value in values:
                 yield from self._new(value)
         else:  # a set has no order and no duplicates
-            yield from (value for value in values if value not in self._given)
+            given = set(self._given)
+            yield from (value for value in values if value not in given)
 
     def _new(self, value: Any) -> Iterator[Any]:
         if self._position < len(self._given):
@@ -124,9 +124,9 @@ class ElementReader:
         yield value
 
 
-# Where a list may begin: at the root, or under the wrapper's key.
-_OPENING = re.compile(r'\s*(?:\{\s*"value"\s*:\s*)?\[')
-_BEGINNING = re.compile(r'\s*(?:\{\s*(?:"(?:v(?:a(?:l(?:u(?:e(?:"\s*:?\s*)?)?)?)?)?)?)?)?\Z')
+# How a list begins, without blanks: at the root, or under the wrapper's key.
+_OPENINGS = ("[", f'{{"{WRAPPER}":[')
+_KEY = range(2, len(f'{{"{WRAPPER}"'))  # so many characters of it end inside the key
 
 
 class _Splitter:
@@ -144,17 +144,22 @@ class _Splitter:
         self._in_string = self._escaped = False
 
     def feed(self, text: str) -> Iterator[str]:
-        if self._state == "head":
-            self._head += text
-            opening = _OPENING.match(self._head)
-            if opening is None:
-                self._state = "head" if _BEGINNING.match(self._head) else "over"
-                return
-            self._state, text = "list", self._head[opening.end() :]
         for character in text:
             if self._state == "over":
                 return
-            yield from self._take(character)
+            if self._state == "head":
+                self._open(character)
+            else:
+                yield from self._take(character)
+
+    def _open(self, character: str) -> None:
+        if character.isspace() and len(self._head) not in _KEY:
+            return
+        self._head += character
+        if self._head in _OPENINGS:
+            self._state = "list"
+        elif not _OPENINGS[1].startswith(self._head):
+            self._state = "over"
 
     def _take(self, character: str) -> Iterator[str]:
         if self._in_string:
@@ -204,15 +209,17 @@ class SnapshotReader:
     def restart(self) -> None:
         """A new answer begins."""
         self._text = self._shown = ""
-        self._read = 0
+        self._new: list[str] = []  # what came after the text, joined when that is read
+        self._length = 0  # of both
         self._containers = OpenContainers()
 
     def feed(self, text: str) -> Iterator[Partial[Any]]:
         """Take more text of the answer and yield a snapshot, if it is a new one."""
-        self._text += text
-        if len(self._text) - self._read < self._read // 50:
+        self._new.append(text)
+        self._length += len(text)
+        if self._length - len(self._text) < len(self._text) // 50:
             return
-        self._read = len(self._text)
+        self._join()
         answer = self._answer(self._received())
         if answer.data is not NOTHING and answer.data != self._last:
             self._last, self._shown = answer.data, self._text
@@ -220,12 +227,17 @@ class SnapshotReader:
 
     def finish(self) -> Iterator[Partial[Any]]:
         """Yield the complete answer, if it was not the last snapshot."""
+        self._join()
         answer = UnfinishedAnswer(self._spec, self._wire, self._text, self._resolve, complete=True)
         text = self._text.rstrip()
         certain = self._spec.schema is None or text.endswith(("}", "]"))
         shown = self._shown.rstrip() == text and self._last == answer.data
         if answer.data is not NOTHING and not (shown and certain and self._spec.hook is None):
             yield Partial(answer)
+
+    def _join(self) -> None:
+        self._text = "".join([self._text, *self._new])
+        self._new.clear()
 
     def _answer(self, received: Json) -> UnfinishedAnswer:
         data = received

@@ -89,10 +89,12 @@ def object_in(text: str, problem: Unreadable) -> JsonObject:
 
 def _without_control_tokens(text: str) -> str:
     begin = _BEFORE.match(text)
-    text = text[begin.end() if begin else 0 :].rstrip()
-    while token := _LAST.search(text[-_LONGEST_TOKEN:]):
-        text = text[: len(text) - len(token[0])].rstrip()
-    return text
+    start, end = begin.end() if begin else 0, len(text.rstrip())
+    while token := _LAST.search(text, max(start, end - _LONGEST_TOKEN), end):
+        end = token.start()
+        while end > start and text[end - 1].isspace():
+            end -= 1
+    return text[start:end]
 
 
 def _value(text: str) -> Json:

@@ -82,7 +82,7 @@ _RECOVERY = re.compile(
 )
 _LONG = re.compile(_any(*_LONG_LABELS), re.IGNORECASE)
 _SHORT = re.compile(_any(*_SHORT_LABELS), re.IGNORECASE)
-_LABEL_OF_FENCE = re.compile(r"[ \t]*(?:[A-Za-z][\w+#.-]*)?[ \t]*(?=[\n{\[(]|\Z)")
+_LABEL_OF_FENCE = re.compile(r"[ \t]*+(?:[A-Za-z][\w+#.-]*+[ \t]*+)?+(?=[\n{\[(]|\Z)")
 _CLOSING_TAGS = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in (*_REASONING, *_QUOTED)}
 
 _BEGINNING = rf"[{''.join(CLOSING_QUOTES)}]|//|/\*|#|\Z"

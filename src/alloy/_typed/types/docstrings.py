@@ -18,9 +18,11 @@ _OTHERS = {"returns", "return", "yields", "yield", "raises", "raise", "warns", "
 _OTHERS |= {"attributes", "references", "exceptions"}
 _GOOGLE_HEADER = re.compile(r"([A-Za-z][A-Za-z ]*):\s*\Z")
 _NUMPY_RULE = re.compile(r"\s*-{3,}\s*\Z")
-_GOOGLE_ENTRY = re.compile(r"\*{0,2}(\w+)\s*(?:\((?:[^()]|\([^()]*\))*\))?\s*:(?:\s+(.*)|)\Z", re.DOTALL)
+_GOOGLE_ENTRY = re.compile(
+    r"\*{0,2}(\w++)\s*+(?:\((?:[^()]++|\([^()]*+\))*+\)\s*+)?+:(?:\s+(.*)|)\Z", re.DOTALL
+)
 _NUMPY_ENTRY = re.compile(r"(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?\Z")
-_SPHINX_FIELD = re.compile(r":(\w+)(?:\s+([^:]*?))?\s*:(?:\s+|\Z)(.*)", re.DOTALL)
+_SPHINX_FIELD = re.compile(r":(\w++)(?:\s([^:]*+))?+:(?:\s+|\Z)(.*)", re.DOTALL)
 _SPHINX_PARAMETERS = {"param", "parameter", "arg", "argument", "key", "keyword"}
 _SPHINX_OTHERS = {"type", "return", "returns", "rtype", "raise", "raises", "except", "exception", "yield"}
 _SPHINX_OTHERS |= {"yields", "ytype", "var", "ivar", "cvar", "vartype", "meta"}
@@ -93,10 +95,10 @@ def _sphinx_field(lines: list[str], start: int, found: Docstring) -> int:
     end = start + 1
     while end < len(lines) and lines[end][:1].isspace():
         end += 1
-    if entry.group(1) in _SPHINX_PARAMETERS and entry.group(2):
+    if entry.group(1) in _SPHINX_PARAMETERS and (words := (entry.group(2) or "").split()):
         # `:param int size: …` names the type before the parameter.
         body = [entry.group(3), *(line.strip() for line in lines[start + 1 : end])]
-        _describe(found, entry.group(2).split()[-1], " ".join(body))
+        _describe(found, words[-1], " ".join(body))
     return end - start
 
 

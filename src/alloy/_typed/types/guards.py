@@ -34,7 +34,7 @@ MAPPINGS = ("dict", "ordered-dict", "frozendict", "counter")
 
 Choose = Callable[[Json], str | None]
 
-_SECONDS = re.compile(r"\s*[+-]?[\d_]*\.?\d[\d_]*(?:[eE][+-]?\d+)?\s*\Z")
+_SECONDS = re.compile(r"\s*+[+-]?(?:[\d_]*+\.|_*+)\d[\d_]*+(?:[eE][+-]?\d+)?\s*\Z")
 _MONTHS = re.compile(r"\s*[+-]?P[^T]*[YM]", re.IGNORECASE)
 _TIMES = {
     "date": "a date in the form YYYY-MM-DD",

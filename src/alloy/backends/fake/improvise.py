@@ -12,7 +12,7 @@ from alloy.messages import Reply, ToolCall
 
 __all__ = ["improvise"]
 
-LINE = re.compile(r"^[ \t]*fake:[ \t]*(\w*)[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+LINE = re.compile(r"^[ \t]*+fake:[ \t]*+(\w*+)[ \t]*+(.*)$", re.MULTILINE)
 CALL = re.compile(r"([^\s{]+)\s*(.*)")
 
 MAX_REPEATED = 60  # characters of the prompt that an answer repeats
@@ -41,7 +41,7 @@ def _script(messages: Sequence[Mapping[str, Any]]) -> tuple[int, list[re.Match[s
 def _turns(lines: Sequence[re.Match[str]]) -> list[Reply]:
     turns: list[Reply] = []
     for line in lines:
-        verb, rest = line.groups()
+        verb, rest = line[1], line[2].rstrip(" \t\r")
         match verb:
             case "say":
                 turns.append(Reply(text=rest))

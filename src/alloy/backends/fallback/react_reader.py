@@ -31,21 +31,24 @@ _LABEL = re.compile(
     ^[ \t>]*
     (?P<head>\#+[ \t]*|(?=[*_]))?  (?P<mark>[*_`]{0,3})
     (?P<label>thoughts?|action(?P<input>[ _]?input)?|observations?|final[ _]?answer)
-    [ \t]*\d*
+    [ \t]*+\d*+[ \t]*+
     (?:
-        (?P=mark)[ \t]*[:\uff1a]
-      | [ \t]*[:\uff1a](?P=mark)
-      | [ \t]*[:\uff1a](?P<unclosed>)          # bold that ends with the line or later
-      | (?(head)(?P=mark)[ \t]*$|(?!))         # a heading, or a bold line, needs no colon
+        (?P=mark)[ \t]*+[:\uff1a]
+      | [:\uff1a](?P=mark)
+      | [:\uff1a](?P<unclosed>)                # bold that ends with the line or later
+      | (?(head)(?P=mark)[ \t]*+$|(?!))        # a heading, or a bold line, needs no colon
     )
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
+_INPUT = r"action[ _]?input[ \t]*+:"
+_NAME = rf"(?:(?!{_INPUT})[\w.-])*+"
 # A tool's name, and how its input begins when it is on the same line: name(…), name {…}.
 _CALL = re.compile(
-    r"""\s*[*_`"']*
-    (?P<name> [\w.-]+? (?::[\w.-]+?)* (?:<[|\uff5c][^<>\n]{1,60}[|\uff5c]>[\w.-]*?)* ) [*_`"']* [ \t]*
-    (?: (?P<paren>\() | (?=\{) | (?P<label>[*_]*action[ _]?input[ \t]*:[*_]*) | (?=[\n\r]|\Z) )""",
+    rf"""\s*+[*_`"']*+
+    (?P<name> [\w.-] {_NAME} (?::{_NAME})*+ (?:<[|\uff5c][^<>\n]{{2,61}}+(?<=[|\uff5c])>{_NAME})*+ )
+    [*_`"']*+ [ \t]*+
+    (?: (?P<paren>\() | (?=\{{) | (?P<label>[*_]*+{_INPUT}[*_]*+) | (?=[\n\r]|\Z) )""",
     re.VERBOSE | re.IGNORECASE,
 )
 _FENCE = re.compile(r"\s*(?P<fence>```(?:[\w+-]*[ \t]*\n|json\b)?|`)?\s*")
@@ -139,7 +142,8 @@ def _action(text: str, start: int) -> Action:
         given = _input(text, end)
     else:
         given = _unlabelled(text, end, stop)
-    return Action(call["name"], *(given if given[0] else _following_input(text, given[1], following)))
+    name = call["name"].rstrip("_")
+    return Action(name, *(given if given[0] else _following_input(text, given[1], following)))
 
 
 def _whole_call(text: str, start: int, stop: int) -> Action | None:
@@ -229,7 +233,8 @@ class AnswerFilter:
         self._line = ""  # where a label may be: the last line, and a label that is not certain yet
         self._answer: Span | None = None
         self._silent = False
-        self._held = ""
+        self._held: list[str] = []  # the end of the text that may not be part of the answer
+        self._found = False  # whether there is a label, which is certain with the next character
         self.shown: list[str] = []
 
     def feed(self, piece: str) -> str:
@@ -239,15 +244,19 @@ class AnswerFilter:
         if self._answer is not None:
             return self._pass(piece)
         self._text.append(piece)
-        self._line += piece
+        if self._found and _CERTAIN.search(piece) is None:  # not joined: there may be many such pieces
+            self._held.append(piece)
+            return ""
+        self._line = "".join([self._line, *self._held, piece])
+        self._held.clear()
         label = next((found for found in _LABEL.finditer(self._line) if _kind(found) == "answer"), None)
         if label is None:
-            self._line = self._line[self._line.rfind("\n") + 1 :]
+            self._line, self._found = self._line[self._line.rfind("\n") + 1 :], False
             if len(self._line) > _LONGEST_LABEL:
                 self._line = "…"  # this line begins in another way, and need not be searched again
             return ""
         if _CERTAIN.search(self._line, label.end()) is None:
-            self._line = self._line[label.start() :]
+            self._line, self._found = self._line[label.start() :], True
             return ""
         text = "".join(self._text)
         self._answer = read(text).answer
@@ -258,9 +267,12 @@ class AnswerFilter:
     def _pass(self, piece: str) -> str:
         """*piece* without an end that may turn out to be the blanks and markup after the answer."""
         assert self._answer is not None
-        text = self._held + piece
+        self._held.append(piece)
+        if not piece.strip():
+            return ""
+        text = "".join(self._held)
         known = _length_without_end(text, self._answer.closing)
-        self._held = text[known:]
+        self._held = [text[known:]]
         if known:
             self.shown.append(text[:known])
         return text[:known]

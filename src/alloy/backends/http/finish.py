@@ -52,12 +52,13 @@ _WORDS: dict[Finish, str] = {
         "guardrail_intervened moderation sensitive error_toxic blocked blocklist prohibited_content flagged"
     ),
 }
+LONGEST = 200  # characters of a word that are looked at
 _PREFIX = re.compile(r"^(finish|stop|done|end)reason")
 
 
 @lru_cache(256)  # servers have few words
 def _key(word: str) -> str:
-    bare = _PREFIX.sub("", re.sub(r"[^a-z0-9]", "", word.lower()))
+    bare = _PREFIX.sub("", re.sub(r"[^a-z0-9]", "", word[:LONGEST].lower()))
     return bare.removesuffix("s")
 
 

@@ -48,7 +48,8 @@ class ChatAccumulator:
         self._text: list[str] = []
         self._refusal: list[str] = []
         self._reasoning: list[str] = []
-        self._fields: JsonObject = {}  # of the reasoning, as they came
+        self._texts: dict[str, list[str]] = {}  # the pieces of each field of the reasoning that is a text
+        self._fields: JsonObject = {}  # its other fields
         self._others: list[JsonObject] = []  # parts of the content that are not text
         self._has_deltas = False  # with text
         self._calls = Calls(provider)
@@ -97,7 +98,7 @@ class ChatAccumulator:
             reasoning="".join(self._reasoning),
             explanation="".join(self._refusal) or ending.explanation,
             is_end_stated=ending.is_stated,
-            echo=Echo(NAME, turn(text, self._calls.echo(calls)) | self._fields | self._content(text)),
+            echo=Echo(NAME, turn(text, self._calls.echo(calls)) | self._as_it_came() | self._content(text)),
         )
 
     # --- one chunk ----------------------------------------------------------------------------------
@@ -124,9 +125,9 @@ class ChatAccumulator:
     def _take_rest(self, message: Mapping[str, Any]) -> str:
         """Take what the deltas before a whole *message* did not have, and return the text of it."""
         self._complete = True
-        rest = dict(message)
+        rest, fields = dict(message), self._as_it_came()
         for key in REASONING:
-            old, new = self._fields.get(key), message.get(key)
+            old, new = fields.get(key), message.get(key)
             rest[key] = _rest(old, new) if isinstance(old, str) else None if old else new
         if self._others:
             rest["content"] = _content(message.get("content"), *_PLAIN)
@@ -174,11 +175,17 @@ class ChatAccumulator:
         found = [text for key in _TEXTS if (text := as_text(message.get(key)))]
         found += [text] if (text := "".join(map(_thinking, parts))) else []
         for key in REASONING:
-            if (piece := message.get(key)) is not None:
+            if isinstance(piece := message.get(key), str):
+                self._texts.setdefault(key, []).append(piece)
+            elif piece is not None:
                 self._fields[key] = _joined(self._fields.get(key), piece)
         if found:
             self._reasoning.append(found[0])
         return found[0] if found else ""
+
+    def _as_it_came(self) -> JsonObject:
+        """The fields of the reasoning."""
+        return {key: "".join(pieces) for key, pieces in self._texts.items()} | self._fields
 
     def _content(self, text: str) -> JsonObject:
         """The content as it goes back, when it had other parts than text."""
