@@ -1,4 +1,4 @@
-"""Many concurrent calls in one event loop, limited by a semaphore.
+"""Many concurrent calls in one event loop; `max_connections` limits how many requests are sent at once.
 
 Expected outcome: one line per review, in order, although the calls overlap. A call that fails is
 reported and does not stop the others. Offline (ALLOY_BACKEND=fake) it prints:
@@ -20,23 +20,21 @@ REVIEWS = ["Arrived early, works.", "Broke on day two.", "My cat approves."]
 Mood = Literal["positive", "negative"]
 
 
-@command(output=Mood, retry=4, deadline=60)
+@command(output=Mood, retry=4, deadline=60, max_connections=8)
 async def mood(review: str) -> str:
     return f"Is this review positive or negative?\n{review}"
 
 
-async def mood_or_error(review: str, gate: asyncio.Semaphore) -> str:
-    async with gate:
-        try:
-            return await mood(review)
-        except AlloyError as error:
-            return type(error).__name__
+async def mood_or_error(review: str) -> str:
+    try:
+        return await mood(review)
+    except AlloyError as error:
+        return type(error).__name__
 
 
 async def main() -> None:
-    gate = asyncio.Semaphore(8)
     with offline(*[scripted] * len(REVIEWS)):
-        moods = await asyncio.gather(*(mood_or_error(review, gate) for review in REVIEWS))
+        moods = await asyncio.gather(*(mood_or_error(review) for review in REVIEWS))
     for found, review in zip(moods, REVIEWS, strict=True):
         print(f"{found:9} {review}")
 

@@ -64,6 +64,7 @@ class _Settings(_OneModel, total=False):
     max_response_bytes: int | None
     max_tool_turns: int
     parallel_tools_max: int
+    max_connections: int
     tool_errors: Literal["return", "raise"]
     tool_timeout: float | None
     tool_result_max_chars: int | None

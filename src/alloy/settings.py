@@ -420,6 +420,13 @@ class Config:
         default=8,
         variables=("ALLOY_PARALLEL_TOOLS_MAX",),
     )
+    max_connections: int = _setting(
+        _count(1),
+        "How many requests go to one address at once, from all threads, or from one event loop; "
+        "more wait, before their `timeout` begins.",
+        default=64,
+        variables=("ALLOY_MAX_CONNECTIONS",),
+    )
     tool_errors: str = _setting(
         _one_of("return", "raise"),
         '`"return"` sends a tool\'s exception to the model as the result of its call; '

@@ -76,6 +76,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "max_response_bytes": (5_000, 0),
     "max_tool_turns": (4, True),
     "parallel_tools_max": (2, 0),
+    "max_connections": (2, 0),
     "tool_errors": ("raise", "ignore"),
     "tool_timeout": (1.5, 0),
     "tool_result_max_chars": (5_000, True),

@@ -170,6 +170,7 @@ def plain_function(x: int) -> int:
     max_response_bytes=None,
     max_tool_turns=5,
     parallel_tools_max=2,
+    max_connections=2,
     tool_timeout=5,
     tool_result_max_chars=None,
     tool_errors="raise",

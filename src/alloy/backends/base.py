@@ -183,6 +183,9 @@ class BaseBackend:
     What a request asks for and another server ignores, is not asked of that server again.
     """
 
+    has_connections: bool = False
+    """Whether its requests need connections, so that the setting `max_connections` counts them."""
+
     def load(self) -> None:
         """Import what takes long, such as an SDK: called once, before the time limit of a request starts."""
 

@@ -12,6 +12,7 @@ from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
+from alloy._engine.runtime.gates import NoGate, loop_gate, waiting_for
 from alloy._engine.runtime.tool_runs import in_time, run_async_tool, run_tool, tools_of
 from alloy._engine.toolbox import ToolEnd, ToolRun, results_of
 from alloy._typed.types.async_parsers import Call, Outcome
@@ -57,9 +58,10 @@ class AsyncIO(CallIO):
         backend = codec_for(route.backend, request)
         body = backend.encode(request)
         await self._load(route.backend)
-        exchange = Exchange(route, self.clock.request_limit(), self.carried)
-        async with self._in_exchange(exchange, _end_of(exchange)):
-            return exchange.finished(backend.decode(await backend.send_async(body, exchange.endpoint)))
+        async with self._entered(route):
+            exchange = Exchange(route, self.clock.request_limit(), self.carried)
+            async with self._in_exchange(exchange, _end_of(exchange)):
+                return exchange.finished(backend.decode(await backend.send_async(body, exchange.endpoint)))
 
     async def stream(self, route: Route, request: Request) -> Reply:
         """Show the reply's deltas and return it whole."""
@@ -81,6 +83,21 @@ class AsyncIO(CallIO):
                 await self.show(self.shown(delta))
             async with self._in_exchange(exchange, ends):
                 return exchange.finished(accumulator.reply())
+
+    @asynccontextmanager
+    async def _entered(self, route: Route) -> AsyncIterator[NoGate]:
+        """Wait until there is a place for a request, as long as the deadline allows."""
+        most = self.call.settings.max_connections
+        gate = loop_gate(route, most)
+        try:
+            async with asyncio.timeout(self.clock.left()):
+                await gate.enter_async()
+        except TimeoutError:
+            raise self.clock.deadline_error(waiting_for(most)) from None
+        try:
+            yield gate
+        finally:
+            gate.leave()
 
     async def _load(self, backend: Backend) -> None:
         # In a thread: the loop's other tasks must not wait while an SDK is imported.

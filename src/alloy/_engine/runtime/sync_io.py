@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
+from alloy._engine.runtime.gates import NoGate, thread_gate, waiting_for
 from alloy._engine.runtime.tool_runs import (
     LEAVING,
     in_time,
@@ -58,7 +60,7 @@ class SyncIO(CallIO):
         """Send *request* and wait for the reply. Raises `AlloyError`."""
         backend = codec_for(route.backend, request)
         body = backend.encode(request)
-        with self._exchange(route) as (exchange, cancel):
+        with self._entered(route), self._exchange(route) as (exchange, cancel):
             return exchange.finished(backend.decode(backend.send(body, exchange.endpoint, cancel)))
 
     def stream(self, route: Route, request: Request) -> Generator[Event | ToolCallDelta, None, Reply]:
@@ -66,15 +68,31 @@ class SyncIO(CallIO):
         backend = codec_for(route.backend, request)
         body, accumulator = backend.encode(request), backend.accumulator()
         with (
+            self._entered(route) as gate,
             self._exchange(route) as (exchange, cancel),
             closing(backend.open(body, exchange.endpoint, cancel)) as events,
         ):
-            for delta in map(accumulator.feed, events):  # no frame keeps an event, which may be a whole body
-                if delta is not None:
-                    yield self.shown(exchange.text.add(delta))
-            for delta in exchange.text.rest():
-                yield self.shown(delta)
+            # No frame keeps an event, which may be a whole body.
+            fed = filter(None, map(accumulator.feed, events))
+            for delta in chain(map(exchange.text.add, fed), exchange.text.rest()):
+                gate.leave()
+                try:
+                    yield self.shown(delta)
+                finally:
+                    gate.resume()
             return exchange.finished(accumulator.reply())
+
+    @contextmanager
+    def _entered(self, route: Route) -> Iterator[NoGate]:
+        """Wait until there is a place for a request, as long as the deadline allows."""
+        most = self.call.settings.max_connections
+        gate = thread_gate(route, most)
+        if not gate.enter(self.clock.left()):
+            raise self.clock.deadline_error(waiting_for(most))
+        try:
+            yield gate
+        finally:
+            gate.leave()
 
     @contextmanager
     def _exchange(self, route: Route) -> Iterator[tuple[Exchange, CancelToken]]:

@@ -18,7 +18,6 @@ from alloy.backends.gemini.replies import ends, is_chunk, parted
 from alloy.backends.http import formats
 from alloy.backends.http.backend import HttpBackend
 from alloy.backends.http.clients import Address, Sdk
-from alloy.backends.http.gateway import pool_limits
 from alloy.backends.http.settings import checked_key, checked_url
 from alloy.endpoints import Endpoint
 from alloy.errors import AlloyError, ConfigurationError
@@ -53,10 +52,9 @@ class GeminiSdk(Sdk):
         return import_module(name)
 
     def pool(self, *, is_async: bool, **options: Any) -> Any:
-        """A client with the limits of the other SDKs, because Google's are those of the library."""
+        """A client of the library as the SDK makes it."""
         library: Any = self.library()
-        make = library.AsyncClient if is_async else library.Client
-        return make(limits=pool_limits(library), **options)
+        return (library.AsyncClient if is_async else library.Client)(**options)
 
     def client(self, settings: Settings, transport: Any, *, is_async: bool) -> Any:
         """An SDK client with both HTTP clients, so that it creates none with TLS contexts of its own."""

@@ -46,6 +46,8 @@ class HttpBackend(BaseBackend, ABC):
     only.
     """
 
+    has_connections = True
+
     name: str
     """The provider's name."""
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from alloy.backends.base import CancelToken
@@ -40,7 +41,27 @@ class NewConnection(Exception):
     """Raised where a request would open a connection in a thread that has to stay free to stop waiting."""
 
 
-class Watch:
+class _Watch:
+    """What a request waits for and since when, and whether a connection was opened for it."""
+
+    def __init__(self, report: Callable[[str], object] | None) -> None:
+        self._report = report
+        self._began = monotonic()
+        self.is_new = False
+
+    def seconds(self) -> float:
+        """Seconds since the request was begun, or since it opens a connection or a TLS session."""
+        return monotonic() - self._began
+
+    def note(self, event: str, info: Any) -> None:
+        """Report the phase that begins with *event*."""
+        if event.endswith(("connect_tcp.started", "start_tls.started")):
+            self.is_new, self._began = True, monotonic()
+        if self._report is not None and (what := _phase(event, info)) is not None:
+            self._report(what)
+
+
+class Watch(_Watch):
     """The `trace` extension of one request (https://www.encode.io/httpcore/extensions/).
 
     It reports what the request waits for, and lets *cancel* end that wait. The events name a connection only
@@ -49,17 +70,16 @@ class Watch:
     *connects* says whether the request may open a connection here; otherwise it is a `NewConnection`.
     """
 
-    def __init__(
-        self, cancel: CancelToken, report: Callable[[str], object] | None, *, connects: bool
-    ) -> None:
-        self._cancel, self._report, self.connects = cancel, report, connects
+    def __init__(self, cancel: CancelToken, report: Callable[[str], object] | None) -> None:
+        super().__init__(report)
+        self._cancel = cancel
+        self.connects = True
         self._socket: Any = None
         self._duplicate: socket.socket | None = None
 
     def __call__(self, event: str, info: Any) -> None:
         """Note that *event* happens."""
-        if self._report is not None and (what := _phase(event, info)) is not None:
-            self._report(what)
+        self.note(event, info)
         match event.split(".")[1:]:
             case "connect_tcp", "started" if not self.connects:
                 raise NewConnection
@@ -79,17 +99,16 @@ class Watch:
             stream.write = partial(_write, self._socket, stream.write)
 
 
-class AsyncWatch:
+class AsyncWatch(_Watch):
     """As `Watch`, for an async request, which is ended by cancelling it."""
 
     def __init__(self, report: Callable[[str], object] | None) -> None:
-        self._report = report
+        super().__init__(report)
         self._stream: Any = None
 
     async def __call__(self, event: str, info: Any) -> None:
         """Note that *event* happens."""
-        if self._report is not None and (what := _phase(event, info)) is not None:
-            self._report(what)
+        self.note(event, info)
         if event.endswith("connect_tcp.complete"):
             self._stream = info["return_value"]
         elif event.endswith("start_tls.failed") and self._stream is not None:

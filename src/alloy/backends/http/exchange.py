@@ -21,6 +21,10 @@ __all__ = ["HttpExchange"]
 
 PHASES = ("connect", "read", "write", "pool")
 
+KEPT_TRIES = 3  # kept connections that may turn out to be closed before that is an error
+LATE = 1.0  # seconds after its end in which a time limit is noticed by an event loop that has time
+NOTICED = 10.0  # seconds after which a connection was not closed because it had been idle
+
 
 class HttpExchange:
     """Sends requests for one call of a backend, with the connection and the time limits of that call.
@@ -55,15 +59,15 @@ class HttpExchange:
     def send(self, request: Any, cancel: CancelToken) -> Any:
         """The response, not read yet. *cancel* ends the wait for it, and for its body."""
         self._carry(request)
-        # Without a limit nobody fires the token, and a client of the caller may do more than to connect.
-        connects = self.endpoint.timeout is None or self.connection.is_own
-        watch = Watch(cancel, self.endpoint.report_wait, connects=connects)
-        request.extensions["trace"] = watch
-        try:
-            response = self._sent(request, cancel)
-        except NewConnection:
-            watch.connects = True
-            response = self._in_thread(request, cancel)
+        for left in range(KEPT_TRIES, -1, -1):
+            watch = Watch(cancel, self.endpoint.report_wait)
+            request.extensions["trace"] = watch
+            try:
+                response = self._sent(request, watch, cancel)
+                break
+            except Exception as error:
+                if not left or cancel.fired or not self._was_kept(watch, error):
+                    raise
         del request.extensions["trace"]  # a cycle: it knows the token, which knows the response
         cancel.attach(partial(cut, response))
         self._carry(response.request, request)
@@ -72,15 +76,50 @@ class HttpExchange:
     async def send_async(self, request: Any) -> Any:
         """As `send`. Cancelling it ends the wait."""
         self._carry(request)
-        request.extensions["trace"] = AsyncWatch(self.endpoint.report_wait)
-        response = await cancelled_in_order(
-            partial(self.connection.pool.send, request, stream=True, follow_redirects=False)
-        )
+        send = partial(self.connection.pool.send, request, stream=True, follow_redirects=False)
+        for left in range(KEPT_TRIES, -1, -1):
+            request.extensions["trace"] = watch = AsyncWatch(self.endpoint.report_wait)
+            try:
+                response = await cancelled_in_order(send)
+                break
+            except Exception as error:
+                if not left or not (self._was_kept(watch, error) or self._was_late(watch, error, request)):
+                    raise
         del request.extensions["trace"]
         self._carry(response.request, request)
         return response
 
-    def _sent(self, request: Any, cancel: CancelToken) -> Any:
+    def _was_kept(self, watch: Watch | AsyncWatch, error: Exception) -> bool:
+        """Whether a kept connection was closed by the server when the request came, so that it was not read.
+
+        Servers close connections that have been idle for some time (RFC 9112, section 9.5). A client of the
+        caller has a policy of its own.
+        """
+        if watch.is_new or self.connection.is_own or watch.seconds() > NOTICED:
+            return False
+        library: Any = self.connection.book.library
+        broken: tuple[type[Exception], ...] = (library.ReadError, library.WriteError)
+        gone: bool = isinstance(error, library.RemoteProtocolError) and "disconnected" in str(error)
+        return gone or isinstance(error, broken)
+
+    def _was_late(self, watch: AsyncWatch, error: Exception, request: Any) -> bool:
+        """Whether the event loop was too busy to see a connection in time, which may have been there."""
+        library: Any = self.connection.book.library
+        limit: float | None = request.extensions["timeout"].get("connect")
+        if limit is None or self.connection.is_own or not isinstance(error, library.ConnectTimeout):
+            return False
+        return watch.seconds() > limit + LATE
+
+    def _sent(self, request: Any, watch: Watch, cancel: CancelToken) -> Any:
+        # Without a limit nobody fires the token, and a client of the caller may do more than to connect.
+        watch.connects = self.endpoint.timeout is None or self.connection.is_own
+        try:
+            return self._pool_sent(request, cancel)
+        except NewConnection:
+            watch.connects = True
+            return self._in_thread(request, cancel)
+
+    def _pool_sent(self, request: Any, cancel: CancelToken) -> Any:
         with ended_by(cancel):
             # A redirect would take the key and the prompt to another server.
             return self.connection.pool.send(request, stream=True, follow_redirects=False)
@@ -93,7 +132,7 @@ class HttpExchange:
         """
         wake = Event()
         cancel.attach(wake.set)
-        (sent,) = in_threads([partial(self._sent, request, cancel)], 1, "alloy-connect")
+        (sent,) = in_threads([partial(self._pool_sent, request, cancel)], 1, "alloy-connect")
         sent.add_done_callback(lambda _: wake.set())
         try:
             wake.wait()

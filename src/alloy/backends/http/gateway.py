@@ -22,6 +22,12 @@ __all__ = [
 ]
 
 
+# Longer than a minute, so that a call every minute needs no new connection and no new handshake, and shorter
+# than the 4 minutes after which the first of the big clouds forget an idle connection without a word:
+# https://learn.microsoft.com/azure/load-balancer/load-balancer-tcp-reset
+KEPT = 120.0  # seconds
+
+
 def tls_context(library: Any, transport: Transport | None) -> ssl.SSLContext:
     """What decides whom to trust, and who we are. Raises `ConfigurationError` for a file that cannot be used.
 
@@ -55,8 +61,8 @@ def _identify(context: ssl.SSLContext, certificate: Any) -> None:
 
 
 def pool_limits(library: Any) -> Any:
-    """How many connections a client opens: as many as those of the SDKs of OpenAI and Anthropic."""
-    return library.Limits(max_connections=1000, max_keepalive_connections=100)
+    """As many connections as `max_connections` lets in, and those that nobody uses kept for a while."""
+    return library.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEPT)
 
 
 def pool_options(
@@ -64,7 +70,7 @@ def pool_options(
 ) -> dict[str, Any]:
     """The options of an HTTP client for *transport*, which trusts whom *context* says."""
     if transport is None or transport.proxy is None:
-        return {"verify": context}
+        return {"verify": context, "limits": pool_limits(library)}
     tls = {"ssl_context": context} if transport.proxy.startswith("https") else {}
     proxy = library.Proxy(transport.proxy, **tls)
     # Not as the option `proxy`: before anthropic 2.14 the proxies of the environment would replace that.
