@@ -19,7 +19,7 @@ from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import Backend, is_loaded, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event
-from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult
+from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta, ToolResult
 from alloy.threads import in_thread
 
 __all__ = ["AsyncIO"]
@@ -68,21 +68,29 @@ class AsyncIO(CallIO):
         backend = codec_for(route.backend, request)
         body, accumulator = backend.encode(request), backend.accumulator()
         await self._load(route.backend)
-        exchange = Exchange(route, self.clock.request_limit(), self.carried)
-        ends = _end_of(exchange)
-        async with aclosing(backend.open_async(body, exchange.endpoint)) as events:
-            while True:
-                # A time limit round the whole loop would also cancel whoever reads this stream.
+        async with self._entered(route) as gate:
+            exchange = Exchange(route, self.clock.request_limit(), self.carried)
+            ends = _end_of(exchange)
+            async with aclosing(backend.open_async(body, exchange.endpoint)) as events:
+                while True:
+                    # A time limit round the whole loop would also cancel whoever reads this stream.
+                    async with self._in_exchange(exchange, ends):
+                        delta = await _next_delta(events, accumulator.feed)
+                    if delta is _OVER:
+                        break
+                    if delta is not None:
+                        await self._show_outside(gate, exchange.text.add(delta))
+                for delta in exchange.text.rest():
+                    await self._show_outside(gate, delta)
                 async with self._in_exchange(exchange, ends):
-                    delta = await _next_delta(events, accumulator.feed)
-                if delta is _OVER:
-                    break
-                if delta is not None:
-                    await self.show(self.shown(exchange.text.add(delta)))
-            for delta in exchange.text.rest():
-                await self.show(self.shown(delta))
-            async with self._in_exchange(exchange, ends):
-                return exchange.finished(accumulator.reply())
+                    return exchange.finished(accumulator.reply())
+
+    async def _show_outside(self, gate: NoGate, delta: Delta) -> None:
+        gate.leave()
+        try:
+            await self.show(self.shown(delta))
+        finally:
+            gate.resume()
 
     @asynccontextmanager
     async def _entered(self, route: Route) -> AsyncIterator[NoGate]:
