@@ -213,6 +213,7 @@ def acme(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_package_of_the_docs_works(acme: Path, server: WireServer) -> None:
     """Installed, with its models known by their names, in all four ways of calling."""
     stream = lines([{"piece": "Hello, "}, {"piece": "world"}, {"answer": WHOLE}])
@@ -223,6 +224,7 @@ def test_the_package_of_the_docs_works(acme: Path, server: WireServer) -> None:
     assert {request.headers["x-acme-key"] for request in server.requests} == {KEY}
 
 
+@pytest.mark.slow
 def test_the_package_of_the_docs_obeys_the_time_limit(acme: Path, server: WireServer) -> None:
     """Although the body never stops coming."""
     server.script(dripping(json_answer(WHOLE)))

@@ -380,6 +380,7 @@ def test_a_reply_does_not_depend_on_how_it_is_cut(
 # --- many calls at once -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_api
 def test_tasks_on_one_loop_get_their_own_answers(server: WireServer, api: Api) -> None:
     """More calls at once than connections in a pool of httpx's default, each with its own answer."""

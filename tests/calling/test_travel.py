@@ -186,6 +186,7 @@ def refused_in_child() -> None:
         command(output=int, reask=0)(ensure(lambda result: result > 0, "positive")(count.__wrapped__))("x")
 
 
+@pytest.mark.slow
 def test_a_process_pool_carries_commands_tools_results_and_errors():
     """Through a spawned process and back; the same call gives the same answer there."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

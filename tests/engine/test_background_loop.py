@@ -95,6 +95,7 @@ with ThreadPoolExecutor() as pool:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deadline", [None, PATIENCE])
 def test_nested_calls_never_wait_for_each_other(deadline: float | None):
     """Async tools call commands in sync, three deep and in parallel, whatever threads are in between."""
@@ -132,6 +133,7 @@ def test_a_tool_that_blocks_its_loop_holds_up_nobody_else():
 ASK = {"sync": "ask(**said)", "async": "asyncio.run(ask.async_(**said))"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "way"), [("def", "sync"), ("async def", "sync"), ("def", "async")])
 def test_a_tool_that_blocks_does_not_keep_the_interpreter_alive(kind: str, way: str):
     """The process ends although a tool still hangs."""

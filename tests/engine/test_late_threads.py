@@ -77,6 +77,7 @@ def starts_threads() -> bool:
     return subprocess.run(line, capture_output=True, timeout=PATIENCE).stdout == b"hey\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("imported", ["", " imported"])
 @pytest.mark.parametrize("way", ["tools", "async tools", "http", "async http", "async name", "parser"])
 def test_a_late_thread_makes_calls(server: WireServer, way: str, imported: str, starts_threads: bool):

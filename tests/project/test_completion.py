@@ -60,6 +60,7 @@ def _row(row: Any) -> tuple[Any, ...]:
     return row if isinstance(row, tuple) else (row,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", first_quick("count", "bare", "later", "Desk().size", "count.with_options(retry=1)")
 )

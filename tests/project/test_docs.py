@@ -38,6 +38,7 @@ def run_python(*arguments: str, cwd: Path = ROOT, **environment: str) -> subproc
     return subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
 def test_blocks_run_and_print_what_they_show(page: Path) -> None:
     """A page is one program, offline: each block runs after the ones before it."""
