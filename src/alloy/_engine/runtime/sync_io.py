@@ -30,7 +30,7 @@ from alloy.backends.base import CancelToken, load_backend
 from alloy.backends.fallback.choose import codec_for
 from alloy.errors import DeadlineError
 from alloy.events import Event
-from alloy.messages import Reply, Request, ToolCall, ToolCallDelta, ToolResult
+from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta, ToolResult
 from alloy.threads import in_threads
 from alloy.watchdog import call_later
 
@@ -73,7 +73,7 @@ class SyncIO(CallIO):
             closing(backend.open(body, exchange.endpoint, cancel)) as events,
         ):
             # No frame keeps an event, which may be a whole body.
-            fed = filter(None, map(accumulator.feed, events))
+            fed: Iterator[Delta] = filter(None, map(accumulator.feed, events))
             for delta in chain(map(exchange.text.add, fed), exchange.text.rest()):
                 gate.leave()
                 try:
