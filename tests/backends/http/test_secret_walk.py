@@ -27,7 +27,7 @@ from alloy.endpoints import Endpoint
 from alloy.excerpts import excerpt
 
 # Not written out: a traceback shows the lines of this test as well.
-SECRET = f"gate-{9**24}-Qx"
+SECRET = f"qzj-{9**24}-Qx"  # not a word: tracebacks show the paths of files
 
 
 # --- where a secret is set ----------------------------------------------------------------------------
