@@ -22,7 +22,7 @@ export COVERAGE_FILE := .coverage$(SUFFIX)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-fast test-servers lint types docs lowest suite package matrix integration generate bench clean
+.PHONY: help demo test test-fast test-faults test-servers soak fuzz lint types docs lowest suite package matrix integration generate bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-12s", $$1, $$2; $$1 = $$2 = ""; print }'
@@ -78,6 +78,16 @@ matrix: $(VENV)/.dev  ## prove the support matrix with the suite, and write its 
 
 test-servers: $(VENV)/.dev  ## try Alloy on servers that others wrote (some minutes), and write their page
 	@PYTHONPATH=tests $(PY) -m servers $(SERVERS); status=$$?; $(PY) docs/generate.py && exit $$status
+
+test-faults: $(VENV)/.dev  ## every provider and way to call times every fault (some minutes), and write their page
+	@PYTHONPATH=tests $(PY) -m faults $(FAULTS); status=$$?; $(PY) docs/generate.py && exit $$status
+
+soak: $(VENV)/.dev  ## 100,000 calls of all kinds with faults, and what is left of them (an hour); CALLS= and MINUTES= limit it
+	PYTHONPATH=tests $(PY) -m soak --calls $(or $(CALLS),100000) --minutes $(or $(MINUTES),600)
+
+fuzz: $(VENV)/.dev  ## mutate the corpus of inputs for SECONDS=600, and add what fails to it
+	@$(PY) $(PIP) install --only-binary :all: "atheris>=3" || echo "atheris has no wheel for this Python: hypothesis is used"
+	PYTHONPATH=tests $(PY) -m fuzz --seconds $(or $(SECONDS),600)
 
 integration: $(VENV)/.dev  ## live tests of each provider whose key is set; they cost a little money
 	$(PY) -m pytest tests/integration

@@ -118,6 +118,21 @@ def _server(apis: dict[str, dict[str, str]]) -> str:
     return _table(head, ((row, *(seen[row] for seen in apis.values())) for row in rows))
 
 
+# --- faults -----------------------------------------------------------------------------------------
+
+
+def faults() -> str:
+    """One table for each group of faults, from what `make test-faults` has measured."""
+    groups = json.loads((DOCS / "faults.json").read_text("utf-8"))
+    return "\n\n".join(f"## {name}\n\n{_faults(**group)}" for name, group in groups.items())
+
+
+def _faults(faults: dict[str, dict[str, str]], notes: list[str]) -> str:
+    head = ("Fault", *(f"`{api}:`" for api in next(iter(faults.values()))))
+    table = _table(head, ((name, *cells.values()) for name, cells in faults.items()))
+    return "\n".join([table, "", *(f"- {note}" for note in notes)]).rstrip()
+
+
 # --- notebooks --------------------------------------------------------------------------------------
 
 RUNNER = """
@@ -156,6 +171,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "error-tree": error_tree,
     "error-table": error_table,
     "servers": servers,
+    "faults": faults,
 }
 MARKED = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
