@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +48,10 @@ def in_bytes(change: Callable[[bytes], bytes]) -> Build:
 
 def stream_instead(scene: Scene) -> Answer:
     return scene.api.stream(scene.events())
+
+
+def packed(name: str, content: bytes) -> Build:
+    return lambda _: Answer([content], 200, {**JSON, "content-encoding": name})
 
 
 def deep(depth: int) -> str:
@@ -95,7 +101,23 @@ ODD: dict[str, tuple[Build, str]] = {
     "a negative count of tokens": (changed(lambda text: text.replace(": 10,", ": -10,")), VALUE),
 }
 
+# With `max_response_bytes=LIMIT`, so that a body of 2 MB is as good as one of 2 GB.
+TOO_LARGE = "`ResponseTooLargeError`"
+LIMIT = {"max_response_bytes": 100_000}
+LONG = b" " * 2_000_000
+LARGE: dict[str, tuple[Build, str]] = {
+    "a body beyond `max_response_bytes`": (body(b'{"x": "' + LONG), TOO_LARGE),
+    "a gzip bomb": (packed("gzip", gzip.compress(LONG)), TOO_LARGE),
+    "a gzip bomb in a gzip bomb": (packed("gzip, gzip", gzip.compress(gzip.compress(LONG))), TOO_LARGE),
+    "a deflate bomb": (packed("deflate", zlib.compress(LONG)), TOO_LARGE),
+    "the body of an error beyond `max_response_bytes`": (
+        lambda _: Answer([LONG], 500, JSON),
+        "`ServerError`, retried",
+    ),
+}
+
 BODIES = [
+    *(Fault(name, build, word, word, options=LIMIT) for name, (build, word) in LARGE.items()),
     *(Fault(name, build, word, word) for name, (build, word) in NO_ANSWER.items()),
     *(Fault(f"the answer with {name}", build, word, IN_STREAMS) for name, (build, word) in ODD.items()),
     Fault(

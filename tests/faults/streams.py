@@ -9,6 +9,7 @@ from typing import Any
 from kit.apis import CHAT, GEMINI, OLLAMA, OLLAMA_CHAT, TEXT
 from kit.wire import Answer, Cut, Gate, each_byte
 
+from faults.bodies import LIMIT
 from faults.cells import But, Fault, Scene
 from faults.connections import LATE, LATE_TEXT, LOST_TEXT, Endless, until_text
 from faults.heads import BAD_RETRIED, BAD_TEXT, VALUE, kind
@@ -47,13 +48,13 @@ def event(scene: Scene, data: str) -> bytes:
     return f"{data}\n".encode() if scene.api.json_lines else f"data: {data}\n\n".encode()
 
 
-def then(data: str, *, at_start: bool = False) -> Build:
-    """The stream to its first text, or nothing of it, then an event of *data*, and the rest."""
+def then(data: str, *, times: int = 1) -> Build:
+    """The stream to its first text, then events of *data*, and the rest."""
 
     def answer(scene: Scene) -> Answer:
         found = scene.answer()
-        known = [] if at_start else until_text(found)
-        found.body = [*known, event(scene, data), *found.body[len(known) :]]
+        known = until_text(found)
+        found.body = [*known, *[event(scene, data)] * times, *found.body[len(known) :]]
         return found
 
     return answer
@@ -212,6 +213,20 @@ STREAMS = [
     Fault("an event that is 500 deep", then(DEEP[500]), PLAIN, BAD_TEXT),
     Fault("an event that is 5,000 deep", then(DEEP[5000]), PLAIN, BAD_TEXT),
     Fault("an event of 2 MB", then('{"type": "x", "y": "' + "z" * 2_000_000 + '"}'), PLAIN, VALUE),
+    Fault(
+        "an event beyond `max_response_bytes`",
+        then('{"type": "x", "y": "' + "z" * 2_000_000 + '"}'),
+        PLAIN,
+        "`ResponseTooLargeError`, text kept",
+        options=LIMIT,
+    ),
+    Fault(
+        "events that are together beyond `max_response_bytes`",
+        then('{"type": "x", "y": "' + "z" * 90_000 + '"}', times=10),
+        PLAIN,
+        "`ResponseTooLargeError`, text kept",
+        options=LIMIT,
+    ),
     Fault("an event with `NaN`", then('{"type": "x", "y": NaN}'), PLAIN, VALUE),
     Fault(
         "an event with a number of 5,000 digits",
