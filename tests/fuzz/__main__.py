@@ -49,7 +49,8 @@ def fuzz(name: str, engine: str, seconds: float, seed: int) -> bool:
     except subprocess.TimeoutExpired:
         code, output = 1, f"the reader did not end after {PATIENCE} s"
     if code == 0:
-        say(f"{name:24} {output.strip().splitlines()[-1]}")
+        count = [line for line in output.splitlines() if line.endswith(" inputs") or line.startswith("Done ")]
+        say(f"{name:24} {count[-1]}")
         return True
     say(f"{name:24} FAILED", output[-3000:])
     if current.exists():

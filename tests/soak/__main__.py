@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from faults.quiet import left_over, noticed, tasks_left
 
+from alloy._engine.runtime import background_loop
 from alloy.backends.http.clients import CLIENTS
 from soak.client import LEFT, Soak
 
@@ -44,6 +45,7 @@ class Left(NamedTuple):
     @classmethod
     def now(cls) -> Left:
         CLIENTS.close()
+        background_loop.close()  # there are more of them after a moment in which one did not answer
         left_over({threading.main_thread()})
         gc.collect()
         _give_back()

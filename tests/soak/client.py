@@ -67,8 +67,9 @@ class Soak:
         return self._names[self._ended[number]]
 
     async def make(self, numbers: range, goes_on: Callable[[], bool]) -> None:
-        """Make the calls *numbers* as long as *goes_on*."""
-        even, odd = (iter(number for number in numbers if number % 2 == part) for part in (0, 1))
+        """Make the calls *numbers*, which begin with an even one, as long as *goes_on*."""
+        assert numbers.start % 2 == 0
+        even, odd = (iter(range(numbers.start + part, numbers.stop, 2)) for part in (0, 1))
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(THREADS, thread_name_prefix="soak") as pool:
             threads = [loop.run_in_executor(pool, self._sync_calls, even, goes_on) for _ in range(THREADS)]
