@@ -115,7 +115,7 @@ $(VENV)/.base: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Alloy and its tools into $(VENV) (once, a minute or two) ..."
 	@$(PY) $(PIP) install $(GROUPS_PIP)
-	@$(PY) $(PIP) install -e ".[providers]" --group dev
+	@$(PY) $(PIP) install -e ".[providers,prices]" --group dev
 	@$(LOCAL)
 	@touch $@ $(VENV)/.base
 
@@ -123,5 +123,5 @@ $(LOWEST)/.ready: pyproject.toml .ci/lowest.py | $(LOWEST)/bin/python
 	@echo "Installing the lowest versions of what Alloy needs into $(LOWEST) (once) ..."
 	@$(LOWEST)/bin/python $(PIP) install $(GROUPS_PIP)
 	@$(PYTHON) .ci/lowest.py > $(LOWEST)/constraints.txt
-	@$(LOWEST)/bin/python $(PIP) install -e ".[providers]" --constraint $(LOWEST)/constraints.txt --group test
+	@$(LOWEST)/bin/python $(PIP) install -e ".[providers,prices]" --constraint $(LOWEST)/constraints.txt --group test
 	@touch $@

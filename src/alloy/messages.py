@@ -45,14 +45,16 @@ OutputMode = Literal["native", "prompted"]
 class Usage:
     """Tokens, as the provider counted them; a provider that does not count something says 0.
 
-    *input_tokens* includes *cached_tokens*, *output_tokens* includes *reasoning_tokens*, for every
-    provider. Usages add up with `+`.
+    *input_tokens* includes *cached_tokens*, which were read from the provider's prompt cache, and
+    *cache_write_tokens*, which were written to it; *output_tokens* includes *reasoning_tokens*. It is so for
+    every provider. Usages add up with `+`.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -65,7 +67,17 @@ class Usage:
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestUsage:
+    """What one model request used: *model* is `provider:model`, *address* the server's, if that is known."""
+
+    model: str
+    usage: Usage
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +99,7 @@ class ToolResult:
 
     *content* is the text that the model gets, cut at `tool_result_max_chars`. *value* is what the tool
     returned in Python, and *arguments* what it was called with, after conversion. *error* says why there is
-    no value. *duration* is in seconds.
+    no value. *duration* is in seconds. *requests* are the model requests of commands that the tool called.
     """
 
     call: ToolCall
@@ -96,11 +108,17 @@ class ToolResult:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     duration: float = field(default=0.0, compare=False, repr=False)
+    requests: tuple[RequestUsage, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def name(self) -> str:
         """The tool's name."""
         return self.call.name
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the commands that the tool called, together."""
+        return sum((request.usage for request in self.requests), Usage())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Usage tracking: what the calls of a scope cost, added up by a handler."""
+"""Usage tracking: what the calls of a scope used and what they cost, added up by a handler."""
 
 from __future__ import annotations
 
@@ -6,52 +6,126 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from alloy._engine.effects import CallModel, Effect, Emit, Script
 from alloy._engine.handlers import handlers
 from alloy.events import CallStarted
-from alloy.messages import Usage
+from alloy.messages import Reply, RequestUsage, Usage
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 __all__ = ["UsageTotal", "track_usage"]
+
+PENDING_MAX = 256  # requests that are kept until they are priced
 
 
 @dataclass(slots=True)
 class UsageTotal:
-    """What calls cost together: *calls*, *requests* (failed ones included) and *usage* in tokens.
+    """What calls used together: *calls*, *requests* (failed ones included) and *usage* in tokens.
 
-    *by_model* has the usage of each model, by `provider:model`. Safe to read while calls run.
+    *by_model* has the usage of each model, by `provider:model`. *seconds* is how long the model requests
+    took, added up, also of those that ran at the same time. Safe to read while calls run.
     """
 
     calls: int = 0
     requests: int = 0
     usage: Usage = field(default_factory=Usage)
     by_model: dict[str, Usage] = field(default_factory=dict)
+    seconds: float = 0.0
+    _pending: list[RequestUsage] = field(default_factory=list, repr=False)
+    _cost: Decimal | None = field(default=None, repr=False)
+    _unpriced: set[str] = field(default_factory=set, repr=False)
+    _lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What the requests cost together in US dollars, without those of the models in `unpriced`.
+
+        `None` if there is no price for any of them. The prices are those of the package genai-prices. Raises
+        `ConfigurationError` if it is not installed.
+        """
+        from alloy.prices import cost_of
+
+        cost_of(())  # raises if there are no prices
+        with self._lock:
+            self._price()
+            if self._cost is None and not self._unpriced:
+                from decimal import Decimal
+
+                return Decimal(0)
+            return self._cost
+
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """The models, as `provider:model`, for which there is no price. Raises as `cost`."""
+        _ = self.cost
+        return tuple(sorted(self._unpriced))
+
+    def _begin_call(self) -> None:
+        """Count a call."""
+        with self._lock:
+            self.calls += 1
+
+    def _begin_request(self) -> None:
+        """Count a request."""
+        with self._lock:
+            self.requests += 1
+
+    def _add(self, request: RequestUsage, seconds: float) -> None:
+        """Add what a *request* used, and the *seconds* that it took."""
+        with self._lock:
+            self.usage += request.usage
+            self.by_model[request.model] = self.by_model.get(request.model, Usage()) + request.usage
+            self.seconds += seconds
+            if _can_price():
+                self._pending.append(request)
+                if len(self._pending) >= PENDING_MAX:
+                    self._price()
+
+    def _price(self) -> None:
+        from alloy.prices import price
+
+        for request in self._pending:
+            cost = price(request)
+            if cost is None:
+                self._unpriced.add(request.model)
+            else:
+                self._cost = cost if self._cost is None else self._cost + cost
+        self._pending.clear()
 
 
 @contextmanager
 def track_usage() -> Iterator[UsageTotal]:
-    """Add up what the calls in a `with` block cost, as in `with alloy.track_usage() as total:`.
+    """Add up what the calls in a `with` block used, as in `with alloy.track_usage() as total:`.
 
     It counts plain, async and streamed calls, commands that run as tools, and calls in the threads and
     tasks that Alloy starts. Blocks nest: an outer one counts what an inner one counts.
     """
-    total, lock = UsageTotal(), threading.Lock()
+    total = UsageTotal()
 
     def count(effect: Effect[Any]) -> Script[Any]:
         match effect:
             case Emit(CallStarted()):
-                with lock:
-                    total.calls += 1
+                total._begin_call()
             case CallModel(route, _):
-                with lock:
-                    total.requests += 1
-                reply = yield from effect
-                with lock:
-                    total.usage += reply.usage
-                    total.by_model[route.name] = total.by_model.get(route.name, Usage()) + reply.usage
+                total._begin_request()
+                reply: Reply = yield from effect
+                total._add(route.used(reply.usage), reply.seconds)
                 return reply
         return (yield from effect)
 
     with handlers(count):
         yield total
+
+
+def _can_price() -> bool:
+    global _has_prices
+    if _has_prices is None:
+        _has_prices = find_spec("genai_prices") is not None
+    return _has_prices
+
+
+_has_prices: bool | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from decimal import Decimal
 from typing import Any, assert_type
 
 import alloy
 from alloy import UsageTotal, command
 from alloy.effects import CallModel, Effect, Handler, Script
 from alloy.events import Event, Listener, ReplyReceived, ToolFinished
-from alloy.messages import Reply, Usage
+from alloy.messages import Reply, RequestUsage, Usage
 
 
 @command(output=int)
@@ -48,6 +49,10 @@ with alloy.handlers(handler), alloy.listen(on_event, print), alloy.track_usage()
 
 assert_type(total, UsageTotal)
 assert_type(total.usage, Usage)
+assert_type(total.cost, Decimal | None)
+assert_type(total.unpriced, tuple[str, ...])
+assert_type(count.run("bees").cost, Decimal | None)
+assert_type(count.run("bees").requests, tuple[RequestUsage, ...])
 assert_type(total.by_model["openai:gpt-5.6"].input_tokens, int)
 alloy.configure(on_event=on_event)
 alloy.configure(on_event=None)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from alloy.backends.base import Backend, Capabilities, address_of
 from alloy.backends.registry import check_backend_names
 from alloy.endpoints import ByBackend, Endpoint
+from alloy.messages import RequestUsage, Usage
 from alloy.settings import Config
 
 __all__ = ["ModelAddress", "Route", "endpoint_of"]
@@ -37,6 +38,10 @@ class Route:
     def name(self) -> str:
         """`provider:model`, as settings and results write it."""
         return f"{self.backend.name}:{self.model}"
+
+    def used(self, usage: Usage) -> RequestUsage:
+        """What a request along this route used."""
+        return RequestUsage(self.name, usage, address_of(self.backend, self.endpoint))
 
     @property
     def may_ignore(self) -> bool:

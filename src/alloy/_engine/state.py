@@ -12,7 +12,7 @@ from alloy._engine.fallbacks import Plan
 from alloy._engine.policy import TYPED_ANSWER, Policy
 from alloy._engine.routes import Route
 from alloy.errors import AlloyError, ConfigurationError
-from alloy.messages import Reply, Request, ToolResult, ToolResults, Turn, Usage, User
+from alloy.messages import Reply, Request, RequestUsage, ToolResult, ToolResults, Turn, Usage, User
 from alloy.partials import Partial
 from alloy.result import Result
 
@@ -70,6 +70,7 @@ class State:
         self._reported = 0
         self._has_called = False  # whether the tool that `tool_choice` forces has been called
         self.usage = Usage()
+        self.requests: list[RequestUsage] = []
         self.turns = self.attempts = self.tool_turns = 0
         self.tool_calls: list[ToolResult] = []
         self.void: list[Turn] = []
@@ -105,6 +106,10 @@ class State:
     def add_results(self, results: list[ToolResult]) -> None:
         """Append the results of the tools that the last reply called."""
         self.tool_calls += results
+        for result in results:
+            if result.requests:  # of commands that the tool called
+                self.usage += result.usage
+                self.requests += result.requests
         self.messages.append(ToolResults(tuple(results)))
         self.settled = len(self.messages)
 
@@ -170,6 +175,7 @@ class State:
         reply = in_plain_form(with_unique_call_ids(reply, self.messages), self.plan.request.tools)
         self.messages.append(reply)
         self.usage += reply.usage
+        self.requests.append(self.route.used(reply.usage))
         self.turns += 1
         self.model = reply.model or self.model
         return reply
@@ -186,6 +192,7 @@ class State:
             transcript=tuple(self.messages),
             downgrades=self.plan.fallbacks,
             seconds=seconds,
+            requests=tuple(self.requests),
         )
 
 

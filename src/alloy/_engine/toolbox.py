@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
 from alloy._engine.effects import Script, parse_values
+from alloy._engine.ledger import Ledger
 from alloy._engine.tool_texts import cut_text
 from alloy._typed.answers.parse import dump
 from alloy._typed.schemas.dialects import Dialect, to_wire
@@ -127,6 +128,7 @@ class ToolRun:
         self._arguments: dict[str, Any] = {}
         self.name, self.is_async, self.timeout = call.name, tools.is_async(call), tools.timeout(call)
         self.is_running = self.is_over = False
+        self.ledger = Ledger()
         self._began = perf_counter()
 
     def arguments_read(self) -> Script[None]:
@@ -182,7 +184,8 @@ class ToolRun:
         shown = cut_text(content, self._tools.max_chars(self._call))
         if shown is not content:
             log.warning("the result of the tool %r is cut: it has %d characters", self.name, len(content))
-        return ToolResult(self._call, shown, value, self._arguments, error, seconds)
+        requests = tuple(self.ledger.requests)
+        return ToolResult(self._call, shown, value, self._arguments, error, seconds, requests)
 
 
 def _shown(error: Exception, show: Callable[[Exception], str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from alloy._engine.effects import CallModel, Effect, ParseValues, RunTools, Sleep, not_an_effect
+from alloy._engine.ledger import current_ledger
 from alloy._engine.logs import log_event
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
@@ -85,6 +86,8 @@ class Exchange:
 
     def finished(self, reply: Reply) -> Reply:
         """*reply* with whole characters only, and with what is known of the exchange."""
+        if (ledger := current_ledger()) is not None:  # a tool makes this call
+            ledger.note(self.route.used(reply.usage))
         return replace(
             with_whole_characters(reply),
             status=self.status,

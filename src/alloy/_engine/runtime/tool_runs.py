@@ -6,6 +6,7 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
+from alloy._engine.ledger import noting
 from alloy._engine.runtime.await_parsers import Gather, run_rounds, run_rounds_async
 from alloy._engine.toolbox import ToolEnd, ToolRun
 
@@ -19,8 +20,10 @@ LEAVING = 0.5  # seconds that a cancelled tool gets to end
 def run_tool(run: ToolRun, gather: Gather) -> ToolEnd:
     """Run a tool that is not async; *gather* waits for the async parsers of its arguments."""
     try:
-        run_rounds(run.arguments_read(), gather)
-        return run.succeeded(run.begin())
+        with noting(run.ledger):
+            run_rounds(run.arguments_read(), gather)
+            value = run.begin()
+        return run.succeeded(value)
     except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result
         return run.failed(error)
     finally:
@@ -32,8 +35,10 @@ async def run_async_tool(run: ToolRun) -> ToolEnd:
     import asyncio  # sync calls do without it
 
     try:
-        await run_rounds_async(run.arguments_read())
-        return run.succeeded(await run.begin())
+        with noting(run.ledger):
+            await run_rounds_async(run.arguments_read())
+            value = await run.begin()
+        return run.succeeded(value)
     except Exception as error:  # noqa: BLE001 - as above
         return run.failed(error)
     except asyncio.CancelledError as error:

@@ -99,6 +99,7 @@ def _usage(usage: Any) -> Usage:
         output_tokens=as_count(usage.get("output_tokens")),
         cached_tokens=read,
         reasoning_tokens=as_count(thinking),
+        cache_write_tokens=written,
     )
 
 

@@ -268,10 +268,11 @@ def _content(content: Any, *kinds: str) -> str:
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
-    cached = _within(usage, "prompt_tokens_details").get("cached_tokens")
+    details = _within(usage, "prompt_tokens_details")
+    cached, written = details.get("cached_tokens"), details.get("cache_write_tokens")
     reasoning = _within(usage, "completion_tokens_details").get("reasoning_tokens")
     cached = cached or usage.get("prompt_cache_hit_tokens")  # DeepSeek's name for it
-    counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), cached, reasoning
+    counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), cached, reasoning, written
     return Usage(*map(as_count, counts))
 
 

@@ -161,9 +161,10 @@ def _with_written_arguments(item: JsonObject) -> JsonObject:
 def _usage(usage: Any) -> Usage:
     if not isinstance(usage, dict):
         return Usage()
-    cached = (usage.get("input_tokens_details") or {}).get("cached_tokens")
+    details = usage.get("input_tokens_details") or {}
+    cached, written = details.get("cached_tokens"), details.get("cache_write_tokens")
     reasoning = (usage.get("output_tokens_details") or {}).get("reasoning_tokens")
-    counts = usage.get("input_tokens"), usage.get("output_tokens"), cached, reasoning
+    counts = usage.get("input_tokens"), usage.get("output_tokens"), cached, reasoning, written
     return Usage(*map(as_count, counts))
 
 

@@ -1,0 +1,43 @@
+"""The model requests that are made inside of a tool, noted for the call that runs the tool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from alloy.messages import RequestUsage
+
+__all__ = ["Ledger", "current_ledger", "noting"]
+
+
+class Ledger:
+    """The requests of one tool. What is noted is noted in the ledger around it, too."""
+
+    def __init__(self) -> None:
+        self.requests: list[RequestUsage] = []
+        self._outer = current_ledger()
+
+    def note(self, request: RequestUsage) -> None:
+        """Note *request*; from any thread, because appending to a list is atomic."""
+        self.requests.append(request)
+        if self._outer is not None:
+            self._outer.note(request)
+
+
+_current: ContextVar[Ledger | None] = ContextVar("alloy_ledger", default=None)
+
+
+def current_ledger() -> Ledger | None:
+    """The ledger of the tool that runs in this context."""
+    return _current.get()
+
+
+@contextmanager
+def noting(ledger: Ledger) -> Iterator[None]:
+    """Note the requests of the calls in a `with` block in *ledger*."""
+    token = _current.set(ledger)
+    try:
+        yield
+    finally:
+        _current.reset(token)

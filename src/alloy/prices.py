@@ -1,0 +1,66 @@
+"""What model requests cost, by the price list of the package genai-prices (extra `prices`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from alloy.errors import ConfigurationError
+from alloy.messages import RequestUsage
+
+__all__ = ["cost_of", "price"]
+
+# The names of the price list: https://github.com/pydantic/genai-prices/tree/main/prices/providers
+_PROVIDERS = {"openai": "openai", "openai-chat": "openai", "anthropic": "anthropic", "gemini": "google"}
+
+
+def cost_of(requests: Iterable[RequestUsage]) -> Decimal | None:
+    """What *requests* cost together in US dollars; `None` if the price of one is not known.
+
+    Raises `ConfigurationError` if genai-prices is not installed.
+    """
+    _library()
+    total = Decimal(0)
+    for request in requests:
+        if (cost := price(request)) is None:
+            return None
+        total += cost
+    return total
+
+
+def price(request: RequestUsage) -> Decimal | None:
+    """What *request* cost in US dollars, by today's prices; `None` if they are not known.
+
+    A request to a host in the price list has the prices of that host. Any other address is taken for a
+    gateway to the provider, whose prices it has. Raises `ConfigurationError` as `cost_of`.
+    """
+    prices, usage = _library(), request.usage
+    provider, _, model = request.model.partition(":")
+    counted = prices.Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+    )
+    places = ({"provider_api_url": request.address}, {"provider_id": _PROVIDERS.get(provider)})
+    for place in places:
+        if any(place.values()):  # otherwise the list guesses the provider from the model's name
+            try:
+                found: Decimal = prices.calc_price(counted, model, **place).total_price
+            except LookupError:
+                continue
+            return found
+    return None
+
+
+@cache
+def _library() -> Any:
+    try:
+        import genai_prices
+    except ImportError as error:
+        raise ConfigurationError(
+            "the prices of models come from another package: pip install 'alloy-ai[prices]'"
+        ) from error
+    return genai_prices
