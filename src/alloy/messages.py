@@ -22,6 +22,7 @@ __all__ = [
     "ReasoningDelta",
     "Reply",
     "Request",
+    "RequestUsage",
     "TextDelta",
     "ToolCall",
     "ToolCallDelta",

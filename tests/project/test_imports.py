@@ -135,7 +135,15 @@ def test_the_reader_of_imports_sees_all_kinds() -> None:
 # From the bottom up: a module imports from its own layer and from those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("alloy.jsontypes", "alloy.functions", "alloy.suggestions", "alloy.partials", "alloy.excerpts"),
-    ("alloy.media", "alloy.messages", "alloy.errors", "alloy.result", "alloy.events", "alloy.parts"),
+    (
+        "alloy.media",
+        "alloy.messages",
+        "alloy.errors",
+        "alloy.prices",
+        "alloy.result",
+        "alloy.events",
+        "alloy.parts",
+    ),
     ("alloy.circuit_breakers", "alloy.endpoints", "alloy.threads", "alloy.watchdog", "alloy.logger"),
     ("alloy.conversations", "alloy.options", "alloy.settings", "alloy.config", "alloy.pickling"),
     ("alloy._typed",),
