@@ -19,6 +19,7 @@ __version__ = "0.4.0"
 _HOMES = {
     "alloy.asking": ("ask",),
     "alloy.backends.registry": ("register_backend",),
+    "alloy.budgets": ("Budget",),
     "alloy.circuit_breakers": ("CircuitBreaker", "CircuitState"),
     "alloy.conversations": ("Conversation",),
     "alloy.commands": ("AsyncCommand", "Command", "command"),
@@ -27,14 +28,14 @@ _HOMES = {
     "alloy.effects": ("handlers", "listen"),
     "alloy.endpoints": ("Transport",),
     "alloy.errors": tuple(errors.__all__),
-    "alloy.messages": ("ToolCall", "ToolResult", "Usage"),
+    "alloy.messages": ("Spent", "ToolCall", "ToolResult", "Usage"),
     "alloy.partials": ("Partial",),
     "alloy.parts": ("Document", "Image", "Message", "Prompt"),
     "alloy.parsing": ("Parsed", "parse", "register_parser"),
     "alloy.result": ("Result",),
     "alloy.streams": ("AsyncStream", "Stream"),
     "alloy.tools": ("Tool", "tool"),
-    "alloy.usage": ("UsageTotal", "track_usage"),
+    "alloy.usage": ("UsageTotal", "budget", "track_usage"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,6 +6,7 @@ Each name is imported as itself: jedi knows the names of a stub only in that for
 
 from alloy.asking import ask as ask
 from alloy.backends.registry import register_backend as register_backend
+from alloy.budgets import Budget as Budget
 from alloy.circuit_breakers import CircuitBreaker as CircuitBreaker, CircuitState as CircuitState
 from alloy.commands import AsyncCommand as AsyncCommand, Command as Command, command as command
 from alloy.config import Config as Config, configure as configure, use_config as use_config
@@ -19,6 +20,7 @@ from alloy.errors import (
     AuthenticationError as AuthenticationError,
     BadReplyError as BadReplyError,
     BadRequestError as BadRequestError,
+    BudgetError as BudgetError,
     CircuitOpenError as CircuitOpenError,
     CommandError as CommandError,
     ConfigurationError as ConfigurationError,
@@ -40,14 +42,14 @@ from alloy.errors import (
     TurnLimitError as TurnLimitError,
     UnsupportedError as UnsupportedError,
 )
-from alloy.messages import ToolCall as ToolCall, ToolResult as ToolResult, Usage as Usage
+from alloy.messages import Spent as Spent, ToolCall as ToolCall, ToolResult as ToolResult, Usage as Usage
 from alloy.parsing import Parsed as Parsed, parse as parse, register_parser as register_parser
 from alloy.partials import Partial as Partial
 from alloy.parts import Document as Document, Image as Image, Message as Message, Prompt as Prompt
 from alloy.result import Result as Result
 from alloy.streams import AsyncStream as AsyncStream, Stream as Stream
 from alloy.tools import Tool as Tool, tool as tool
-from alloy.usage import UsageTotal as UsageTotal, track_usage as track_usage
+from alloy.usage import UsageTotal as UsageTotal, budget as budget, track_usage as track_usage
 
 __version__: str
 
@@ -59,6 +61,8 @@ __all__ = [
     "AuthenticationError",
     "BadReplyError",
     "BadRequestError",
+    "Budget",
+    "BudgetError",
     "CircuitBreaker",
     "CircuitOpenError",
     "CircuitState",
@@ -87,6 +91,7 @@ __all__ = [
     "ResponseTooLargeError",
     "Result",
     "ServerError",
+    "Spent",
     "Stream",
     "Tool",
     "ToolCall",
@@ -100,6 +105,7 @@ __all__ = [
     "UsageTotal",
     "__version__",
     "ask",
+    "budget",
     "command",
     "configure",
     "ensure",

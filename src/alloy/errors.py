@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Any
 from alloy.excerpts import beginning, excerpt, printable
 
 if TYPE_CHECKING:
-    from alloy.messages import Turn, Usage
+    from alloy.messages import Spent, Turn, Usage
     from alloy.partials import Partial
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "AuthenticationError",
     "BadReplyError",
     "BadRequestError",
+    "BudgetError",
     "CircuitOpenError",
     "CommandError",
     "ConfigurationError",
@@ -263,6 +264,17 @@ class PostconditionError(AnswerError):
 
 class TurnLimitError(AlloyError):
     """The model still called tools after `max_tool_turns` rounds."""
+
+
+class BudgetError(AlloyError):
+    """A limit of a `Budget` is reached, so the next request was not sent.
+
+    *spent* is what all calls have used that share the budget; `usage` and `transcript` are of this call.
+    """
+
+    def __init__(self, message: str, *, spent: Spent) -> None:
+        super().__init__(message)
+        self.spent = spent
 
 
 class DeadlineError(AlloyError):

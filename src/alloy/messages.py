@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from alloy.media import Media
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 __all__ = [
     "Delta",
@@ -23,6 +26,7 @@ __all__ = [
     "Reply",
     "Request",
     "RequestUsage",
+    "Spent",
     "TextDelta",
     "ToolCall",
     "ToolCallDelta",
@@ -79,6 +83,19 @@ class RequestUsage:
     model: str
     usage: Usage
     address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What calls that share a budget have used: *tokens*, *requests* and *seconds* since the first request.
+
+    *cost* is in US dollars, and `None` unless the budget limits it.
+    """
+
+    tokens: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Literal, Required
 
 from typing_extensions import TypedDict
 
+from alloy.budgets import Budget
 from alloy.circuit_breakers import CircuitBreaker
 from alloy.conversations import Conversation
 from alloy.endpoints import Transport
@@ -58,6 +59,7 @@ class _Settings(_OneModel, total=False):
     retry_budget: int | None
     fallback_on: type[AlloyError] | Collection[type[AlloyError]] | None
     circuit_breaker: CircuitBreaker | None
+    budget: Budget | None
     reask: int
     timeout: float | None
     deadline: float | None

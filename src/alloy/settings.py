@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from alloy.budgets import Budget
 from alloy.circuit_breakers import CircuitBreaker
 from alloy.endpoints import (
     ByBackend,
@@ -231,13 +232,16 @@ def check_listeners(value: Any) -> tuple[Listener, ...]:
     return listeners
 
 
-def _check_breaker(value: Any) -> CircuitBreaker:
-    if not isinstance(value, CircuitBreaker):
-        raise ValueError("a CircuitBreaker")
-    return value
+def _object_of(kind: type) -> Kind:
+    def check(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise ValueError(f"a {kind.__name__}")
+        return value
+
+    return Kind(check)
 
 
-BREAKER = Kind(_check_breaker)
+BREAKER, BUDGET = _object_of(CircuitBreaker), _object_of(Budget)
 
 LISTENERS = Kind(check_listeners)
 
@@ -384,6 +388,10 @@ class Config:
     circuit_breaker: CircuitBreaker | None = _setting(
         BREAKER,
         "A `CircuitBreaker`, which stops asking a model that keeps failing; `None` means none.",
+    )
+    budget: Budget | None = _setting(
+        BUDGET,
+        "A `Budget`, which limits what all calls that share it use together; `None` means no limit.",
     )
     reask: int = _setting(
         _count(0),

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from alloy._engine.budgeting import missing_budgets
 from alloy._engine.effects import CallModel, Effect, Emit, Script
 from alloy._engine.handlers import handlers
+from alloy.budgets import Budget
 from alloy.events import CallStarted
 from alloy.messages import Reply, RequestUsage, Usage
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-__all__ = ["UsageTotal", "track_usage"]
+__all__ = ["UsageTotal", "budget", "track_usage"]
 
 PENDING_MAX = 256  # requests that are kept until they are priced
 
@@ -119,6 +121,28 @@ def track_usage() -> Iterator[UsageTotal]:
 
     with handlers(count):
         yield total
+
+
+@contextmanager
+def budget(
+    shared: Budget | None = None,
+    /,
+    *,
+    tokens: int | None = None,
+    requests: int | None = None,
+    seconds: float | None = None,
+    cost: Decimal | float | str | None = None,
+) -> Iterator[Budget]:
+    """Limit what the calls in a `with` block use together, as in `with alloy.budget(tokens=50_000):`.
+
+    The limits are those of `Budget`, or *shared* is one. It counts what `track_usage` counts, and blocks nest
+    in the same way. Yields the budget, whose `spent` says what was used.
+
+    Raises `ConfigurationError` as `Budget` does. A call for which nothing is left raises `BudgetError`.
+    """
+    made = shared or Budget(tokens=tokens, requests=requests, seconds=seconds, cost=cost)
+    with handlers(*missing_budgets([made])):
+        yield made
 
 
 def _can_price() -> bool:

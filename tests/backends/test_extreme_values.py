@@ -21,6 +21,7 @@ EXTREMES = {
     "an exponent": "1e" + "9" * 30,
     "a long exponent": f"1e{DIGITS}",
     "deep list": "[" * 5000 + "]" * 5000,
+    "less deep list": "[" * 500 + "]" * 500,
     "deep object": '{"a":' * 5000 + "1" + "}" * 5000,
 }
 every_extreme = pytest.mark.parametrize("extreme", EXTREMES)

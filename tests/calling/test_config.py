@@ -15,6 +15,7 @@ import pytest
 from kit.patience import PATIENCE
 
 from alloy import (
+    Budget,
     CircuitBreaker,
     Config,
     ConfigurationError,
@@ -70,6 +71,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "retry_budget": (60, 0),
     "fallback_on": ((RateLimitError,), (ValueError,)),
     "circuit_breaker": (CircuitBreaker(failures=3), 3),
+    "budget": (Budget(tokens=9), 9),
     "reask": (3, 1.5),
     "timeout": (2.5, 0),
     "deadline": (9, float("inf")),

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, assert_type
 
 import alloy
-from alloy import UsageTotal, command
+from alloy import Budget, UsageTotal, command
 from alloy.effects import CallModel, Effect, Handler, Script
 from alloy.events import Event, Listener, ReplyReceived, ToolFinished
 from alloy.messages import Reply, RequestUsage, Usage
@@ -46,6 +46,11 @@ as_generator: Callable[[Effect[Any]], Generator[Effect[Any], Any, Any]] = handle
 with alloy.handlers(handler), alloy.listen(on_event, print), alloy.track_usage() as total:
     assert_type(count.with_options(on_event=on_event)("bees"), int)
     assert_type(count.with_options(on_event=[on_event, print])("bees"), int)
+
+with alloy.budget(tokens=1000, cost="0.50") as budget, alloy.budget(budget):
+    assert_type(budget, Budget)
+    assert_type(budget.spent.cost, Decimal | None)
+    assert_type(count.with_options(budget=budget)("bees"), int)
 
 assert_type(total, UsageTotal)
 assert_type(total.usage, Usage)

@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from alloy.budgets import Budget
 from alloy.messages import RequestUsage
 
 __all__ = ["Ledger", "current_ledger", "noting"]
 
 
 class Ledger:
-    """The requests of one tool. What is noted is noted in the ledger around it, too."""
+    """The requests of one tool. What is noted is noted in the ledger around it, too.
 
-    def __init__(self) -> None:
+    *budgets* are those of the call that runs the tool: the calls that the tool makes share them.
+    """
+
+    def __init__(self, budgets: tuple[Budget, ...] = ()) -> None:
         self.requests: list[RequestUsage] = []
+        self.budgets = budgets
         self._outer = current_ledger()
 
     def note(self, request: RequestUsage) -> None:

@@ -6,7 +6,14 @@ import random
 from dataclasses import dataclass
 
 from alloy._engine.fallbacks import TEXTS
-from alloy.errors import AlloyError, AnswerError, CircuitOpenError, ProviderError, UnsupportedError
+from alloy.errors import (
+    AlloyError,
+    AnswerError,
+    BudgetError,
+    CircuitOpenError,
+    ProviderError,
+    UnsupportedError,
+)
 
 __all__ = ["FINALIZE", "TYPED_ANSWER", "Policy", "reask_text"]
 
@@ -35,7 +42,7 @@ class Policy:
 
     def tries_again(self, error: AlloyError, failures: int) -> bool:
         """Whether to ask again after *error*, the *failures*th of this request."""
-        if failures > self.retry or isinstance(error, CircuitOpenError):
+        if failures > self.retry or isinstance(error, CircuitOpenError | BudgetError):
             return False
         if isinstance(error, ProviderError):
             # Streamed text has reached the caller: a second try would repeat it.

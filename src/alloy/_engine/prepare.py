@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
 from alloy._engine.breaking import breaking
+from alloy._engine.budgeting import missing_budgets
 from alloy._engine.conversation import converse
 from alloy._engine.effects import Handler, Script, handled
 from alloy._engine.fallbacks import (
@@ -20,6 +21,7 @@ from alloy._engine.fallbacks import (
     remember_used_feature,
 )
 from alloy._engine.handlers import current_handlers, current_listeners
+from alloy._engine.ledger import current_ledger
 from alloy._engine.logs import wants_events
 from alloy._engine.models import models
 from alloy._engine.planning import Draft, MissingCapability, plan
@@ -34,6 +36,7 @@ from alloy._typed.answers.partial import Shape, begun
 from alloy._typed.schemas.dialects import Dialect, Wire, to_wire
 from alloy._typed.types.compile import TypeSpec, compile_type
 from alloy.backends.base import is_own_address
+from alloy.budgets import Budget
 from alloy.conversations import Conversation
 from alloy.errors import ConfigurationError
 from alloy.events import Listener
@@ -97,6 +100,7 @@ def prepare(
         settings.allowed_tools,
         settings.tool_timeout,
         settings.tool_result_max_chars,
+        _budgets(settings),
     )
     spec = compile_type(output, parser=parser)
     listeners = (*current_listeners(), *(settings.on_event or ()))
@@ -128,7 +132,7 @@ def prepare(
         shape=Shape(spec, _wire(spec, route), route.backend.dialect),
         tools=toolbox,
         settings=settings,
-        handlers=_handlers(settings),
+        handlers=_handlers(settings, toolbox.budgets),
         listeners=listeners,
     )
 
@@ -151,10 +155,18 @@ def _plan(drafts: list[tuple[Route, Draft]], along: Route) -> Plan:
     return next(plan(draft, route) for route, draft in drafts if route is along)
 
 
-def _handlers(settings: Config) -> tuple[Handler, ...]:
+def _budgets(settings: Config) -> tuple[Budget, ...]:
+    """The budget of the settings, and those of the call whose tool makes this one."""
+    ledger = current_ledger()
+    outer = () if ledger is None else ledger.budgets
+    return outer if settings.budget is None else (*outer, settings.budget)
+
+
+def _handlers(settings: Config, budgets: tuple[Budget, ...]) -> tuple[Handler, ...]:
     """The handlers of the scopes; the breaker comes last, so that it sees only what would be sent."""
+    found = (*current_handlers(), *missing_budgets(budgets)) if budgets else current_handlers()
     breaker = settings.circuit_breaker
-    return current_handlers() if breaker is None else (*current_handlers(), breaking(breaker))
+    return found if breaker is None else (*found, breaking(breaker))
 
 
 def _request(turns: tuple[Turn, ...], settings: Config, toolbox: Toolbox, spec: TypeSpec[Any]) -> Request:

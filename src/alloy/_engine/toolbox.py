@@ -18,6 +18,7 @@ from alloy._typed.answers.parse import dump
 from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy._typed.types.async_parsers import resolving
 from alloy._typed.types.signature import ArgumentsError, Signature
+from alloy.budgets import Budget
 from alloy.errors import ToolError
 from alloy.logger import log
 from alloy.messages import ToolCall, ToolResult, ToolSchema
@@ -44,7 +45,8 @@ class Runnable(Protocol):
 class Toolbox:
     """Tools by name; the other arguments are the settings about tools.
 
-    *raises* says whether a tool's exception ends the call.
+    *budgets* are those of the call, which the calls of its tools share. *raises* says whether a tool's
+    exception ends the call.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class Toolbox:
         allowed: Collection[str] | None = None,
         timeout: float | None = None,
         max_chars: int | None = None,
+        budgets: tuple[Budget, ...] = (),
     ) -> None:
         self._timeout, self._max_chars = timeout, max_chars
         self._tools = {tool.name: tool for tool in tools}
         self.raises = errors == "raise"
+        self.budgets = budgets
         self._allowed = self._tools.keys() if allowed is None else allowed
 
     @property
@@ -128,7 +132,7 @@ class ToolRun:
         self._arguments: dict[str, Any] = {}
         self.name, self.is_async, self.timeout = call.name, tools.is_async(call), tools.timeout(call)
         self.is_running = self.is_over = False
-        self.ledger = Ledger()
+        self.ledger = Ledger(tools.budgets)
         self._began = perf_counter()
 
     def arguments_read(self) -> Script[None]:

@@ -1,0 +1,36 @@
+"""A budget as a handler: it counts the requests of a call, and refuses them when it is used up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from alloy._engine.effects import CallModel, Effect, Handler, Script
+from alloy._engine.handlers import current_handlers
+from alloy.budgets import Budget
+from alloy.errors import BudgetError, CircuitOpenError
+from alloy.messages import Reply
+
+__all__ = ["missing_budgets"]
+
+
+def _budgeted(shared: Budget, effect: Effect[Any]) -> Script[Any]:
+    if not isinstance(effect, CallModel):
+        return (yield from effect)
+    shared.begin_request(effect.route.name, effect.route.address.address)
+    try:
+        reply: Reply = yield from effect
+    except (BudgetError, CircuitOpenError):
+        shared.take_back_request()
+        raise
+    shared.add(effect.route.used(reply.usage))
+    return reply
+
+
+def missing_budgets(budgets: Iterable[Budget]) -> tuple[Handler, ...]:
+    """Handlers for those *budgets* that the scopes around the caller do not have."""
+    known = [
+        each.args[0] for each in current_handlers() if isinstance(each, partial) and each.func is _budgeted
+    ]
+    return tuple(partial(_budgeted, each) for each in dict.fromkeys(budgets) if each not in known)
