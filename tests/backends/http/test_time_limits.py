@@ -38,7 +38,7 @@ def waits_for(what: str, limit: str, call: Callable[..., object]) -> AlloyError:
     """The error of *call*, which runs out of time while it waits for *what*."""
     errors: list[AlloyError] = []
     for seconds in limits(lambda: what in str(errors[-1])):
-        with pytest.raises(ERRORS[limit], match=f"{limit}={seconds} seconds; it waited for") as caught:
+        with pytest.raises(ERRORS[limit], match=f"{limit}={seconds} seconds") as caught:
             call(**{limit: seconds})
         errors.append(caught.value)
     return errors[-1]
