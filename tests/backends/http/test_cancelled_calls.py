@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from importlib.metadata import version
 from types import ModuleType
 
 import httpx
@@ -14,10 +16,14 @@ from kit.wire import WireServer
 
 from alloy import ask
 
+# Before 4.16 anyio leaves it to the garbage collector to close a socket whose opening was cancelled.
+KEEPS_SOCKETS = tuple(map(int, version("anyio").split(".")[:2])) < (4, 16)
+
 STEPS = 90  # of the event loop; a call to the test's server takes fewer
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning" if KEEPS_SOCKETS else "error")
 @every_api
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
@@ -47,3 +53,4 @@ def test_a_cancelled_call_leaves_its_connection_to_others(
             return await once(client)
 
     assert asyncio.run(main()) == "hello there"
+    gc.collect()  # here, and not in the next test
