@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from alloy.budgets import Budget
 from alloy.messages import RequestUsage
 
-__all__ = ["Ledger", "current_ledger", "noting"]
+__all__ = ["Ledger", "current_ledger", "note_in", "noting"]
 
 
 class Ledger:
@@ -38,9 +38,17 @@ def current_ledger() -> Ledger | None:
     return _current.get()
 
 
+def note_in(ledger: Ledger) -> None:
+    """Note the requests of the calls in this task, from now on, in *ledger*."""
+    _current.set(ledger)
+
+
 @contextmanager
 def noting(ledger: Ledger) -> Iterator[None]:
-    """Note the requests of the calls in a `with` block in *ledger*."""
+    """Note the requests of the calls in a `with` block in *ledger*.
+
+    Not for a coroutine, which may be closed in another context than its own.
+    """
     token = _current.set(ledger)
     try:
         yield

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from alloy._engine.ledger import noting
+from alloy._engine.ledger import note_in, noting
 from alloy._engine.runtime.await_parsers import Gather, run_rounds, run_rounds_async
 from alloy._engine.toolbox import ToolEnd, ToolRun
 
@@ -31,14 +31,13 @@ def run_tool(run: ToolRun, gather: Gather) -> ToolEnd:
 
 
 async def run_async_tool(run: ToolRun) -> ToolEnd:
-    """As `run_tool`, for an async tool."""
+    """As `run_tool`, for an async tool, in a task of its own."""
     import asyncio  # sync calls do without it
 
+    note_in(run.ledger)
     try:
-        with noting(run.ledger):
-            await run_rounds_async(run.arguments_read())
-            value = await run.begin()
-        return run.succeeded(value)
+        await run_rounds_async(run.arguments_read())
+        return run.succeeded(await run.begin())
     except Exception as error:  # noqa: BLE001 - as above
         return run.failed(error)
     except asyncio.CancelledError as error:
