@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from alloy.errors import BudgetError, ConfigurationError
 from alloy.messages import RequestUsage, Spent, Usage
+from alloy.threads import renewed_in_child
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -44,6 +45,7 @@ class Budget:
         if (self.tokens, self.requests, self.seconds, self.cost) == (None,) * 4:
             raise ConfigurationError("Budget: set at least one of tokens, requests, seconds and cost")
         self._clock, self._lock = clock, threading.Lock()
+        renewed_in_child(self)
         self._began: float | None = None
         self._tokens = self._requests = 0
         self._cost = None if self.cost is None else self.cost * 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from alloy.errors import CircuitOpenError, ConfigurationError, ProviderError
+from alloy.threads import renewed_in_child
 
 __all__ = ["CircuitBreaker", "CircuitState"]
 
@@ -72,6 +73,7 @@ class CircuitBreaker:
         _check("pause", pause, int | float, "a number")
         self.failures, self.window, self.pause = failures, window, pause
         self._clock, self._lock = clock, threading.Lock()
+        renewed_in_child(self)
         self._circuits: dict[Key, _Circuit] = {}
 
     @contextmanager

@@ -246,7 +246,7 @@ def check_headers(value: Any) -> ByBackend[Headers]:
     if isinstance(value, Mapping):
         for name, part in value.items():
             if not isinstance(part, str | Mapping):
-                found = f"; the value of {name!r} is {type(part).__name__}"
+                found = f"; the value of {_name_shown(name)} is {type(part).__name__}"
                 raise ValueError(
                     f'a dict of headers, such as {{"x-team": "search"}}, whose values are str{found}'
                 )
@@ -258,10 +258,21 @@ def check_headers(value: Any) -> ByBackend[Headers]:
 def _headers(value: Mapping[Any, Any]) -> Headers:
     for name, text in value.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS:
-            raise ValueError(f"a dict of headers; {name!r} is not a name that may be set")
+            raise ValueError(f"a dict of headers; {_name_shown(name)} is not a name that may be set")
         if not isinstance(text, str) or not (text.isascii() and text.isprintable()):
-            raise ValueError(f"a dict of headers; the value of {name!r} must be printable ASCII text")
+            raise ValueError(
+                f"a dict of headers; the value of {_name_shown(name)} must be printable ASCII text"
+            )
     return tuple(value.items())
+
+
+def _name_shown(name: Any) -> str:
+    """The *name* of a header for an error, unless it may be a key in the wrong place."""
+    is_name = isinstance(name, str) and len(name) <= NAME_MAX and not re.search(r"\d", name)
+    return repr(name) if is_name else f"one of them, a {type(name).__name__},"
+
+
+NAME_MAX = 32  # characters; the names of headers are short and have no digits
 
 
 # --- HTTP clients -------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ r"""The error tree. The class says where the fault is; the attributes have the d
     │   ├── ParseError                 text that cannot be read as the type
     │   └── PostconditionError         a value that fails the `@ensure` of the command
     ├── TurnLimitError             the model still called tools after `max_tool_turns`
+    ├── BudgetError                a limit of a `Budget` is reached
     └── DeadlineError              the whole call took longer than `deadline`
 
 Every error can be pickled, so that process pools can send it. Not every error of an SDK can, so Alloy
@@ -269,10 +270,11 @@ class TurnLimitError(AlloyError):
 class BudgetError(AlloyError):
     """A limit of a `Budget` is reached, so the next request was not sent.
 
-    *spent* is what all calls have used that share the budget; `usage` and `transcript` are of this call.
+    *spent* is what all calls have used that share the budget, `None` if unknown; `usage` and `transcript` are
+    of this call.
     """
 
-    def __init__(self, message: str, *, spent: Spent) -> None:
+    def __init__(self, message: str, *, spent: Spent | None = None) -> None:
         super().__init__(message)
         self.spent = spent
 

@@ -276,7 +276,11 @@ class Setting:
     def shown(self, value: Any) -> str:
         """*value* for an error, without secrets; a model may have its own key."""
         several = value if isinstance(value, tuple | list) else (value,)
-        hidden = self.secret or (self.kind is MODELS and any(isinstance(each, Mapping) for each in several))
+        own = self.secret or self.kind in (
+            HTTP_CLIENT,
+            TRANSPORT,
+        )  # a dict in their place may have a password
+        hidden = own or (self.kind is MODELS and any(isinstance(each, Mapping) for each in several))
         return "(hidden)" if hidden else repr(value)
 
 

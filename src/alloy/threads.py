@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
 from alloy.errors import ConfigurationError
 
-__all__ = ["in_thread", "in_threads", "late_error", "start_thread"]
+__all__ = ["in_thread", "in_threads", "late_error", "renewed_in_child", "start_thread"]
 
 T = TypeVar("T")
 
@@ -51,6 +53,22 @@ def start_thread(thread: threading.Thread) -> None:
         if (late := late_error(error)) is None:
             raise
         raise late from error
+
+
+def renewed_in_child(owner: Any) -> None:
+    """Give *owner* a new `_lock` in each forked child, where a thread that holds it does not exist."""
+    _with_lock.add(owner)
+
+
+def _renew_locks() -> None:
+    for owner in _with_lock:
+        owner._lock = threading.Lock()
+
+
+_with_lock: WeakSet[Any] = WeakSet()
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def late_error(error: BaseException) -> ConfigurationError | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 import pickle
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -12,12 +14,14 @@ from typing import Any
 
 import pytest
 from kit.apis import ANTHROPIC, every_api
+from kit.patience import PATIENCE
 from kit.ways import Asked, asked_at, every_way
 from kit.wire import WireServer
 
 import alloy
 from alloy import (
     BadRequestError,
+    Budget,
     CircuitBreaker,
     CircuitOpenError,
     ConfigurationError,
@@ -266,3 +270,17 @@ def test_what_it_keeps_is_bounded(clock: Clock):
         with suppress(RateLimitError), circuits.request("fake", f"http://{number}", "m"):
             raise BUSY
     assert len(circuits.states()) <= 1024
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_can_use_a_breaker_and_a_budget() -> None:
+    """A thread of the parent may hold their locks at that moment."""
+    circuits, budget = CircuitBreaker(), Budget(requests=9)
+    with circuits._lock, budget._lock:
+        child = os.fork()
+        if not child:
+            signal.alarm(round(PATIENCE))
+            with circuits.request("fake", None, "m"):
+                budget.begin_request("fake:m", None)
+            os._exit(budget.spent.requests)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1

@@ -57,7 +57,7 @@ def test_usage_counts_the_cache_in() -> None:
     answer["usage"] |= {**counts, "output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}
 
     for reply in both(answer):
-        assert reply.usage == Usage(123, 9, 100, 4)
+        assert reply.usage == Usage(123, 9, 100, 4, 20)
 
 
 @pytest.mark.parametrize(

@@ -182,3 +182,26 @@ def test_calls_share_one_thread_for_their_limits(server: WireServer):
     names = [thread.name for thread in threading.enumerate()]
     assert names.count("alloy-watchdog") == 1
     assert not any(name.startswith("alloy-connect") for name in names)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["stream", "async stream"])
+def test_a_reader_of_a_stream_that_takes_too_long(is_async: bool, server: WireServer):
+    """`deadline` includes its time, also when the whole answer has arrived already."""
+    server.always = lambda _: ollama.stream(ollama.answer(text="hey you"), list)
+    reached: list[str] = []
+
+    def read(limit: float) -> None:
+        for piece in ask.stream("x", **at(server.url, deadline=limit)):
+            reached.append(piece)
+            threading.Event().wait(1.2 * limit)
+
+    async def read_async(limit: float) -> None:
+        async for piece in ask.stream_async("x", **at(server.url, deadline=limit)):
+            reached.append(piece)
+            await asyncio.sleep(1.2 * limit)
+
+    for limit in limits(lambda: reached):
+        with pytest.raises(DeadlineError, match=f"deadline={limit} seconds") as caught:
+            asyncio.run(read_async(limit)) if is_async else read(limit)
+    assert reached == ["h"]
+    assert "it waited for the reader of the stream" in str(caught.value)

@@ -91,6 +91,7 @@ class AsyncIO(CallIO):
             await self.show(self.shown(delta))
         finally:
             gate.resume()
+        self.clock.check_reader()
 
     @asynccontextmanager
     async def _entered(self, route: Route) -> AsyncIterator[NoGate]:

@@ -264,7 +264,7 @@ class CallIO(ABC):
         self.clean(exchange, problem)
         if isinstance(problem, ProviderTimeoutError) and self.clock.passed():
             return self.clock.deadline_error(exchange.waits_for)
-        if isinstance(problem, ProviderTimeoutError) and problem.status is None and exchange.is_over:
+        if isinstance(problem, ProviderConnectionError) and problem.status is None and exchange.is_over:
             # The HTTP library's limit of a phase was faster than the limit of the whole.
             problem = self.clock.timeout_error(route.backend.name, exchange.waits_for)
         if isinstance(problem, ProviderError) and exchange.text.value:

@@ -53,6 +53,11 @@ class Clock:
                 f"a retry after {seconds:.1f} seconds would exceed deadline={self.deadline} seconds"
             )
 
+    def check_reader(self) -> None:
+        """Raise `DeadlineError` when the reader of a stream has used the time up, which nothing else sees."""
+        if self.passed():
+            raise self.deadline_error("the reader of the stream")
+
     def timeout_error(self, provider: str, waited_for: str, text: str = "") -> AlloyError:
         """The error for a model request that used its limit up, with the *text* it had streamed."""
         if self.passed():

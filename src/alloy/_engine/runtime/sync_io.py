@@ -80,6 +80,7 @@ class SyncIO(CallIO):
                     yield self.shown(delta)
                 finally:
                     gate.resume()
+                self.clock.check_reader()
             return exchange.finished(accumulator.reply())
 
     @contextmanager
@@ -103,7 +104,7 @@ class SyncIO(CallIO):
         try:
             yield exchange, cancel
         except Exception as error:
-            if cancel.fired:
+            if cancel.fired and not isinstance(error, DeadlineError):
                 self.clean(exchange, error)
                 raise self.clock.timeout_error(
                     route.backend.name, exchange.waits_for, exchange.text.value

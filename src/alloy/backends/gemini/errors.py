@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from math import isfinite
 from typing import Any
 
 from alloy.backends.http.errors import LONGEST, ErrorBody, ErrorReader, Failure
@@ -133,7 +134,8 @@ def _is_spent_for_today(body: ErrorBody) -> bool:
 def _seconds(duration: Json) -> float | None:
     """A google.protobuf.Duration in JSON, such as "34.5s"."""
     with suppress(ValueError):
-        return max(0.0, float(duration.removesuffix("s"))) if isinstance(duration, str) else None
+        seconds = float(duration.removesuffix("s")) if isinstance(duration, str) else None
+        return max(0.0, seconds) if seconds is not None and isfinite(seconds) else None
     return None
 
 

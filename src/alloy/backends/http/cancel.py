@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from alloy.backends.base import CancelToken
+from alloy.backends.http.library_logs import hide_addresses
 from alloy.backends.http.transport_errors import transport_error
 from alloy.watchdog import call_later
 
@@ -161,6 +162,7 @@ async def cancelled_in_order(send: Callable[[], Coroutine[Any, Any, Any]]) -> An
     scope = anyio.CancelScope()
 
     async def sent() -> Any:
+        hide_addresses()
         with scope:
             return await send()
 

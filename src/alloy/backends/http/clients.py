@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alloy.backends.http.body import ENCODINGS
 from alloy.backends.http.gateway import own_client, pool_options, proxies_of, tls_context
+from alloy.backends.http.library_logs import nothing_logged
 from alloy.backends.http.settings import with_query
 from alloy.endpoints import Endpoint, Transport
 
@@ -107,7 +108,8 @@ def _recording() -> Iterator[list[Any]]:
     requests: list[Any] = []
     before = _recorded.set(requests)
     try:
-        yield requests
+        with nothing_logged():
+            yield requests
     finally:
         _recorded.reset(before)
 

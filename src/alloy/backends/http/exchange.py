@@ -11,6 +11,7 @@ from alloy.backends.base import CancelToken
 from alloy.backends.http.cancel import AsyncWatch, NewConnection, Watch, cancelled_in_order, cut, ended_by
 from alloy.backends.http.clients import Address, Connection
 from alloy.backends.http.gateway import own_secrets, own_timeouts
+from alloy.backends.http.library_logs import addresses_hidden
 from alloy.endpoints import Endpoint
 from alloy.threads import in_threads
 
@@ -21,9 +22,9 @@ __all__ = ["HttpExchange"]
 
 PHASES = ("connect", "read", "write", "pool")
 
-KEPT_TRIES = 3  # kept connections that may turn out to be closed before that is an error
+TRIES = 3  # attempts to open a connection that the event loop saw too late
 LATE = 1.0  # seconds after its end in which a time limit is noticed by an event loop that has time
-NOTICED = 10.0  # seconds after which a connection was not closed because it had been idle
+NOTICED = 2.0  # seconds after which a connection was not closed because it had been idle
 
 
 class HttpExchange:
@@ -59,15 +60,15 @@ class HttpExchange:
     def send(self, request: Any, cancel: CancelToken) -> Any:
         """The response, not read yet. *cancel* ends the wait for it, and for its body."""
         self._carry(request)
-        for left in range(KEPT_TRIES, -1, -1):
-            watch = Watch(cancel, self.endpoint.report_wait)
-            request.extensions["trace"] = watch
-            try:
-                response = self._sent(request, watch, cancel)
-                break
-            except Exception as error:
-                if not left or cancel.fired or not self._was_kept(watch, error):
-                    raise
+        watch = Watch(cancel, self.endpoint.report_wait)
+        request.extensions["trace"] = watch
+        try:
+            response = self._sent(request, watch, cancel)
+        except Exception as error:
+            if cancel.fired or not self._was_kept(watch, error):
+                raise
+            request.extensions["trace"] = watch = Watch(cancel, self.endpoint.report_wait)
+            response = self._sent(request, watch, cancel)
         del request.extensions["trace"]  # a cycle: it knows the token, which knows the response
         cancel.attach(partial(cut, response))
         self._carry(response.request, request)
@@ -77,13 +78,16 @@ class HttpExchange:
         """As `send`. Cancelling it ends the wait."""
         self._carry(request)
         send = partial(self.connection.pool.send, request, stream=True, follow_redirects=False)
-        for left in range(KEPT_TRIES, -1, -1):
+        may_be_kept = True
+        for left in range(TRIES, -1, -1):
             request.extensions["trace"] = watch = AsyncWatch(self.endpoint.report_wait)
             try:
                 response = await cancelled_in_order(send)
                 break
             except Exception as error:
-                if not left or not (self._was_kept(watch, error) or self._was_late(watch, error, request)):
+                if may_be_kept and self._was_kept(watch, error):
+                    may_be_kept = False
+                elif not left or not self._was_late(watch, error, request):
                     raise
         del request.extensions["trace"]
         self._carry(response.request, request)
@@ -120,7 +124,7 @@ class HttpExchange:
             return self._in_thread(request, cancel)
 
     def _pool_sent(self, request: Any, cancel: CancelToken) -> Any:
-        with ended_by(cancel):
+        with ended_by(cancel), addresses_hidden():
             # A redirect would take the key and the prompt to another server.
             return self.connection.pool.send(request, stream=True, follow_redirects=False)
 

@@ -1,0 +1,55 @@
+"""What the HTTP libraries log of our requests: their addresses may have a name, a password and keys."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+__all__ = ["addresses_hidden", "hide_addresses", "nothing_logged"]
+
+_shown: ContextVar[str] = ContextVar("alloy_shown_of_requests", default="all")
+
+
+def hide_addresses() -> None:
+    """As `addresses_hidden`, for the rest of the task that sends a request."""
+    _shown.set("origin and path")
+
+
+def addresses_hidden() -> AbstractContextManager[None]:
+    """Within the block, httpx and httpx2 log the addresses of requests without userinfo and query."""
+    return _showing("origin and path")
+
+
+def nothing_logged() -> AbstractContextManager[None]:
+    """Within the block, httpx and httpx2 log no request: none is sent."""
+    return _showing("nothing")
+
+
+@contextmanager
+def _showing(what: str) -> Iterator[None]:
+    token = _shown.set(what)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+
+
+def _shows(record: logging.LogRecord) -> bool:
+    shown = _shown.get()
+    if shown == "origin and path" and isinstance(record.args, tuple):
+        record.args = tuple(map(_plain, record.args))
+    return shown != "nothing"
+
+
+def _plain(value: Any) -> Any:
+    if not hasattr(value, "userinfo") or not hasattr(value, "query"):
+        return value
+    hidden = "?…" if value.query else ""
+    return f"{value.scheme}://{value.netloc.decode('ascii')}{value.path}{hidden}"
+
+
+for _library in ("httpx", "httpx2"):
+    logging.getLogger(_library).addFilter(_shows)
