@@ -264,7 +264,7 @@ class CallIO(ABC):
         self.clean(exchange, problem)
         if isinstance(problem, ProviderTimeoutError) and self.clock.passed():
             return self.clock.deadline_error(exchange.waits_for)
-        if isinstance(problem, ProviderConnectionError) and problem.status is None and exchange.is_over:
+        if _is_timeout(problem, error) and exchange.is_over:
             # The HTTP library's limit of a phase was faster than the limit of the whole.
             problem = self.clock.timeout_error(route.backend.name, exchange.waits_for)
         if isinstance(problem, ProviderError) and exchange.text.value:
@@ -272,6 +272,14 @@ class CallIO(ABC):
         if route.by_name and _may_be_elsewhere(problem):
             problem.args = (f"{problem}; {why_reached(route.model)}",)
         return problem
+
+
+def _is_timeout(problem: AlloyError, error: Exception) -> bool:
+    """Whether *problem* is that the server was silent; that of a proxy is a `ProviderConnectionError`."""
+    if not isinstance(problem, ProviderConnectionError) or problem.status is not None:
+        return False
+    origin = problem.__cause__ or error
+    return isinstance(problem, ProviderTimeoutError) or type(origin).__name__ == "ConnectTimeout"
 
 
 def _may_be_elsewhere(problem: AlloyError) -> bool:
