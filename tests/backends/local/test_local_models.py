@@ -342,8 +342,10 @@ def _wait_for_the_end(pid: int) -> None:
 
 def test_ctrl_c_in_the_terminal_ends_the_program_and_its_server(noise: Path) -> None:
     """The terminal sends SIGINT to every process of its group."""
+    # A shell starts a background job with SIGINT ignored, and its children inherit that.
+    script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + SCRIPT
     program = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT.replace("{end}", "sys.stdin.read()"), str(noise)],
+        [sys.executable, "-c", script.replace("{end}", "sys.stdin.read()"), str(noise)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

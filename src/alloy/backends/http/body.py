@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from math import inf
 from typing import Any
 
@@ -21,6 +21,18 @@ LAYERS_MAX = 5  # of compression; more than one is unusual
 BEGINNING = 100_000  # bytes of an error body that is too large, of which a message shows less
 _BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _UNREADABLE = ("br", "zstd", "compress")  # by names; servers also write others, such as "utf-8"
+
+
+async def _stream_of(response: Any) -> AsyncGenerator[bytes, None]:
+    """The bytes of *response* as they arrive. As with `aiter_raw`, an error names the request."""
+    async with aclosing(aiter(response.stream)) as chunks:
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except Exception as error:
+            if getattr(error, "_request", response) is None:  # a `RequestError` of the library
+                error.request = response.request  # type: ignore[attr-defined]
+            raise
 
 
 class Body:
@@ -50,7 +62,7 @@ class Body:
     def chunks_async(self) -> Any:
         """As `chunks`. Reading them does not close the response, which a cancellation could cut short."""
         self._check_length()
-        return self._response.aiter_bytes() if self._is_read else aiter(self._response.stream)
+        return self._response.aiter_bytes() if self._is_read else _stream_of(self._response)
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
         """The pieces of the body that *chunk* contains, decompressed, up to the limit.
