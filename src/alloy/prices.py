@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 from alloy.errors import ConfigurationError
@@ -55,7 +54,6 @@ def price(request: RequestUsage) -> Decimal | None:
     return None
 
 
-@cache
 def _library() -> Any:
     try:
         import genai_prices

@@ -126,7 +126,6 @@ def track_usage() -> Iterator[UsageTotal]:
 @contextmanager
 def budget(
     shared: Budget | None = None,
-    /,
     *,
     tokens: int | None = None,
     requests: int | None = None,
