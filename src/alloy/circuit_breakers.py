@@ -91,6 +91,14 @@ class CircuitBreaker:
             with self._lock:
                 self._leave(key, is_trial, failed)
 
+    def check(self, backend: str, address: str | None, model: str, *, seconds: float = 0.0) -> None:
+        """Raise `CircuitOpenError` if a request in so many *seconds* must not be sent."""
+        key = (backend, address, model)
+        with self._lock:
+            circuit, now = self._circuits.get(key), self._clock()
+            if circuit is not None and circuit.until is not None and now + seconds < circuit.until:
+                raise self._open_error(key, circuit, circuit.until - now)
+
     def states(self) -> tuple[CircuitState, ...]:
         """The state of each model that has failed."""
         with self._lock:

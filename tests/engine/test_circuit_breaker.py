@@ -284,3 +284,19 @@ def test_a_forked_child_can_use_a_breaker_and_a_budget() -> None:
                 budget.begin_request("fake:m", None)
             os._exit(budget.spent.requests)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+@every_way
+def test_no_retry_waits_for_an_open_circuit(way: Any) -> None:
+    """The call that opened it ends at once, or goes on with the next model; the cause says why."""
+    slow = RateLimitError("slow down", provider="fake", retry_after=3600)
+    options: dict[str, Any] = {"retry": 2, "retry_after_max": 9999, "backend": "fake"}
+    with replies(slow), pytest.raises(CircuitOpenError) as caught:
+        way(Asked("x", **options, circuit_breaker=CircuitBreaker(failures=1, pause=7200)))
+    assert caught.value.__cause__ is not None
+    assert str(caught.value.__cause__) == str(slow)
+    models = ["fake:one", "fake:two"]
+    with replies(slow, "7"):
+        breaker = CircuitBreaker(failures=1, pause=7200)
+        result, _ = way(Asked("x", **{**options, "backend": None}, model=models, circuit_breaker=breaker))
+    assert result.value == "7"

@@ -22,6 +22,7 @@ from alloy._typed.types.async_parsers import resolving
 from alloy.errors import (
     AlloyError,
     AnswerError,
+    CircuitOpenError,
     DeadlineError,
     EmptyAnswerError,
     FilteredError,
@@ -53,6 +54,10 @@ from alloy.result import Result
 __all__ = ["Question", "converse"]
 
 T = TypeVar("T")
+
+
+# Errors whose reason may be the error of the try before, which is their cause then.
+_AFTER_OTHERS = (CircuitOpenError, DeadlineError, ProviderTimeoutError)
 
 
 def converse(question: Question[T]) -> Script[Result[T]]:
@@ -218,7 +223,7 @@ def _ask(question: Question[T], state: State) -> Script[Reply]:
             yield from _fall_back(question, error, state)
             continue
         except AlloyError as error:
-            if last not in (None, error) and isinstance(error, DeadlineError | ProviderTimeoutError):
+            if last not in (None, error) and isinstance(error, _AFTER_OTHERS):
                 error.__cause__ = last
             last = error
             failures += 1
@@ -231,8 +236,8 @@ def _ask(question: Question[T], state: State) -> Script[Reply]:
         yield from Emit(retry)
         try:
             yield from Sleep(wait)
-        except DeadlineError as late:
-            raise late from last
+        except _AFTER_OTHERS as error:
+            raise error from last
 
 
 def _may_retry(question: Question[T], error: AlloyError, failures: int, state: State) -> bool:
