@@ -63,12 +63,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def server() -> Iterator[WireServer]:
     """A running server; at the end everything that was scripted must have been asked for, and no more."""
+    from alloy.backends.http.clients import CLIENTS
+    from alloy.backends.memory import forget
+
     running = WireServer()
+    forget()  # its port may be that of the server of an earlier test
     try:
         yield running
     finally:
-        from alloy.backends.http.clients import CLIENTS
-
         CLIENTS.close()
         running.stop()
     assert not running.unexpected, f"requests that nothing was scripted for: {running.unexpected}"
