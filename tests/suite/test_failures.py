@@ -243,7 +243,10 @@ def test_a_broken_connection_is_retried(
     )
     result, pieces = scripted.ask_with_text(way, tools=[add], retry=1)
 
-    assert (result.value, result.attempts, len(result.tool_calls)) == ("Done.", 3, 1)
+    # Of Ollama's server Alloy has asked something before, and a kept connection that is closed costs no try.
+    was_kept = scripted.provider.name == "ollama" and cut is refused
+    assert (result.value, result.attempts, len(result.tool_calls)) == ("Done.", 3 - was_kept, 1)
+    assert len(scripted.received) == 3
     assert pieces in (None, "Done.")
 
 
