@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from alloy.errors import BudgetError, ConfigurationError
 from alloy.messages import RequestUsage, Spent, Usage
-from alloy.threads import renewed_in_child
+from alloy.threads import SharedByCalls
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Budget"]
 
 
-class Budget:
+class Budget(SharedByCalls):
     """Limits for all calls that share this object: in threads, tasks and event loops alike.
 
     *tokens* counts input and output together, *requests* each model request, retries included, *seconds* is
@@ -44,8 +43,7 @@ class Budget:
         self.cost: Decimal | None = None if cost is None else _decimal(cost)
         if (self.tokens, self.requests, self.seconds, self.cost) == (None,) * 4:
             raise ConfigurationError("Budget: set at least one of tokens, requests, seconds and cost")
-        self._clock, self._lock = clock, threading.Lock()
-        renewed_in_child(self)
+        super().__init__(clock)
         self._began: float | None = None
         self._tokens = self._requests = 0
         self._cost = None if self.cost is None else self.cost * 0
@@ -108,9 +106,6 @@ class Budget:
         return (
             f"Budget({', '.join(f'{name}={limit}' for name, limit in limits.items() if limit is not None)})"
         )
-
-    def __deepcopy__(self, _: object) -> Budget:
-        return self  # a copied command shares its budget
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process counts for itself.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from alloy.errors import CircuitOpenError, ConfigurationError, ProviderError
-from alloy.threads import renewed_in_child
+from alloy.threads import SharedByCalls
 
 __all__ = ["CircuitBreaker", "CircuitState"]
 
@@ -46,7 +45,7 @@ class _Circuit:
     is_tried: bool = False
 
 
-class CircuitBreaker:
+class CircuitBreaker(SharedByCalls):
     """Stops asking a model that keeps failing, for each address and model separately.
 
     After *failures* transient errors within *window* seconds the circuit opens: for *pause* seconds each
@@ -72,8 +71,7 @@ class CircuitBreaker:
         _check("window", window, int | float, "a number")
         _check("pause", pause, int | float, "a number")
         self.failures, self.window, self.pause = failures, window, pause
-        self._clock, self._lock = clock, threading.Lock()
-        renewed_in_child(self)
+        super().__init__(clock)
         self._circuits: dict[Key, _Circuit] = {}
 
     @contextmanager
@@ -171,9 +169,6 @@ class CircuitBreaker:
 
     def __repr__(self) -> str:
         return f"CircuitBreaker(failures={self.failures}, window={self.window:g}, pause={self.pause:g})"
-
-    def __deepcopy__(self, _: object) -> CircuitBreaker:
-        return self  # a copied command shares its breaker
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process counts for itself.

@@ -1,13 +1,17 @@
-"""Threads of our own. A `ThreadPoolExecutor` cannot be used once the main thread has ended."""
+"""Threads of our own, and what threads, contexts and forked children share.
+
+A `ThreadPoolExecutor` cannot be used once the main thread has ended.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
 if TYPE_CHECKING:
@@ -15,7 +19,15 @@ if TYPE_CHECKING:
 
 from alloy.errors import ConfigurationError
 
-__all__ = ["in_thread", "in_threads", "late_error", "renewed_in_child", "start_thread"]
+__all__ = [
+    "SharedByCalls",
+    "in_forked_child",
+    "in_thread",
+    "in_threads",
+    "late_error",
+    "start_thread",
+    "value_of",
+]
 
 T = TypeVar("T")
 
@@ -55,20 +67,47 @@ def start_thread(thread: threading.Thread) -> None:
         raise late from error
 
 
-def renewed_in_child(owner: Any) -> None:
-    """Give *owner* a new `_lock` in each forked child, where a thread that holds it does not exist."""
-    _with_lock.add(owner)
+def in_forked_child(function: Callable[[], T]) -> Callable[[], T]:
+    """Have *function* called in each forked child, which has the locks of its parent, but not the threads."""
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(after_in_child=function)
+    return function
 
 
+class SharedByCalls:
+    """What calls share in threads, tasks and event loops: `_lock` guards it, and a copy is the same object.
+
+    *clock* returns a number of seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        _shared.add(self)
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self  # a copied command shares what the command shares
+
+
+_shared: WeakSet[SharedByCalls] = WeakSet()
+
+
+@in_forked_child
 def _renew_locks() -> None:
-    for owner in _with_lock:
-        owner._lock = threading.Lock()
+    for each in _shared:  # a thread that does not exist in the child may have held them
+        each._lock = threading.Lock()
 
 
-_with_lock: WeakSet[Any] = WeakSet()
+@contextmanager
+def value_of(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Within the block, *variable* is *value*.
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_renew_locks)
+    Not for a coroutine, which may be closed in another context than its own.
+    """
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
 
 
 def late_error(error: BaseException) -> ConfigurationError | None:

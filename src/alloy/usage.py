@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -144,11 +145,6 @@ def budget(
         yield made
 
 
+@cache
 def _can_price() -> bool:
-    global _has_prices
-    if _has_prices is None:
-        _has_prices = find_spec("genai_prices") is not None
-    return _has_prices
-
-
-_has_prices: bool | None = None
+    return find_spec("genai_prices") is not None

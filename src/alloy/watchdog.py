@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import heapq
 import logging
-import os
 import threading
 from collections.abc import Callable
 from itertools import count
 from time import monotonic
 
-from alloy.threads import start_thread
+from alloy.threads import in_forked_child, start_thread
 
 __all__ = ["Alarm", "call_later"]
 
@@ -95,8 +94,7 @@ class _Watchdog:
 
 _WATCHDOG = _Watchdog()
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_WATCHDOG.start)
+in_forked_child(_WATCHDOG.start)
 
 
 def call_later(seconds: float, function: Callable[[], object]) -> Alarm:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
 from alloy.budgets import Budget
 from alloy.messages import RequestUsage
+from alloy.threads import value_of
 
 __all__ = ["Ledger", "current_ledger", "note_in", "noting"]
 
@@ -43,14 +43,6 @@ def note_in(ledger: Ledger) -> None:
     _current.set(ledger)
 
 
-@contextmanager
-def noting(ledger: Ledger) -> Iterator[None]:
-    """Note the requests of the calls in a `with` block in *ledger*.
-
-    Not for a coroutine, which may be closed in another context than its own.
-    """
-    token = _current.set(ledger)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+def noting(ledger: Ledger) -> AbstractContextManager[None]:
+    """Note the requests of the calls in a `with` block in *ledger*; not for a coroutine (`note_in`)."""
+    return value_of(_current, ledger)

@@ -94,14 +94,7 @@ def prepare(
     """
     if conversation is not None:
         turns = (*conversation.turns, *turns)
-    toolbox = Toolbox(
-        tools,
-        settings.tool_errors,
-        settings.allowed_tools,
-        settings.tool_timeout,
-        settings.tool_result_max_chars,
-        _budgets(settings),
-    )
+    toolbox = _toolbox(tools, settings)
     spec = compile_type(output, parser=parser)
     listeners = (*current_listeners(), *(settings.on_event or ()))
     policy = _policy(settings, streamed=streamed, observed=bool(listeners))
@@ -134,6 +127,17 @@ def prepare(
         settings=settings,
         handlers=_handlers(settings, toolbox.budgets),
         listeners=listeners,
+    )
+
+
+def _toolbox(tools: Sequence[Runnable], settings: Config) -> Toolbox:
+    return Toolbox(
+        tools,
+        settings.tool_errors,
+        settings.allowed_tools,
+        settings.tool_timeout,
+        settings.tool_result_max_chars,
+        _budgets(settings),
     )
 
 

@@ -6,12 +6,12 @@ address limits that: a retry takes a token, and tokens come back with time.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Hashable
 
 from alloy.backends.memory import Memory
+from alloy.threads import in_forked_child
 
 __all__ = ["BUDGETS", "RetryBudgets"]
 
@@ -37,6 +37,4 @@ class RetryBudgets:
 
 BUDGETS = RetryBudgets()
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    # A lock held by another thread at the moment of the fork would stay locked in the child.
-    os.register_at_fork(after_in_child=BUDGETS.__init__)  # type: ignore[misc]
+in_forked_child(BUDGETS.__init__)  # type: ignore[misc]

@@ -74,7 +74,7 @@ class State:
         self.turns = self.attempts = self.tool_turns = 0
         self.tool_calls: list[ToolResult] = []
         self.void: list[Turn] = []
-        self.foreign = 0  # how many turns came before the current route
+        self.earlier = 0  # how many turns came before the current route
         self.take_route(question)
         self.messages: list[Turn] = list(self.plan.request.messages)
         self.settled = len(self.messages)
@@ -100,7 +100,7 @@ class State:
         """Continue along the next route after *error*. Raises `ConfigurationError` as `take_route`."""
         self.failed.append((self.route.name, error))
         del self.messages[self.settled :]
-        self.foreign = self.settled
+        self.earlier = self.settled
         self.take_route(question)
 
     def add_results(self, results: list[ToolResult]) -> None:
@@ -155,8 +155,8 @@ class State:
     def request(self) -> Request:
         """The next request. What another model wrote is sent in its plain form."""
         turns = self.history
-        if self.foreign:
-            before = self.messages[: self.foreign]
+        if self.earlier:
+            before = self.messages[: self.earlier]
             turns = tuple(_plain(turn) if any(turn is one for one in before) else turn for turn in turns)
         return replace(self.plan.request, messages=turns)
 

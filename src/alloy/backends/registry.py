@@ -6,7 +6,6 @@ Built-in backends and those of other packages register by an entry point in the 
 
 from __future__ import annotations
 
-import os
 import re
 import string
 import threading
@@ -19,6 +18,7 @@ from alloy.backends.base import Backend
 from alloy.errors import ConfigurationError
 from alloy.logger import log
 from alloy.suggestions import did_you_mean, nearest
+from alloy.threads import in_forked_child
 
 __all__ = ["register_backend"]
 
@@ -276,11 +276,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
+@in_forked_child
 def _after_fork() -> None:
-    # A lock held by another thread at the moment of the fork would stay locked in the child.
     global _lock
     _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)

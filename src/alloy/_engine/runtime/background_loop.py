@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 from alloy._engine.runtime.deadline import Clock
 from alloy._engine.runtime.tool_runs import contained
 from alloy.logger import log
-from alloy.threads import start_thread
+from alloy.threads import in_forked_child, start_thread
 
 __all__ = ["close", "run"]
 
@@ -133,6 +132,7 @@ def _forget(depth: int, loop: _BackgroundLoop) -> None:
             del _loops[depth]
 
 
+@in_forked_child
 def _after_fork() -> None:
     # The child has no such threads, and the parent still uses the loops' sockets: leave both alone.
     global _lock
@@ -141,5 +141,3 @@ def _after_fork() -> None:
 
 
 atexit.register(close)
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)

@@ -6,7 +6,6 @@ reader works: so a reader may make calls of its own, and a slow one keeps nobody
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Hashable
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from alloy._engine.routes import Route
+from alloy.threads import in_forked_child
 
 if TYPE_CHECKING:
     import asyncio
@@ -159,13 +159,10 @@ def _key(route: Route, most: int) -> Hashable:
     return route.backend.name, endpoint.base_url, endpoint.transport, endpoint.http_client, most
 
 
+@in_forked_child
 def _forget() -> None:
-    """Begin anew, in a forked child, which has neither the threads that are inside nor the loops."""
+    """Begin without gates: the child has neither the threads that are inside nor the loops."""
     global _lock
     _lock = threading.Lock()
     _of_threads.clear()
     _of_loops.clear()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from time import monotonic
@@ -14,6 +14,7 @@ from typing import Any
 from alloy.backends.base import CancelToken
 from alloy.backends.http.library_logs import hide_addresses
 from alloy.backends.http.transport_errors import transport_error
+from alloy.threads import value_of
 from alloy.watchdog import call_later
 
 __all__ = [
@@ -116,14 +117,9 @@ class AsyncWatch(_Watch):
             await self._stream.aclose()  # httpcore does not, when the handshake is cancelled
 
 
-@contextmanager
-def ended_by(cancel: CancelToken) -> Iterator[None]:
+def ended_by(cancel: CancelToken) -> AbstractContextManager[None]:
     """Within the block, *cancel* ends the requests that this context sends."""
-    before = _sending.set(cancel)
-    try:
-        yield
-    finally:
-        _sending.reset(before)
+    return value_of(_sending, cancel)
 
 
 _sending: ContextVar[CancelToken | None] = ContextVar("alloy_sending", default=None)

@@ -10,7 +10,6 @@ of settings, unless its credentials expire.
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Hashable, Iterator, Mapping
@@ -23,6 +22,7 @@ from alloy.backends.http.gateway import own_client, pool_options, proxies_of, tl
 from alloy.backends.http.library_logs import nothing_logged
 from alloy.backends.http.settings import with_query
 from alloy.endpoints import Endpoint, Transport
+from alloy.threads import in_forked_child, value_of
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -106,12 +106,8 @@ def _recorder(library: Any, content: bytes) -> Any:
 def _recording() -> Iterator[list[Any]]:
     """Collect the requests that are sent through a recorder in this context."""
     requests: list[Any] = []
-    before = _recorded.set(requests)
-    try:
-        with nothing_logged():
-            yield requests
-    finally:
-        _recorded.reset(before)
+    with value_of(_recorded, requests), nothing_logged():
+        yield requests
 
 
 class AddressBook:
@@ -302,5 +298,4 @@ class ClientCache:
 CLIENTS = ClientCache()
 
 atexit.register(CLIENTS.close)
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=CLIENTS.forget)
+in_forked_child(CLIENTS.forget)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
+
+from alloy.threads import value_of
 
 __all__ = ["addresses_hidden", "hide_addresses", "nothing_logged"]
 
@@ -20,21 +21,12 @@ def hide_addresses() -> None:
 
 def addresses_hidden() -> AbstractContextManager[None]:
     """Within the block, httpx and httpx2 log the addresses of requests without userinfo and query."""
-    return _showing("origin and path")
+    return value_of(_shown, "origin and path")
 
 
 def nothing_logged() -> AbstractContextManager[None]:
     """Within the block, httpx and httpx2 log no request: none is sent."""
-    return _showing("nothing")
-
-
-@contextmanager
-def _showing(what: str) -> Iterator[None]:
-    token = _shown.set(what)
-    try:
-        yield
-    finally:
-        _shown.reset(token)
+    return value_of(_shown, "nothing")
 
 
 def _shows(record: logging.LogRecord) -> bool:

@@ -24,7 +24,7 @@ from weakref import WeakSet
 from alloy.backends.base import CancelToken
 from alloy.backends.local.model_files import LocalModel
 from alloy.errors import ConfigurationError, ProviderTimeoutError
-from alloy.threads import start_thread
+from alloy.threads import in_forked_child, start_thread
 
 __all__ = ["SERVERS", "LocalServer", "Servers"]
 
@@ -248,5 +248,4 @@ def _run(start: Future[LocalServer], model: LocalModel, port: int) -> None:
 SERVERS = Servers()
 
 atexit.register(SERVERS.close)
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=SERVERS.forget)
+in_forked_child(SERVERS.forget)
