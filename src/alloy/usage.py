@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UsageTotal", "budget", "track_usage"]
 
+HAS_PRICES = find_spec("genai_prices") is not None
 PENDING_MAX = 256  # requests that are kept until they are priced
 
 
@@ -83,7 +83,7 @@ class UsageTotal:
             self.usage += request.usage
             self.by_model[request.model] = self.by_model.get(request.model, Usage()) + request.usage
             self.seconds += seconds
-            if _can_price():
+            if HAS_PRICES:
                 self._pending.append(request)
                 if len(self._pending) >= PENDING_MAX:
                     self._price()
@@ -143,8 +143,3 @@ def budget(
     made = shared or Budget(tokens=tokens, requests=requests, seconds=seconds, cost=cost)
     with handlers(*missing_budgets([made])):
         yield made
-
-
-@cache
-def _can_price() -> bool:
-    return find_spec("genai_prices") is not None
