@@ -85,7 +85,8 @@ test-faults: $(VENV)/.dev  ## every provider and way to call times every fault (
 soak: $(VENV)/.dev  ## 100,000 calls of all kinds with faults, and what is left of them (an hour); CALLS= and MINUTES= limit it
 	PYTHONPATH=tests $(PY) -m soak --calls $(or $(CALLS),100000) --minutes $(or $(MINUTES),600)
 
-fuzz: $(VENV)/.dev  ## mutate the corpus of inputs for SECONDS=600, and add what fails to it
+fuzz: $(VENV)/.dev  ## random examples of every property, then mutate the corpus of inputs for SECONDS=600
+	$(PY) -m pytest -q -n 2 $(TESTS) -m hypothesis --hypothesis-profile=random
 	@$(PY) $(PIP) install --only-binary :all: "atheris>=3" || echo "atheris has no wheel for this Python: hypothesis is used"
 	PYTHONPATH=tests $(PY) -m fuzz --seconds $(or $(SECONDS),600)
 

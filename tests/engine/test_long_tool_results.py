@@ -11,7 +11,7 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kit.apis import OLLAMA, Api, every_api
 from kit.ways import asked_at, every_way
@@ -182,6 +182,8 @@ WHOLE = [
 
 
 @given(st.lists(st.sampled_from(WHOLE), min_size=1, max_size=60), st.integers(1, 100))
+@example(["\\\\"] * 4 + ["\\u00e9"], 4)
+@example(["\\\\"] * 40 + ["\\ud83d\\ude00"], 20)
 def test_nothing_that_belongs_together_is_cut(parts: list[str], limit: int) -> None:
     """Characters of several code points, and escapes of JSON, in any order."""
     text = "".join(parts)

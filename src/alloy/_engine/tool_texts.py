@@ -32,25 +32,34 @@ def cut_text(text: str, limit: int | None) -> str:
 
 
 def _boundary(text: str, place: int, step: int) -> int:
-    near = (place + step * steps for steps in range(NEAR))
-    return next((each for each in near if not _is_inside(text, each)), place)
+    near = [place + step * steps for steps in range(NEAR)]
+    inside = _inside_escapes(text, min(near), max(near))
+    return next((each for each in near if each not in inside and not _is_inside(text, each)), place)
+
+
+def _inside_escapes(text: str, first: int, last: int) -> set[int]:
+    """The places from *first* to *last* where a cut would be inside of an escape of JSON."""
+    begin = max(0, first - _LONGEST_ESCAPE)
+    # From the start of a run of backslashes, or one that ends an escape would be taken for the start of one.
+    while begin and text[begin - 1] == "\\":
+        begin -= 1
+    found = _ESCAPE.finditer(text, begin, last + _LONGEST_ESCAPE)
+    return {place for each in found for place in range(max(first, each.start() + 1), each.end())}
 
 
 def _is_inside(text: str, place: int) -> bool:
-    """Whether a cut at *place* would be inside of a character that a reader sees as one, or of an escape."""
+    """Whether a cut at *place* would be inside of a character that a reader sees as one."""
     if not 0 < place < len(text):
         return False
     before, after = text[place - 1], text[place]
     if _JOINER in (before, after) or before + after == "\r\n" or _extends(after):
         return True
-    if _is_half_flag(before) and _is_half_flag(after):
-        halves = 1
-        while halves < min(place, NEAR) and _is_half_flag(text[place - 1 - halves]):
-            halves += 1
-        return halves % 2 == 1
-    begin = max(0, place - _LONGEST_ESCAPE)
-    found = _ESCAPE.finditer(text, begin, place + _LONGEST_ESCAPE)
-    return any(each.start() < place < each.end() for each in found)
+    if not (_is_half_flag(before) and _is_half_flag(after)):
+        return False
+    halves = 1
+    while halves < min(place, NEAR) and _is_half_flag(text[place - 1 - halves]):
+        halves += 1
+    return halves % 2 == 1
 
 
 def _extends(character: str) -> bool:
