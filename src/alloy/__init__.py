@@ -30,7 +30,7 @@ _HOMES = {
     "alloy.errors": tuple(errors.__all__),
     "alloy.messages": ("Spent", "ToolCall", "ToolResult", "Usage"),
     "alloy.partials": ("Partial",),
-    "alloy.parts": ("Document", "Image", "Message", "Prompt"),
+    "alloy.parts": ("CachePoint", "Document", "Image", "Message", "Prompt"),
     "alloy.parsing": ("Parsed", "parse", "register_parser"),
     "alloy.result": ("Result",),
     "alloy.streams": ("AsyncStream", "Stream"),

@@ -45,7 +45,13 @@ from alloy.errors import (
 from alloy.messages import Spent as Spent, ToolCall as ToolCall, ToolResult as ToolResult, Usage as Usage
 from alloy.parsing import Parsed as Parsed, parse as parse, register_parser as register_parser
 from alloy.partials import Partial as Partial
-from alloy.parts import Document as Document, Image as Image, Message as Message, Prompt as Prompt
+from alloy.parts import (
+    CachePoint as CachePoint,
+    Document as Document,
+    Image as Image,
+    Message as Message,
+    Prompt as Prompt,
+)
 from alloy.result import Result as Result
 from alloy.streams import AsyncStream as AsyncStream, Stream as Stream
 from alloy.tools import Tool as Tool, tool as tool
@@ -63,6 +69,7 @@ __all__ = [
     "BadRequestError",
     "Budget",
     "BudgetError",
+    "CachePoint",
     "CircuitBreaker",
     "CircuitOpenError",
     "CircuitState",

@@ -123,7 +123,7 @@ def _with_context(prompt: object, context: object) -> object:
         if iscoroutine(prompt):
             prompt.close()
         raise CommandError(
-            "ask() takes its prompt as str, or as a list of str, Image, Document and Message, "
+            "ask() takes its prompt as str, or as a list of str, Image, Document, Message and CachePoint, "
             f"not {type(prompt).__name__}: {prompt!r:.80}"
         )
     if context is None:

@@ -84,10 +84,11 @@ def _checked(turns: Any) -> tuple[Turn, ...]:
 
 def _dump_turn(turn: Turn) -> JsonObject:
     match turn:
-        case User(content=str(text)):
-            return {"user": text}
         case User():
-            return {"user": [_dump_part(part) for part in turn.parts]}
+            text = turn.content
+            content = text if isinstance(text, str) else [_dump_part(part) for part in text]
+            points = list(turn.cache_points)
+            return {"user": content, "cache_points": points} if points else {"user": content}
         case Reply():
             return {
                 "assistant": turn.text,
@@ -106,7 +107,8 @@ def _dump_turn(turn: Turn) -> JsonObject:
 def _load_turn(data: JsonObject) -> Turn:
     if "user" in data:
         content = data["user"]
-        return User(content if isinstance(content, str) else tuple(map(_load_part, _list(content))))
+        parts = content if isinstance(content, str) else tuple(map(_load_part, _list(content)))
+        return User(parts, tuple(map(int, _list(data.get("cache_points", [])))))
     if "assistant" in data:
         calls = tuple(ToolCall(*map(_text, call)) for call in _list(data["calls"]))
         by, echoed = data["echo"] or (None, None)

@@ -141,9 +141,13 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """What the user, or Alloy in the user's name, says to the model: text, or parts in their order."""
+    """What the user, or Alloy in the user's name, says to the model: text, or parts in their order.
+
+    *cache_points* says after how many of the parts a prefix ends that many calls have in common.
+    """
 
     content: str | tuple[str | Media, ...]
+    cache_points: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
@@ -261,7 +265,7 @@ class Request:
     allowed_tools: tuple[str, ...] | None = None
     parallel_tools: bool | None = None
     reasoning_effort: str | None = None
-    prompt_caching: bool | None = None
+    prompt_caching: bool | Literal["long"] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -33,7 +33,7 @@ class _OneModel(TypedDict, total=False):
     system: str | None
     tool_choice: str | None
     parallel_tools: bool | None
-    prompt_caching: bool | None
+    prompt_caching: bool | Literal["long"] | None
     base_url: str | None
     api_key: str | Callable[[], str] | Callable[[], Awaitable[str]] | None
     headers: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None

@@ -1,6 +1,6 @@
-"""What a prompt may hold besides text: images, documents, and earlier messages.
+"""What a prompt may hold besides text: images, documents, earlier messages, and cache points.
 
-A prompt function returns a `str`, or a list of `str`, `Image`, `Document` and `Message`.
+A prompt function returns a `str`, or a list of `str`, `Image`, `Document`, `Message` and `CachePoint`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Self
 from alloy.errors import CommandError
 from alloy.media import Media
 
-__all__ = ["Document", "Image", "Message", "Part", "Prompt"]
+__all__ = ["CachePoint", "Document", "Image", "Message", "Part", "Prompt"]
 
 # How files of each kind begin: https://mimesniff.spec.whatwg.org, and RFC 8118 for PDF.
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -108,6 +108,16 @@ class Document(_FromFile):
     accepted: ClassVar[tuple[str, ...]] = ("application/pdf", "text/plain", "text/markdown", "text/csv")
 
 
+@dataclass(frozen=True, slots=True)
+class CachePoint:
+    """The end of a part of the prompt that many calls have in common, such as a long document.
+
+    What is before it, with the tools and the system prompt, is marked for the provider's prompt cache where
+    the provider has such marks (Anthropic, and OpenAI from gpt-5.6 on); the others cache the beginning of a
+    prompt without being asked. The setting `prompt_caching` says how long it is kept; `False` sends no marks.
+    """
+
+
 Part = str | Image | Document
 
 
@@ -119,7 +129,7 @@ class Message:
     """
 
     role: Literal["user", "assistant"]
-    content: str | Sequence[Part]
+    content: str | Sequence[Part | CachePoint]
 
     def __post_init__(self) -> None:
         if self.role not in ("user", "assistant"):
@@ -129,12 +139,12 @@ class Message:
         content: object = self.content
         if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray | memoryview):
             raise CommandError(
-                "the content of a user's Message is a str, or a list of str, Image and Document, "
+                "the content of a user's Message is a str, or a list of str, Image, Document and CachePoint, "
                 f"not {self.content!r:.80}"
             )
 
 
-Prompt = str | Sequence[str | Image | Document | Message]
+Prompt = str | Sequence[str | Image | Document | CachePoint | Message]
 """What a prompt function may return, and what `ask` takes."""
 
 

@@ -11,7 +11,7 @@ from alloy._typed.types.expressions import why_not_a_type
 from alloy.errors import CommandError, ConfigurationError
 from alloy.functions import generator_kind, return_annotation
 from alloy.messages import Reply, Turn, User
-from alloy.parts import Document, Image, Message, Part, Prompt
+from alloy.parts import CachePoint, Document, Image, Message, Part, Prompt
 
 __all__ = ["check_returns_prompt", "read_prompt"]
 
@@ -25,23 +25,23 @@ def read_prompt(prompt: object, where: str) -> tuple[Turn, ...]:
         raise CommandError(f"{where} returned a coroutine as its prompt: make the command `async def`")
     if not isinstance(prompt, list | tuple):
         raise CommandError(
-            f"{where} must return its prompt as str, or as a list of str, Image, Document and Message, "
-            f"but returned {type(prompt).__name__}: {prompt!r:.80}"
+            f"{where} must return its prompt as str, or as a list of str, Image, Document, Message and "
+            f"CachePoint, but returned {type(prompt).__name__}: {prompt!r:.80}"
         )
     turns: list[Turn] = []
-    pending: list[Part] = []  # of the user's message that is not complete yet
+    pending: list[Part | CachePoint] = []  # of the user's message that is not complete yet
     for part in prompt:
         if not isinstance(part, Message):
             pending.append(_checked(part, where))
             continue
-        turns += _user_turn(pending)
+        turns += _user_turn(pending, where)
         pending.clear()
         if part.role == "assistant":
             turns.append(Reply(str(part.content)))
         else:
             content = [part.content] if isinstance(part.content, str) else part.content
-            turns += _user_turn([_checked(piece, where) for piece in content])
-    turns += _user_turn(pending)
+            turns += _user_turn([_checked(piece, where) for piece in content], where)
+    turns += _user_turn(pending, where)
     if not turns or not isinstance(turns[-1], User):
         raise CommandError(
             f"{where} must end its prompt with a message of the user: add a str, an Image or a Document"
@@ -57,19 +57,35 @@ def _not_empty(text: str, where: str) -> str:
     return text
 
 
-def _checked(part: object, where: str) -> Part:
-    if isinstance(part, str | Image | Document):
+def _checked(part: object, where: str) -> Part | CachePoint:
+    if isinstance(part, str | Image | Document | CachePoint):
         return part
+    if part is CachePoint:
+        raise CommandError(f"{where} has the class CachePoint in its prompt: write CachePoint()")
     raise CommandError(
-        f"{where} has a {type(part).__name__} in its prompt; a prompt holds str, Image, Document and Message"
+        f"{where} has a {type(part).__name__} in its prompt; a prompt holds str, Image, Document, Message "
+        "and CachePoint"
     )
 
 
-def _user_turn(parts: list[Part]) -> list[Turn]:
+def _user_turn(given: Sequence[Part | CachePoint], where: str) -> list[Turn]:
+    parts: list[Part] = []
+    points: list[int] = []
+    for part in given:
+        if not isinstance(part, CachePoint):
+            parts.append(part)
+        elif parts:
+            points.append(len(parts))
+        else:
+            raise CommandError(
+                f"{where} has a CachePoint with nothing before it in the message: put it after the str, "
+                "Image or Document where the part ends that many calls have in common"
+            )
     if not parts:
         return []
     only_text = len(parts) == 1 and isinstance(parts[0], str)
-    return [User(parts[0] if only_text else tuple(parts))]  # type: ignore[arg-type]
+    content: Any = parts[0] if only_text else tuple(parts)
+    return [User(content, tuple(dict.fromkeys(points)))]
 
 
 def check_returns_prompt(function: Callable[..., Any], where: str) -> None:
@@ -118,4 +134,4 @@ def _is_list_of_parts(annotation: Any) -> bool:
         return False
     kinds = [kind for kind in annotation.__args__ if kind is not ...]
     members = {member for kind in kinds for member in getattr(kind, "__args__", (kind,))}
-    return members <= {str, Image, Document, Message} and members != {str}
+    return members <= {str, Image, Document, CachePoint, Message} and members != {str}

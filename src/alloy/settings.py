@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from alloy.budgets import Budget
 from alloy.circuit_breakers import CircuitBreaker
@@ -128,6 +128,15 @@ def _read_flag(text: str) -> bool:
 
 
 FLAG = Kind(_check_flag, _read_flag)
+
+
+def _check_caching(value: Any) -> bool | str:
+    if not isinstance(value, bool) and value != "long":
+        raise ValueError('a bool or "long"')
+    return value  # type: ignore[no-any-return]
+
+
+CACHING = Kind(_check_caching)
 
 LONGEST = 1e9  # seconds: a wait that every platform's clock can measure
 LARGEST = 1e300  # larger than any useful setting, and small enough for a float
@@ -494,9 +503,10 @@ class Config:
         sent=True,
         per_model=True,
     )
-    prompt_caching: bool | None = _setting(
-        FLAG,
-        "Whether to ask for prompt caching where the provider does not cache without being asked.",
+    prompt_caching: bool | Literal["long"] | None = _setting(
+        CACHING,
+        "Whether to ask for prompt caching where the provider does not cache without being asked; "
+        '`"long"` keeps a prompt for hours, where the provider can.',
         sent=True,
         per_model=True,
     )

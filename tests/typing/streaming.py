@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, assert_type
 
 from alloy import (
+    CachePoint,
     Conversation,
     Document,
     Image,
@@ -59,6 +60,7 @@ assert_type(stream.result(), list[Item])
 assert_type(stream.run(), Result[list[Item]])
 assert_type(look(Image.from_path("a.png")), Item)
 assert_type(chat([]), str)
+assert_type(ask(["The contract", CachePoint(), "Who signs?"], prompt_caching="long"), str)
 assert_type(ask(["See", Image.from_url("https://e.org/a.png"), Document.from_bytes(b"%PDF-")]), str)
 assert_type(ask("x", conversation=Conversation()), str)
 assert_type(parse(int | None, "3"), int | None)

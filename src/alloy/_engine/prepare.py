@@ -40,7 +40,7 @@ from alloy.budgets import Budget
 from alloy.conversations import Conversation
 from alloy.errors import ConfigurationError
 from alloy.events import Listener
-from alloy.messages import OutputSchema, Request, Turn
+from alloy.messages import OutputSchema, Request, Turn, User
 from alloy.partials import Partial
 from alloy.result import Result
 from alloy.settings import SENT, Config
@@ -102,6 +102,8 @@ def prepare(
         (route, Draft(_request(turns, chosen, toolbox, spec), chosen.extra, policy.fallbacks))
         for route, chosen in models(settings)
     ]
+    if conversation is None:
+        _notice_prefixes(name, drafts)
     route, planned = _first_plan(drafts)  # what can be known to be wrong is raised here
     question = Question(
         routes=tuple(route for route, _ in drafts),
@@ -128,6 +130,16 @@ def prepare(
         handlers=_handlers(settings, toolbox.budgets),
         listeners=listeners,
     )
+
+
+def _notice_prefixes(name: str, drafts: list[tuple[Route, Draft]]) -> None:
+    request = drafts[0][1].request
+    if request.prompt_caching or any(
+        isinstance(turn, User) and turn.cache_points for turn in request.messages
+    ):
+        from alloy._engine.prefixes import notice_prefixes
+
+        notice_prefixes(name, request)
 
 
 def _toolbox(tools: Sequence[Runnable], settings: Config) -> Toolbox:

@@ -68,7 +68,7 @@ def test_all_settings_are_sent() -> None:
         "model": MODEL,
         "max_tokens": 9,
         "messages": [{"role": "user", "content": "Hi"}],
-        "system": "Be brief.",
+        "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
         "tools": [
             {"name": "add", "description": "Add two numbers.", "input_schema": CLOSED, "strict": True},
             {"name": "log", "input_schema": {"type": "object"}},

@@ -19,7 +19,7 @@ from alloy.backends.anthropic.dialect import DIALECT, MAX_OPTIONAL, MAX_STRICT_T
 from alloy.backends.anthropic.errors import ERRORS, NAME
 from alloy.backends.anthropic.replies import read_message
 from alloy.backends.anthropic.stream import MessagesAccumulator, as_events
-from alloy.backends.anthropic.turns import called_tools, turns
+from alloy.backends.anthropic.turns import cache_mark, called_tools, turns
 from alloy.backends.base import Capabilities
 from alloy.backends.http import formats
 from alloy.backends.http.backend import HttpBackend
@@ -161,7 +161,7 @@ class AnthropicBackend(HttpBackend):
         if request.stop:
             body["stop_sequences"] = list(request.stop)
         if request.prompt_caching:
-            body["cache_control"] = {"type": "ephemeral"}
+            _mark_prefixes(body, cache_mark(request))
         return merge(body, request.extra)
 
     def decode(self, raw: Any) -> Reply:
@@ -212,6 +212,15 @@ def _max_tokens(request: Request, can: ClaudeCapabilities) -> int:
     budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
     # The budget must be below the limit, which it is a part of.
     return min(can.max_tokens, usual + budget) if isinstance(budget, int) else usual
+
+
+def _mark_prefixes(body: JsonObject, mark: JsonObject) -> None:
+    """Mark what a command sends in every call, and the whole request, which the next one may continue."""
+    body["cache_control"] = mark
+    if "system" in body:  # the tools are before it
+        body["system"] = [{"type": "text", "text": body["system"], "cache_control": mark}]
+    elif tools := body.get("tools"):
+        body["tools"] = [*tools[:-1], {**tools[-1], "cache_control": mark}]
 
 
 def _output(request: Request) -> JsonObject:

@@ -6,18 +6,23 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
+from alloy.backends.cache_points import cache_points
 from alloy.backends.http.bodies import as_object, with_ids
 from alloy.errors import CommandError
 from alloy.jsontypes import JsonObject
 from alloy.media import Media
 from alloy.messages import Echo, Reply, Request, ToolCall, ToolResult, ToolResults, Turn, User
 
-__all__ = ["INVALID", "called_tools", "echo", "turns"]
+__all__ = ["INVALID", "cache_mark", "called_tools", "echo", "turns"]
 
 NAME = "anthropic"
 
 # The API's guide to fine-grained tool streaming sends invalid JSON back under this key.
 INVALID = "INVALID_JSON"
+
+MAX_MARKS = (
+    4  # of the cache, in one request: https://docs.claude.com/en/docs/build-with-claude/prompt-caching
+)
 
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")  # what the id of a call may not contain
 
@@ -35,15 +40,24 @@ def echo(content: list[JsonObject], model: str) -> Echo:
 def turns(request: Request) -> list[JsonObject]:
     """The `messages` of *request*: the user's in a row become one, results before text."""
     history = _History(request)
-    for message in request.messages:
+    # With the setting, the end of the system prompt has a mark, and so has the end of the request.
+    points = cache_points(request, MAX_MARKS - 2 if request.prompt_caching else MAX_MARKS)
+    mark = cache_mark(request)
+    for index, message in enumerate(request.messages):
         match message:
             case User():
-                history.add_user(_content(message.content))
+                history.add_user(_content(message.content, points.get(index, ()), mark))
             case Reply():
                 history.add_reply(message)
             case ToolResults(results):
                 history.add_user([history.result(result) for result in results])
     return history.turns
+
+
+def cache_mark(request: Request) -> JsonObject:
+    """The mark of the end of a prefix that is to be cached."""
+    lifetime = {"ttl": "1h"} if request.prompt_caching == "long" else {}
+    return {"type": "ephemeral", **lifetime}
 
 
 def called_tools(messages: Iterable[Turn]) -> list[str]:
@@ -142,10 +156,18 @@ def _tool_use(call: ToolCall, sent_id: str) -> JsonObject:
 # --- the user's content -------------------------------------------------------------------------------
 
 
-def _content(content: str | Sequence[str | Media]) -> str | list[JsonObject]:
-    if isinstance(content, str):
+def _content(
+    content: str | Sequence[str | Media], points: Sequence[int], mark: JsonObject
+) -> str | list[JsonObject]:
+    if isinstance(content, str) and not points:
         return content
-    return [_part(part) for part in content if not isinstance(part, str) or part.strip()]
+    blocks: list[JsonObject] = []
+    for count, part in enumerate((content,) if isinstance(content, str) else content, 1):
+        if not isinstance(part, str) or part.strip():
+            blocks.append(_part(part))
+        if count in points and blocks:
+            blocks[-1]["cache_control"] = mark
+    return blocks
 
 
 def _listed(content: str | list[JsonObject]) -> list[JsonObject]:

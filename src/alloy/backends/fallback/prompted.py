@@ -134,9 +134,12 @@ def after_last_words(messages: Sequence[Turn], text: str) -> tuple[Turn, ...]:
     last = messages[at]
     assert isinstance(last, User)
     if isinstance(last.content, str):
-        extended = User(f"{last.content}\n\n{text}".lstrip())
+        points = last.cache_points
+        # After a cache point the text is a part of its own: the part before it stays the same in every call.
+        joined = f"{last.content}\n\n{text}".lstrip()
+        extended = User((last.content, text), points) if points else User(joined)
     else:
-        extended = User((*last.content, text))
+        extended = replace(last, content=(*last.content, text))
     return (*messages[:at], extended, *messages[at + 1 :])
 
 

@@ -115,9 +115,10 @@ def _in_words(message: Turn) -> User | Reply | None:
 
 
 def _both(first: User, second: User) -> User:
-    if isinstance(first.content, str) and isinstance(second.content, str):
+    points = (*first.cache_points, *(len(first.parts) + point for point in second.cache_points))
+    if isinstance(first.content, str) and isinstance(second.content, str) and not points:
         return User(f"{first.content}\n\n{second.content}")
-    return User((*first.parts, *second.parts))
+    return User((*first.parts, *second.parts), points)
 
 
 def _observations(message: ToolResults) -> str:

@@ -28,6 +28,7 @@ from alloy.backends.openai.chat_replies import NAME, REASONING, ChatAccumulator,
 from alloy.backends.openai.dialect import DIALECT
 from alloy.backends.openai.errors import OpenAIErrors
 from alloy.backends.openai.limits import limit_name, other_limit, with_limit_name
+from alloy.backends.openai.prompt_cache import user_content
 from alloy.backends.schemas import in_dialect
 from alloy.endpoints import Endpoint
 from alloy.errors import ConfigurationError, ProviderError
@@ -39,7 +40,6 @@ from alloy.messages import (
     Request,
     ToolResults,
     ToolSchema,
-    Turn,
     User,
 )
 
@@ -129,19 +129,20 @@ class OpenAIChatBackend(OpenAIHttpBackend):
 def _messages(request: Request) -> list[JsonObject]:
     # "system" and not "developer": OpenAI treats them alike, and compatible servers know only this one.
     system = [] if request.system is None else [{"role": "system", "content": request.system}]
-    messages, after_tools = system, False
-    for message in request.messages:
-        messages += _sent(message, after_tools=after_tools)
+    messages: list[JsonObject] = [*system]
+    after_tools = False
+    content = user_content(request, _part)
+    for index, message in enumerate(request.messages):
+        if isinstance(message, User):
+            messages.append({"role": "user", "content": content(index, message)})
+        else:
+            messages += _sent(message, after_tools=after_tools)
         after_tools = isinstance(message, ToolResults)
     return messages
 
 
-def _sent(message: Turn, *, after_tools: bool) -> Iterable[JsonObject]:
+def _sent(message: Reply | ToolResults, *, after_tools: bool) -> Iterable[JsonObject]:
     match message:
-        case User(str() as text):
-            return ({"role": "user", "content": text},)
-        case User():
-            return ({"role": "user", "content": [_part(part) for part in message.parts]},)
         case Reply(calls=(), text=text) if not text.strip():
             return ()  # many chat templates and servers refuse an empty turn
         case Reply(echo=Echo(by="openai-chat", data=data)):

@@ -7,7 +7,6 @@ reasoning is refused. Facts are from the API reference, as the SDK 3.54 ships it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from alloy.backends.http import formats
 from alloy.backends.http.bodies import given, merge, read_events, read_object, with_ids
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
 from alloy.backends.openai.dialect import DIALECT
+from alloy.backends.openai.prompt_cache import cache_options, user_content
 from alloy.backends.openai.response_replies import (
     ERRORS,
     LAST_EVENTS,
@@ -32,7 +32,6 @@ from alloy.messages import (
     Request,
     ToolResults,
     ToolSchema,
-    Turn,
     User,
 )
 
@@ -60,7 +59,7 @@ class OpenAIBackend(OpenAIHttpBackend):
         request = in_dialect(request, self.dialect)
         body: JsonObject = {
             "model": request.model,
-            "input": _input(request.messages),
+            "input": _input(request),
             "store": False,
         }
         if request.system is not None:
@@ -81,7 +80,7 @@ class OpenAIBackend(OpenAIHttpBackend):
                 "parallel_tool_calls": request.parallel_tools,
             }
         )
-        return merge(body, request.extra)
+        return merge(body | cache_options(request), request.extra)
 
     def decode(self, raw: Any) -> Reply:
         """The reply in a response object. Raises `BadReplyError`, or the error of a failed generation."""
@@ -101,14 +100,13 @@ class OpenAIBackend(OpenAIHttpBackend):
 # --- encoding -----------------------------------------------------------------------------------------
 
 
-def _input(messages: Iterable[Turn]) -> list[Any]:
+def _input(request: Request) -> list[Any]:
     items: list[Any] = []
-    for message in messages:
+    content = user_content(request, _part)
+    for index, message in enumerate(request.messages):
         match message:
-            case User(str() as text):
-                items.append({"role": "user", "content": text})
             case User():
-                items.append({"role": "user", "content": [_part(part) for part in message.parts]})
+                items.append({"role": "user", "content": content(index, message)})
             case Reply(calls=calls, echo=Echo(by="openai", data=received)):
                 # By reference: a long history costs no copies.
                 items += with_ids(_own(received), calls, "call_id", "function_call")
