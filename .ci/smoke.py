@@ -69,8 +69,16 @@ def check_calls() -> None:
     assert "alloy-ai[openai]" in message, message
 
 
+def check_command_line() -> None:
+    """The script that the wheel installs, and what it says where no SDK is."""
+    (script,) = entry_points(group="console_scripts", name="alloy")
+    assert script.load()(["doctor", "--model", "fake:any"]) == 0
+    assert script.load()(["doctor", "--model", "gpt-5.6"]) == 1
+
+
 if __name__ == "__main__":
     check_files()
     check_metadata()
     check_calls()
+    check_command_line()
     print(f"alloy-ai {alloy.__version__} works on Python {sys.version.split()[0]}")

@@ -20,6 +20,7 @@ _HOMES = {
     "alloy.asking": ("ask",),
     "alloy.backends.registry": ("register_backend",),
     "alloy.budgets": ("Budget",),
+    "alloy.checkup": ("Checkup", "doctor"),
     "alloy.circuit_breakers": ("CircuitBreaker", "CircuitState"),
     "alloy.conversations": ("Conversation",),
     "alloy.commands": ("AsyncCommand", "Command", "command"),

@@ -7,6 +7,7 @@ Each name is imported as itself: jedi knows the names of a stub only in that for
 from alloy.asking import ask as ask
 from alloy.backends.registry import register_backend as register_backend
 from alloy.budgets import Budget as Budget
+from alloy.checkup import Checkup as Checkup, doctor as doctor
 from alloy.circuit_breakers import CircuitBreaker as CircuitBreaker, CircuitState as CircuitState
 from alloy.commands import AsyncCommand as AsyncCommand, Command as Command, command as command
 from alloy.config import Config as Config, configure as configure, use_config as use_config
@@ -70,6 +71,7 @@ __all__ = [
     "Budget",
     "BudgetError",
     "CachePoint",
+    "Checkup",
     "CircuitBreaker",
     "CircuitOpenError",
     "CircuitState",
@@ -115,6 +117,7 @@ __all__ = [
     "budget",
     "command",
     "configure",
+    "doctor",
     "ensure",
     "handlers",
     "listen",

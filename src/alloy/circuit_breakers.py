@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from alloy.endpoints import without_credentials
 from alloy.errors import CircuitOpenError, ConfigurationError, ProviderError
-from alloy.threads import SharedByCalls
+from alloy.threads import SharedByCalls, all_shared
 
-__all__ = ["CircuitBreaker", "CircuitState"]
+__all__ = ["CircuitBreaker", "CircuitState", "circuit_states"]
 
 CIRCUITS_MAX = 1024  # bounds what ever new addresses and models leave behind
 
@@ -110,8 +110,7 @@ class CircuitBreaker(SharedByCalls):
         half = "half-open" if circuit.is_tried or not left else "open"
         return CircuitState(
             backend,
-            # Without a name and a password, and without a query, which may hold a key.
-            address and re.sub(r"(?<=//)[^/?]*@|[?].*", "", address),
+            address and without_credentials(address),
             model,
             "closed" if circuit.until is None else half,  # type: ignore[arg-type]
             len(circuit.failures),
@@ -173,6 +172,12 @@ class CircuitBreaker(SharedByCalls):
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process counts for itself.
         return _rebuild, (self.failures, self.window, self.pause, self._clock)
+
+
+def circuit_states() -> tuple[CircuitState, ...]:
+    """The states of all breakers of this process, each once."""
+    breakers = (each for each in all_shared() if isinstance(each, CircuitBreaker))
+    return tuple(state for breaker in breakers for state in breaker.states())
 
 
 def _check(name: str, value: Any, kind: Any, wanted: str) -> None:

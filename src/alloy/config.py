@@ -111,6 +111,29 @@ def current(*layers: Mapping[str, Any]) -> Config:
     return Config(**settings)
 
 
+def sources() -> dict[str, str]:
+    """Where each setting that is set comes from: a variable, `configure()` or `use_config()`."""
+    read = _from_environment()
+    found = {VARIABLES[name]: name for name in _variables() if VARIABLES[name] in read}
+    return found | dict.fromkeys(_process, "configure()") | dict.fromkeys(_scope.get() or (), "use_config()")
+
+
+def ignored_variables() -> list[tuple[str, str]]:
+    """The `ALLOY_*` variables that are ignored now, each with the reason."""
+    unknown = [name for name in os.environ if name.startswith("ALLOY_") and name not in VARIABLES]
+    return [
+        *(
+            (name, f"no setting has this variable{did_you_mean(nearest(name, VARIABLES))}")
+            for name in unknown
+        ),
+        *(
+            (name, f"it must be {error}")
+            for name, text in _variables().items()
+            if (error := _read(name, text)[1])
+        ),
+    ]
+
+
 # --- the environment ------------------------------------------------------------------------------
 
 # os.environ.get() raises and catches two exceptions for each variable that is not set: 8,000
@@ -129,13 +152,22 @@ def _from_environment() -> dict[str, Any]:
     if texts != _seen[0]:
         settings: dict[str, Any] = {}
         for variable, text in texts.items():
-            row = SETTINGS[VARIABLES[variable]]
-            try:
-                settings[VARIABLES[variable]] = row.check(row.kind.read(text))
-            except ValueError as error:
+            value, error = _read(variable, text)
+            if error is None:
+                settings[VARIABLES[variable]] = value
+            else:
                 _warn(variable, text, error)
         _seen = texts, settings
     return _seen[1]
+
+
+def _read(variable: str, text: str) -> tuple[Any, ValueError | None]:
+    """The value that *text* is for *variable*, or why it is none."""
+    row = SETTINGS[VARIABLES[variable]]
+    try:
+        return row.check(row.kind.read(text)), None
+    except ValueError as error:
+        return None, error
 
 
 def _variables() -> dict[str, str]:

@@ -21,6 +21,7 @@ from alloy.errors import ConfigurationError
 
 __all__ = [
     "SharedByCalls",
+    "all_shared",
     "in_forked_child",
     "in_thread",
     "in_threads",
@@ -82,17 +83,27 @@ class SharedByCalls:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._lock = clock, threading.Lock()
-        _shared.add(self)
+        with _adding:
+            _shared.add(self)
 
     def __deepcopy__(self, _: object) -> Self:
         return self  # a copied command shares what the command shares
 
 
 _shared: WeakSet[SharedByCalls] = WeakSet()
+_adding = threading.Lock()
+
+
+def all_shared() -> list[SharedByCalls]:
+    """All objects of this kind that are alive."""
+    with _adding:
+        return list(_shared)
 
 
 @in_forked_child
 def _renew_locks() -> None:
+    global _adding
+    _adding = threading.Lock()
     for each in _shared:  # a thread that does not exist in the child may have held them
         each._lock = threading.Lock()
 

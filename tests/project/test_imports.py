@@ -168,7 +168,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alloy.effects",
         "alloy.usage",
     ),
-    ("alloy.testing",),
+    ("alloy.testing", "alloy.checkup"),
+    ("alloy.cli", "alloy.__main__"),
 )
 """Plain data, types, backends, the engine, what users call, and what surrounds a program."""
 

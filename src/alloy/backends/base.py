@@ -189,6 +189,12 @@ class BaseBackend:
     def load(self) -> None:
         """Import what takes long, such as an SDK: called once, before the time limit of a request starts."""
 
+    def check(self, model: str, endpoint: Endpoint) -> None:
+        """Raise `ConfigurationError` for what is missing to ask *model*, such as a key; no request is sent.
+
+        *endpoint* has a key as it is sent, if the settings have one. `alloy.doctor` calls it after `load`.
+        """
+
     def address(self, endpoint: Endpoint) -> str | None:
         """Where requests would go now; `None` if unknown. What Alloy remembers of a model holds there only.
 

@@ -136,6 +136,10 @@ class HttpBackend(BaseBackend, ABC):
 
     # --- the protocol -------------------------------------------------------------------------------
 
+    def check(self, model: str, endpoint: Endpoint) -> None:
+        """Raise `ConfigurationError` for a missing key, and for a key or an address that cannot be sent."""
+        self.settings(endpoint)
+
     def load(self) -> None:
         """Import the SDK. Raises `ConfigurationError` with the install line when it is not installed."""
         self.sdk.library()

@@ -20,7 +20,7 @@ from alloy.backends.http.stainless import StainlessSdk
 from alloy.backends.http.transport_errors import origin
 from alloy.backends.local.grammar import turn_grammar
 from alloy.backends.local.model_files import find_model, model_name
-from alloy.backends.local.servers import SERVERS, LocalServer
+from alloy.backends.local.servers import SERVERS, LocalServer, check_package
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.errors import OpenAIErrors
 from alloy.endpoints import Endpoint
@@ -78,6 +78,11 @@ class LocalBackend(OpenAIChatBackend):
     def enforce(self, form: TurnForm) -> JsonObject:
         """A grammar that lets a model without tools of its own write nothing but a ReAct turn."""
         return {"grammar": turn_grammar(form)}
+
+    def check(self, model: str, endpoint: Endpoint) -> None:
+        """Raise `ConfigurationError` when the file of the model or the package that runs it is missing."""
+        find_model(model)
+        check_package()
 
     def located(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Endpoint:
         """The endpoint of the server that runs the body's model, which is started if necessary."""

@@ -26,7 +26,7 @@ from alloy.backends.local.model_files import LocalModel
 from alloy.errors import ConfigurationError, ProviderTimeoutError
 from alloy.threads import in_forked_child, start_thread
 
-__all__ = ["SERVERS", "LocalServer", "Servers"]
+__all__ = ["SERVERS", "LocalServer", "Servers", "check_package"]
 
 CHILD = Path(__file__).with_name("child.py")
 LEAVING = 5  # seconds in which a child ends by itself, before it is killed
@@ -151,9 +151,14 @@ class LocalServer:
         )
 
 
-def _child() -> subprocess.Popen[bytes]:
+def check_package() -> None:
+    """Raise `ConfigurationError` when what runs a model is not installed."""
     if find_spec("xllamacpp") is None:
         raise ConfigurationError("this model needs the package 'xllamacpp': pip install 'alloy-ai[local]'")
+
+
+def _child() -> subprocess.Popen[bytes]:
+    check_package()
     # In a session of its own, so that Ctrl-C reaches only the parent, which ends the child in order.
     pipe = subprocess.PIPE
     return subprocess.Popen(  # noqa: S603 - our own file

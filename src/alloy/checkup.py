@@ -1,0 +1,331 @@
+"""`doctor`: what this process would do with a call, and what is missing for it.
+
+It looks at the installed packages, the keys, the settings and where each came from, the models, and what is
+known of servers: circuits that are open, and features that a model turned out to lack.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import socket
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from alloy import __version__
+from alloy._engine.fallbacks import missing_features
+from alloy._engine.models import models
+from alloy._engine.routes import Route
+from alloy.backends.base import address_of, load_backend
+from alloy.backends.registry import backend_names, resolve
+from alloy.circuit_breakers import CircuitState, circuit_states
+from alloy.config import check_settings, current, ignored_variables, sources
+from alloy.endpoints import without_credentials
+from alloy.errors import AlloyError, ConfigurationError
+from alloy.jsontypes import JsonObject
+from alloy.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from alloy.options import Settings
+
+__all__ = ["Checkup", "KeyFound", "ModelFound", "PackageFound", "SettingFound", "doctor"]
+
+CONNECT_SECONDS = 3.0
+DISTRIBUTION = "alloy-ai"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFound:
+    """An optional package: *installed* is its version, *needs* are those that Alloy takes, *extra* has it."""
+
+    name: str
+    installed: str | None
+    needs: str
+    extra: str
+    is_right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFound:
+    """A *variable* with a key of *backends*, and whether it is set; its value is never shown."""
+
+    variable: str
+    backends: tuple[str, ...]
+    is_set: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettingFound:
+    """A setting that is not the default: its *value* as text, without secrets, and its *source*."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFound:
+    """A model that would be asked, and where.
+
+    *lacks* are the features that are emulated, by the table or because the model turned out to lack them;
+    *left_out* are settings that are not sent, *refused* those that are an error. *problem* says why it cannot
+    be asked, and is `None` if nothing is known to be missing. *is_reached* is `None` if it was not tried.
+    """
+
+    name: str
+    backend: str
+    address: str | None
+    lacks: tuple[str, ...]
+    left_out: tuple[str, ...]
+    refused: tuple[str, ...]
+    problem: str | None
+    is_reached: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """What `doctor` found. `str()` is for people, `to_dict()` for programs.
+
+    *problems* are what makes a call fail, *notes* what is ignored, each with what to do.
+    """
+
+    alloy: str
+    python: str
+    packages: tuple[PackageFound, ...]
+    keys: tuple[KeyFound, ...]
+    settings: tuple[SettingFound, ...]
+    models: tuple[ModelFound, ...]
+    circuits: tuple[CircuitState, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether a call could be made with these settings, as far as can be known without making it."""
+        return not self.problems
+
+    def to_dict(self) -> JsonObject:
+        """All of it as plain JSON values."""
+        return {"ok": self.ok, **_jsonable(asdict(self))}
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+def doctor(*, connect: bool = False, **settings: Unpack[Settings]) -> Checkup:
+    """Check what a call with *settings* would need, in this process and at this place; no model is asked.
+
+    A server on this machine is connected to for a moment, to see whether it runs; with *connect* the
+    provider's server is, too. Circuits are those of all circuit breakers in this process. Raises
+    `ConfigurationError` for an unknown setting or an invalid value.
+    """
+    given = check_settings(settings, "doctor()")
+    chosen = current(given)
+    problems: list[str] = []
+    found: tuple[ModelFound, ...] = ()
+    try:
+        found = tuple(_model(route, connect=connect) for route, _ in models(chosen))
+    except ConfigurationError as error:
+        problems.append(str(error))
+    problems += [f"{model.name}: {model.problem}" for model in found if model.problem]
+    where = {**sources(), **dict.fromkeys(given, "an argument")}
+    return Checkup(
+        alloy=__version__,
+        python=f"{platform.python_version()} on {platform.system()}",
+        packages=tuple(_packages()),
+        keys=tuple(_keys()),
+        settings=tuple(
+            SettingFound(name, row.shown(getattr(chosen, name)), where[name])
+            for name, row in SETTINGS.items()
+            if name in where
+        ),
+        models=found,
+        circuits=circuit_states(),
+        problems=tuple(problems),
+        notes=tuple(f"{name} is ignored: {why}" for name, why in ignored_variables()),
+    )
+
+
+# --- packages and keys --------------------------------------------------------------------------------
+
+_REQUIREMENT = re.compile(
+    r"^(?P<name>[\w.-]+)(?P<needs>[^;\[]*);.*\bextra\s*==\s*['\"](?P<extra>[\w-]+)['\"]"
+)
+_BOUND = re.compile(r"(>=|<)\s*([\d.]+)")
+
+
+def _packages() -> Iterator[PackageFound]:
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    listed: Sequence[str] = ()
+    with suppress(PackageNotFoundError):  # it runs from a folder, and is not installed
+        listed = requires(DISTRIBUTION) or ()
+    optional = [match for match in map(_REQUIREMENT.match, listed) if match is not None]
+    sizes = Counter(match["extra"] for match in optional)
+    # A package of several extras is listed once, with the extra that has the fewest others.
+    optional.sort(key=lambda match: sizes[match["extra"]], reverse=True)
+    for name, match in sorted({match["name"]: match for match in optional}.items()):
+        installed = None
+        with suppress(PackageNotFoundError):
+            installed = version(name)
+        needs = match["needs"].strip()
+        is_right = installed is not None and _is_within(installed, needs)
+        yield PackageFound(name, installed, needs, match["extra"], is_right)
+
+
+def _is_within(version: str, bounds: str) -> bool:
+    given = _release(version)
+    return all(
+        (given >= _release(bound)) if sign == ">=" else (given < _release(bound))
+        for sign, bound in _BOUND.findall(bounds)
+    )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The numbers of *version*, without zeros at the end: 2.0 is 2 (PEP 440)."""
+    leading = re.match(r"\d+(?:\.\d+)*", version)
+    numbers = [int(number) for number in leading[0].split(".")] if leading else []
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _keys() -> Iterator[KeyFound]:
+    users: dict[str, list[str]] = {}
+    for name in backend_names():
+        with suppress(AlloyError):  # a package of others that cannot be loaded
+            backend, _ = resolve(None, name)
+            for variable in getattr(backend, "key_variables", ()):
+                users.setdefault(variable, []).append(name)
+    for variable, names in users.items():
+        yield KeyFound(variable, tuple(names), bool(os.environ.get(variable, "").strip()))
+
+
+# --- models -------------------------------------------------------------------------------------------
+
+
+def _model(route: Route, *, connect: bool) -> ModelFound:
+    can, gaps = route.capabilities, missing_features(route.address)
+    table = {
+        "tools": can.tools,
+        "structured output": can.structured_output,
+        "tools with structured output": can.output_with_tools,
+    }
+    remembered = {
+        "tools": "tools",
+        "output": "structured output",
+        "output_with_tools": "tools with structured output",
+    }
+    lacks = {name for name, there in table.items() if not there} | {remembered.get(gap, gap) for gap in gaps}
+    address = address_of(route.backend, route.endpoint)
+    problem, is_reached = _why_not_ready(route), None
+    if problem is None and address is not None:
+        is_reached, problem = _reach(address, connect=connect)
+    return ModelFound(
+        name=route.name,
+        backend=route.backend.name,
+        address=address and without_credentials(address),
+        lacks=tuple(sorted(lacks)),
+        left_out=tuple(sorted(can.drops)),
+        refused=tuple(sorted(can.refuses)),
+        problem=problem,
+        is_reached=is_reached,
+    )
+
+
+def _why_not_ready(route: Route) -> str | None:
+    """What is missing to ask the model: its SDK, or a key."""
+    try:
+        load_backend(route.backend)
+        if (check := getattr(route.backend, "check", None)) is not None:
+            check(route.model, route.endpoint.with_key())
+    except AlloyError as error:
+        return str(error)
+    return None
+
+
+def _reach(address: str, *, connect: bool) -> tuple[bool | None, str | None]:
+    """Whether something listens at *address*, if that was tried, and the problem otherwise."""
+    parts = urlsplit(address)
+    host = parts.hostname
+    if parts.scheme not in ("http", "https") or host is None:
+        return None, None
+    if not connect and host != "localhost" and not host.startswith("127.") and host != "::1":
+        return None, None
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        return False, f"nothing answers at {host}:{port} ({error}): start the server, or correct base_url"
+    return True, None
+
+
+# --- as text ------------------------------------------------------------------------------------------
+
+
+def _lines(found: Checkup) -> Iterator[str]:
+    yield f"Alloy {found.alloy}, Python {found.python}"
+    yield from _section("Packages", (_package_row(each) for each in found.packages))
+    yield from _section("Keys", ((key.variable, "set" if key.is_set else "not set") for key in found.keys))
+    yield from _section("Settings", ((each.name, each.value, each.source) for each in found.settings))
+    for model in found.models:
+        yield from _section(f"Model {model.name}", _model_rows(model))
+    yield from _section("Circuits", map(_circuit_row, found.circuits))
+    for title, texts in (("Notes", found.notes), ("Problems", found.problems)):
+        yield from _section(title, ((text,) for text in texts))
+    yield ""
+    yield "Ready." if found.ok else "Not ready."
+
+
+def _section(title: str, rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """*rows* as aligned columns under *title*; nothing if there are none."""
+    listed = [tuple(row) for row in rows]
+    if not listed:
+        return
+    widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
+    yield ""
+    yield title
+    for row in listed:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield f"  {'  '.join(cells)}".rstrip()
+
+
+def _package_row(found: PackageFound) -> tuple[str, str, str]:
+    install = f"pip install '{DISTRIBUTION}[{found.extra}]'"
+    if found.installed is None:
+        return found.name, "-", install
+    return found.name, found.installed, "" if found.is_right else f"Alloy needs {found.needs}: {install}"
+
+
+def _model_rows(model: ModelFound) -> Iterator[tuple[str, str]]:
+    if model.address is not None:
+        reached = {True: " (reached)", False: " (not reached)", None: ""}[model.is_reached]
+        yield "address", f"{model.address}{reached}"
+    for title, names in (
+        ("emulated", model.lacks),
+        ("not sent", model.left_out),
+        ("refused", model.refused),
+    ):
+        if names:
+            yield title, ", ".join(names)
+    yield "ready", "yes" if model.problem is None else "no: see below"
+
+
+def _circuit_row(circuit: CircuitState) -> tuple[str, str, str]:
+    failures = f"{circuit.failures} failure{'s' * (circuit.failures != 1)}"
+    wait = f", next trial in {circuit.seconds:.0f} s" if circuit.state == "open" else ""
+    where = circuit.address or "the SDK's address"
+    return f"{circuit.backend}:{circuit.model}", where, f"{circuit.state}, {failures}{wait}"
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _jsonable(each) for key, each in value.items()}
+    return [_jsonable(each) for each in value] if isinstance(value, tuple | list) else value

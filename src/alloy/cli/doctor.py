@@ -1,0 +1,45 @@
+"""`alloy doctor`: what a call would need here, and what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from typing import Any
+
+from alloy.checkup import doctor
+from alloy.errors import ConfigurationError
+
+__all__ = ["add_to"]
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to *commands*."""
+    parser = commands.add_parser(
+        "doctor",
+        help="check packages, keys, settings and servers",
+        description="Check packages, keys, settings and servers. No model is asked, and no key is shown.",
+        epilog="Exit status: 0 if a call could be made, 1 if something is missing, 2 for wrong arguments.",
+    )
+    parser.add_argument("--model", help="check this model instead of that of the settings")
+    parser.add_argument("--base-url", help="the address of the server")
+    parser.add_argument(
+        "--connect", action="store_true", help="try servers that are not on this machine, too"
+    )
+    parser.add_argument("--json", action="store_true", help="write JSON")
+    parser.set_defaults(run=_run)
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    given: dict[str, Any] = {"model": chosen.model, "base_url": chosen.base_url}
+    warnings.simplefilter("ignore", RuntimeWarning)  # of variables, which the report has, too
+    try:
+        found = doctor(
+            connect=chosen.connect, **{name: value for name, value in given.items() if value is not None}
+        )
+    except ConfigurationError as error:
+        sys.stderr.write(f"alloy doctor: {error}\n")
+        return 2
+    sys.stdout.write(f"{json.dumps(found.to_dict(), indent=2) if chosen.json else found}\n")
+    return 0 if found.ok else 1

@@ -1,0 +1,289 @@
+"""`alloy doctor` and `alloy.doctor()`: what a call would need, and what is known of servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kit.apis import CHAT, OLLAMA, Api, every_api
+from kit.patience import PATIENCE
+from kit.wire import WireServer
+
+import alloy
+from alloy import CircuitBreaker, ConfigurationError, ProviderError, ask, configure, doctor, use_config
+from alloy._engine.fallbacks import remember_missing_feature
+from alloy._engine.routes import ModelAddress
+from alloy.backends.memory import forget
+from alloy.backends.registry import register_backend, registrations_undone
+from alloy.cli import main
+
+SECRET = "sk-planted-0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Any:
+    yield
+    forget()
+
+
+def row(text: str, start: str) -> str:
+    """The line of *text* that begins with *start*, blanks aside."""
+    return next(line.strip() for line in text.splitlines() if line.strip().startswith(start))
+
+
+# --- models -------------------------------------------------------------------------------------------
+
+
+def test_offline_everything_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOY_BACKEND", "fake")
+    found = doctor()
+    assert found.ok
+    assert [(model.name, model.problem) for model in found.models] == [("fake:fake", None)]
+    assert str(found).endswith("Ready.")
+
+
+@every_api
+def test_a_server_of_this_machine_is_reached(server: WireServer, api: Api) -> None:
+    """No request is made: the server sees none."""
+    found = doctor(**api.options(server))
+    (model,) = found.models
+    assert (found.ok, model.is_reached, model.backend) == (True, True, api.name)
+    assert model.address == server.url + api.base
+    assert server.requests == []
+    assert "(reached)" in row(str(found), "address")
+
+
+@every_api
+def test_a_server_that_does_not_run_is_a_problem(free_address: str, api: Api) -> None:
+    found = doctor(model=f"{api.name}:{api.model}", base_url=free_address, api_key=SECRET)
+    (model,) = found.models
+    assert not found.ok
+    assert model.is_reached is False
+    assert "start the server, or correct base_url" in found.problems[0]
+    assert str(found).endswith("Not ready.")
+
+
+@pytest.fixture
+def free_address() -> Iterator[str]:
+    """An address that is taken and at which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("model", "variable"),
+    [
+        ("openai:gpt-5.6", "OPENAI_API_KEY"),
+        ("anthropic:claude-sonnet-4-6", "ANTHROPIC_API_KEY"),
+        ("gemini:gemini-3-flash-preview", "GEMINI_API_KEY"),
+    ],
+)
+def test_a_missing_key_is_a_problem_and_a_key_is_not_shown(
+    model: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider's own server is not connected to."""
+    found = doctor(model=model)
+    assert variable in found.problems[0]
+    assert not found.ok
+    monkeypatch.setenv(variable, SECRET)
+    found = doctor(model=model)
+    assert found.ok
+    assert found.models[0].is_reached is None
+    assert next(key for key in found.keys if key.variable == variable).is_set
+    assert SECRET not in str(found) + repr(found) + json.dumps(found.to_dict())
+
+
+def test_secrets_of_settings_and_addresses_are_not_shown(server: WireServer) -> None:
+    address = server.url.replace("://", f"://ann:{SECRET}@") + f"/v1?key={SECRET}"
+    with use_config(
+        base_url=address, api_key=SECRET, headers={"x-key": SECRET}, extra={"openai": {"a": SECRET}}
+    ):
+        found = doctor(model="openai-chat:qwen3")
+    shown = str(found) + repr(found) + json.dumps(found.to_dict())
+    assert SECRET not in shown
+    assert {each.name: each.value for each in found.settings}["base_url"] == "(hidden)"
+    assert found.models[0].address == server.url + "/v1"
+
+
+def test_what_a_model_lacks_is_shown(server: WireServer) -> None:
+    """By the table, and what was learned from its server in this process."""
+    options = OLLAMA.options(server)
+    remember_missing_feature(ModelAddress("ollama", server.url, OLLAMA.model), "tools")
+    (model,) = doctor(**options).models
+    assert "tools" in model.lacks
+    assert "tools with structured output" in model.lacks
+    assert "prompt_caching" in model.left_out
+    assert "tool_choice" in model.refused
+    assert "tools" in row(str(doctor(**options)), "emulated")
+
+
+def test_every_model_of_a_list_is_looked_at(server: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", SECRET)
+    found = doctor(model=[{"model": "ollama:qwen3", "base_url": server.url}, "gemini:gemini-3-flash-preview"])
+    assert [model.name for model in found.models] == ["ollama:qwen3", "gemini:gemini-3-flash-preview"]
+    assert found.ok
+
+
+def test_an_unknown_model_is_a_problem_and_a_wrong_setting_an_error() -> None:
+    assert "opanai" in doctor(model="opanai:gpt-5.6").problems[0]
+    assert "no model" in doctor().problems[0]
+    with pytest.raises(ConfigurationError, match=r"doctor\(\): no option 'modle' \(did you mean 'model'\?\)"):
+        doctor(modle="gpt-5.6")  # type: ignore[call-arg]
+
+
+def test_a_model_of_another_package_may_say_what_is_missing() -> None:
+    """`check` is an optional part of a backend, like `load`."""
+    from alloy.backends.fake.backend import FakeBackend
+
+    class Picky(FakeBackend):
+        name = "picky"
+
+        def check(self, model: str, endpoint: Any) -> None:
+            if model != "good":
+                raise ConfigurationError(f"no model {model} here: pull it first")
+
+    with registrations_undone():
+        register_backend("picky", backend := Picky())
+        backend.name = "picky"
+        assert doctor(model="picky:good").ok
+        assert doctor(model="picky:bad").problems == ("picky:bad: no model bad here: pull it first",)
+
+
+def test_a_local_model_needs_its_file() -> None:
+    assert "no-such-file.gguf" in doctor(model="local:no-such-file.gguf").problems[0]
+
+
+# --- settings and packages ----------------------------------------------------------------------------
+
+
+def test_where_a_setting_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The strongest source counts, and defaults are not listed."""
+    monkeypatch.setenv("ALLOY_BACKEND", "fake")
+    monkeypatch.setenv("ALLOY_RETRY", "3")
+    monkeypatch.setenv("ALLOY_TIMEOUT", "7")
+    monkeypatch.setattr("alloy.config._process", {})
+    configure(retry=4, reask=2)
+    with use_config(reask=3):
+        found = doctor(temperature=0.5)
+    assert {each.name: (each.value, each.source) for each in found.settings} == {
+        "backend": ("'fake'", "ALLOY_BACKEND"),
+        "timeout": ("7.0", "ALLOY_TIMEOUT"),
+        "retry": ("4", "configure()"),
+        "reask": ("3", "use_config()"),
+        "temperature": ("0.5", "an argument"),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:ALLOY_RETRY")
+def test_variables_that_are_ignored_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {"ALLOY_BACKEND": "fake", "ALLOY_RETRY": "often", "ALLOY_MODLE": "gpt-5.6"}.items():
+        monkeypatch.setenv(name, text)
+    found = doctor()
+    assert found.ok
+    assert found.notes == (
+        "ALLOY_MODLE is ignored: no setting has this variable (did you mean 'ALLOY_MODEL'?)",
+        "ALLOY_RETRY is ignored: it must be an int",
+    )
+
+
+def test_packages_are_listed_once_with_their_versions() -> None:
+    import openai
+
+    packages = {each.name: each for each in doctor().packages}
+    assert (packages["openai"].installed, packages["openai"].extra) == (openai.__version__, "openai")
+    assert packages["openai"].is_right
+    assert len(packages) == len(doctor().packages)
+
+
+@pytest.mark.parametrize(
+    ("version", "bounds", "fits"),
+    [
+        ("2.34", ">=2.34,<4", True),
+        ("2.34.0rc1", ">=2.34,<4", True),
+        ("2.33.9", ">=2.34,<4", False),
+        ("4.0", ">=2.34,<4", False),
+        ("10.1", ">=2.34", True),
+        ("2", "<4,>=2.0", True),
+    ],
+)
+def test_versions_are_compared_by_their_numbers(version: str, bounds: str, fits: bool) -> None:
+    from alloy.checkup import _is_within
+
+    assert _is_within(version, bounds) is fits
+
+
+# --- circuits -----------------------------------------------------------------------------------------
+
+
+@every_api
+def test_an_open_circuit_is_visible(server: WireServer, api: Api) -> None:
+    """With its model and address, whichever call has the breaker."""
+    breaker = CircuitBreaker(failures=2)
+    server.script(api.failure(503, "overloaded", None), api.failure(503, "overloaded", None))
+    for _ in range(2):
+        with pytest.raises(ProviderError):
+            ask("Hi", **api.options(server), circuit_breaker=breaker)
+    found = doctor(**api.options(server))
+    (circuit,) = [each for each in found.circuits if each.address == server.url + api.base]
+    assert (circuit.backend, circuit.model) == (api.name, api.model)
+    assert (circuit.state, circuit.failures) == ("open", 2)
+    assert "open, 2 failures, next trial in" in row(str(found), f"{api.name}:{api.model}")
+    assert breaker.states()  # it lives until here
+
+
+def test_a_closed_circuit_shows_its_failures(server: WireServer) -> None:
+    breaker = CircuitBreaker()
+    server.script(CHAT.failure(503, "overloaded", None))
+    with pytest.raises(ProviderError):
+        ask("Hi", **CHAT.options(server), circuit_breaker=breaker)
+    assert any("closed, 1 failure" in line for line in str(doctor()).splitlines())
+    assert breaker.states()
+
+
+# --- the command line ---------------------------------------------------------------------------------
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("ALLOY_", "OPENAI_"))}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "alloy", *arguments],
+        env={**kept, **variables},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def test_the_command_in_a_process_of_its_own() -> None:
+    """0 and 1, as text and as JSON; a variable that is ignored is no line on stderr."""
+    ran = run("doctor", ALLOY_BACKEND="fake", ALLOY_RETRY="often")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith(f"Alloy {alloy.__version__}, Python 3.")
+    ran = run("doctor", "--model", "gpt-5.6", "--json")
+    found = json.loads(ran.stdout)
+    assert (ran.returncode, ran.stderr, found["ok"]) == (1, "", False)
+    assert found["models"][0]["name"] == "openai:gpt-5.6"
+
+
+def test_wrong_arguments_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["doctr"], ["doctor", "--modle", "a"], []):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+    assert main(["doctor", "--model", ""]) == 2
+    assert "model must be a non-empty str" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor", "--help"])
+    assert ended.value.code == 0
+    assert "Exit status" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"alloy {alloy.__version__}\n"
