@@ -183,7 +183,7 @@ def test_where_a_setting_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.filterwarnings("ignore:ALLOY_RETRY")
 def test_variables_that_are_ignored_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, text in {"ALLOY_BACKEND": "fake", "ALLOY_RETRY": "often", "ALLOY_MODLE": "gpt-5.6"}.items():
+    for name, text in {"ALLOY_BACKEND": "fake", "ALLOY_RETRY": "rarely", "ALLOY_MODLE": "gpt-5.6"}.items():
         monkeypatch.setenv(name, text)
     found = doctor()
     assert found.ok
