@@ -43,6 +43,9 @@ from alloy.errors import (
     TurnLimitError as TurnLimitError,
     UnsupportedError as UnsupportedError,
 )
+from alloy.maps.async_iterators import AsyncMap as AsyncMap
+from alloy.maps.iterators import Map as Map
+from alloy.maps.outcomes import MapSummary as MapSummary, Outcome as Outcome
 from alloy.messages import Spent as Spent, ToolCall as ToolCall, ToolResult as ToolResult, Usage as Usage
 from alloy.parsing import Parsed as Parsed, parse as parse, register_parser as register_parser
 from alloy.partials import Partial as Partial
@@ -64,6 +67,7 @@ __all__ = [
     "AlloyError",
     "AnswerError",
     "AsyncCommand",
+    "AsyncMap",
     "AsyncStream",
     "AuthenticationError",
     "BadReplyError",
@@ -85,8 +89,11 @@ __all__ = [
     "EmptyAnswerError",
     "FilteredError",
     "Image",
+    "Map",
+    "MapSummary",
     "Message",
     "ModelNotFoundError",
+    "Outcome",
     "ParseError",
     "Parsed",
     "Partial",

@@ -31,6 +31,7 @@ from alloy.functions import (
     signature_returning,
 )
 from alloy.jsontypes import JsonObject
+from alloy.maps.methods import AsyncMapped, Mapped
 from alloy.pickling import Given
 from alloy.prompts import check_returns_prompt
 from alloy.result import Result
@@ -159,7 +160,7 @@ class _Base(ComparedAsMethods, Generic[P, T_co]):
         return prepared(prompt, self._options, where, streamed=streamed, check=check)
 
 
-class Command(_Base[P, T_co]):
+class Command(_Base[P, T_co], Mapped[T_co]):
     """A function that asks a model: a call returns the answer.
 
     Every way to call it takes the arguments of the function: `run` returns a `Result`, `async_` and
@@ -236,7 +237,7 @@ class Command(_Base[P, T_co]):
         return self._call_with(self._function(*args, **kwargs), bound, streamed=streamed)
 
 
-class AsyncCommand(_Base[P, T_co]):
+class AsyncCommand(_Base[P, T_co], AsyncMapped[T_co]):
     """The `Command` of an `async def` function: its calls are awaited.
 
     The steps are those of a `Command`, except that the function is awaited for the prompt. `async_`,

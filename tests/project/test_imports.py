@@ -163,6 +163,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alloy.calls",
         "alloy.streams",
         "alloy.commands",
+        "alloy.maps",
         "alloy.asking",
         "alloy.parsing",
         "alloy.effects",

@@ -56,6 +56,13 @@ use(add(1))  # type: ignore[call-arg]  # ty: ignore[missing-argument]
 use(Desk().read("one"))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
 use(Desk().read.run())  # type: ignore[call-arg]  # ty: ignore[missing-argument]
 
+# --- many inputs
+
+use(count.map([1]))  # type: ignore[list-item]  # ty: ignore[invalid-argument-type]
+use(count.map(["x"], concurency=2))  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
+use(count.map(["x"], on_error="ignore"))  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
+use(describe.map([b"x"]))  # type: ignore[list-item]  # ty: ignore[invalid-argument-type]
+
 # --- what a command's body returns
 
 use(command(returns_int))  # type: ignore[arg-type]  # ty: ignore[no-matching-overload]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from itertools import chain
 from queue import Empty, SimpleQueue
@@ -15,6 +15,7 @@ from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
 from alloy._engine.runtime.gates import NoGate, thread_gate, waiting_for
+from alloy._engine.runtime.stopping import current_stop
 from alloy._engine.runtime.tool_runs import (
     LEAVING,
     in_time,
@@ -46,7 +47,7 @@ class SyncIO(CallIO):
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
-        time.sleep(seconds)
+        (time.sleep if (stop := current_stop()) is None else stop.sleep)(seconds)
 
     def gather(self, calls: Sequence[Call]) -> Sequence[Outcome]:
         """Run async parsers in the background loop and wait for their outcomes."""
@@ -101,8 +102,10 @@ class SyncIO(CallIO):
         load_backend(route.backend)
         exchange, cancel = Exchange(route, self.clock.request_limit(), self.carried), CancelToken()
         alarm = None if exchange.limit is None else call_later(exchange.limit, cancel.fire)
+        stop = current_stop()
         try:
-            yield exchange, cancel
+            with nullcontext() if stop is None else stop.ending(cancel):
+                yield exchange, cancel
         except Exception as error:
             if cancel.fired and not isinstance(error, DeadlineError):
                 self.clean(exchange, error)
