@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from alloy.options import Settings
 
-__all__ = ["Checkup", "KeyFound", "ModelFound", "PackageFound", "SettingFound", "doctor"]
+__all__ = ["Checkup", "doctor"]
 
 CONNECT_SECONDS = 3.0
 DISTRIBUTION = "alloy-ai"
@@ -155,9 +155,6 @@ def doctor(*, connect: bool = False, **settings: Unpack[Settings]) -> Checkup:
 
 # --- packages and keys --------------------------------------------------------------------------------
 
-_REQUIREMENT = re.compile(
-    r"^(?P<name>[\w.-]+)(?P<needs>[^;\[]*);.*\bextra\s*==\s*['\"](?P<extra>[\w-]+)['\"]"
-)
 _BOUND = re.compile(r"(>=|<)\s*([\d.]+)")
 
 
@@ -167,17 +164,26 @@ def _packages() -> Iterator[PackageFound]:
     listed: Sequence[str] = ()
     with suppress(PackageNotFoundError):  # it runs from a folder, and is not installed
         listed = requires(DISTRIBUTION) or ()
-    optional = [match for match in map(_REQUIREMENT.match, listed) if match is not None]
-    sizes = Counter(match["extra"] for match in optional)
+    optional = [found for found in map(_requirement, listed) if found is not None]
+    sizes = Counter(extra for _, _, extra in optional)
     # A package of several extras is listed once, with the extra that has the fewest others.
-    optional.sort(key=lambda match: sizes[match["extra"]], reverse=True)
-    for name, match in sorted({match["name"]: match for match in optional}.items()):
+    optional.sort(key=lambda found: sizes[found[2]], reverse=True)
+    for name, (needs, extra) in sorted({name: rest for name, *rest in optional}.items()):
         installed = None
         with suppress(PackageNotFoundError):
             installed = version(name)
-        needs = match["needs"].strip()
         is_right = installed is not None and _is_within(installed, needs)
-        yield PackageFound(name, installed, needs, match["extra"], is_right)
+        yield PackageFound(name, installed, needs, extra, is_right)
+
+
+def _requirement(line: str) -> tuple[str, str, str] | None:
+    """The name, the versions and the extra of an optional requirement: `openai<4,>=2; extra == "openai"`."""
+    wanted, _, condition = line.partition(";")
+    _, _, extra = condition.partition("extra == ")
+    if not extra or "[" in wanted:  # an extra of Alloy itself is listed by its packages
+        return None
+    name = re.match(r"[\w.-]+", wanted)
+    return (name[0], wanted[name.end() :].strip(), extra.strip(" '\"")) if name else None
 
 
 def _is_within(version: str, bounds: str) -> bool:

@@ -13,7 +13,7 @@ from alloy.endpoints import without_credentials
 from alloy.errors import CircuitOpenError, ConfigurationError, ProviderError
 from alloy.threads import SharedByCalls, all_shared
 
-__all__ = ["CircuitBreaker", "CircuitState", "circuit_states"]
+__all__ = ["CircuitBreaker", "CircuitState"]
 
 CIRCUITS_MAX = 1024  # bounds what ever new addresses and models leave behind
 
