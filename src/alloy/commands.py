@@ -152,12 +152,15 @@ class _Base(ComparedAsMethods, Generic[P, T_co]):
     def _call_with(
         self, prompt: object, bound: inspect.BoundArguments | None, *, streamed: bool
     ) -> PreparedCall[T_co]:
-        where = f"{self.__name__}()"
-        if not self._resolved:
-            output = _resolved_output(self._options.output, self._function, where)
-            self._options, self._resolved = replace(self._options, output=output), True
+        where, options = f"{self.__name__}()", self._resolve()
         check = None if bound is None else partial(self.__alloy_contracts__.after, bound)
-        return prepared(prompt, self._options, where, streamed=streamed, check=check)
+        return prepared(prompt, options, where, streamed=streamed, check=check)
+
+    def _resolve(self) -> CallOptions:
+        if not self._resolved:
+            output = _resolved_output(self._options.output, self._function, f"{self.__name__}()")
+            self._options, self._resolved = replace(self._options, output=output), True
+        return self._options
 
 
 class Command(_Base[P, T_co], Mapped[T_co]):

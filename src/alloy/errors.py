@@ -24,6 +24,7 @@ r"""The error tree. The class says where the fault is; the attributes have the d
     │   ├── ParseError                 text that cannot be read as the type
     │   └── PostconditionError         a value that fails the `@ensure` of the command
     ├── TurnLimitError             the model still called tools after `max_tool_turns`
+    ├── CheckpointError            the file of a map's answers cannot be used
     ├── BudgetError                a limit of a `Budget` is reached
     └── DeadlineError              the whole call took longer than `deadline`
 
@@ -52,6 +53,7 @@ __all__ = [
     "BadReplyError",
     "BadRequestError",
     "BudgetError",
+    "CheckpointError",
     "CircuitOpenError",
     "CommandError",
     "ConfigurationError",
@@ -277,6 +279,13 @@ class BudgetError(AlloyError):
     def __init__(self, message: str, *, spent: Spent | None = None) -> None:
         super().__init__(message)
         self.spent = spent
+
+
+class CheckpointError(AlloyError):
+    """The checkpoint of a map cannot be used, and what is in it stays there.
+
+    It is of another command or of other inputs, it is in use, it cannot be written, or it is another file.
+    """
 
 
 class DeadlineError(AlloyError):

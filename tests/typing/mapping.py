@@ -45,7 +45,7 @@ class Reader:
 
 scans = ["a", "b"]
 
-found = read_invoice.map(scans, concurrency=32, ordered=False, progress=True)
+found = read_invoice.map(scans, concurrency=32, ordered=False, progress=True, checkpoint="run.sqlite")
 assert_type(found, Map[Invoice])
 assert_type(next(found), Invoice)
 assert_type(list(found), list[Invoice])

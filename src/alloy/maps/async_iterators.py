@@ -77,6 +77,7 @@ class AsyncMap(Generic[T_co, I_co]):
     def __del__(self) -> None:
         if getattr(self, "_run", None) is not None:
             self._run.leave()  # type: ignore[union-attr]  # as the line before says
+            self._plan.close()
 
     async def _next(self) -> Outcome[Any] | None:
         if self._is_closed:
@@ -135,7 +136,7 @@ class _Run:
 
     def take_failure(self) -> BaseException | None:
         """What the iterables raised, or what ended the calls, once."""
-        failure, self._failure = self._failure, None
+        failure, self._failure = self._failure or self._plan.broken, None
         return failure
 
     async def close(self) -> None:
@@ -165,7 +166,7 @@ class _Run:
                 while not self._window.has_room:
                     self._room.clear()
                     await self._room.wait()
-                self._plan.summary._begin()
+                self._plan.begin()
                 if (args := await inputs.next()) is None:
                     return
                 self._begin(args)
@@ -175,7 +176,13 @@ class _Run:
             await inputs.close()
 
     def _begin(self, args: tuple[Any, ...]) -> None:
-        call = self._call(self._window.begin(), args)
+        known = self._plan.known(self._window.next_index, args)
+        index = self._window.begin()
+        if known is not None:
+            self._window.add(known)
+            self._changed.set()
+            return
+        call = self._call(index, args)
         task = self._loop.create_task(call, context=self._plan.context.copy())
         self._calls.add(task)
         task.add_done_callback(self._ended)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from alloy._engine.ledger import Ledger, current_ledger, note_in
 from alloy._engine.runtime.stopping import Stop, stop_with
-from alloy.errors import ConfigurationError
+from alloy.calls import CallOptions
+from alloy.errors import CheckpointError, ConfigurationError
 from alloy.functions import signature_of
 from alloy.maps.outcomes import MapSummary, Outcome
 from alloy.maps.progress import Progress, progress_of
 from alloy.messages import RequestUsage
 from alloy.suggestions import did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from alloy.maps.checkpoint import Checkpoint
 
 __all__ = ["Finished", "Plan", "ask", "ask_async", "plan"]
 
@@ -30,8 +35,12 @@ class Asked(Protocol):
     """What a map needs of a command."""
 
     __name__: str
+    _function: Callable[..., Any]
     run: Callable[..., Any]
     run_async: Callable[..., Any]
+
+    def _resolve(self) -> CallOptions:
+        """Its options, with an output whose names are resolved."""
 
 
 @dataclass(slots=True)
@@ -44,16 +53,48 @@ class Plan:
     ordered: bool
     on_error: str
     progress: Progress | None
+    path: str | None = None  # of the checkpoint
     context: Context = field(default_factory=copy_context)
     summary: MapSummary = field(default_factory=MapSummary)
+    broken: CheckpointError | None = None  # why nothing can be stored any more, so that no input begins
+    _checkpoint: Checkpoint | None = None
+    _has_begun: bool = False
 
     @property
     def name(self) -> str:
         """What errors and the progress call the map."""
         return f"{self.command.__name__}.map()"
 
+    def begin(self) -> None:
+        """Open the checkpoint, and start the clock. Does nothing the second time."""
+        if self._has_begun:
+            if self.broken is not None:
+                raise self.broken
+            return
+        self._has_begun = True
+        self.summary._begin()
+        if self.path is not None:
+            self._checkpoint = self.context.copy().run(self._open, self.path)
+
+    def _open(self, path: str) -> Checkpoint:
+        from alloy.maps.checkpoint import Checkpoint
+        from alloy.maps.identity import compiled, identity_of
+
+        options, function = self.command._resolve(), self.command._function
+        return Checkpoint(path, self.name, identity_of(function, options), compiled(options))
+
+    def known(self, index: int, args: tuple[Any, ...]) -> Outcome[Any] | None:
+        """What the checkpoint has for an input. Raises `CheckpointError` if it was another one."""
+        if self._checkpoint is None or (outcome := self._checkpoint.known(index, args)) is None:
+            return None
+        self.summary._add(outcome, (), is_resumed=True)
+        if self.progress is not None:
+            self.progress.show(self.summary)
+        return outcome
+
     def record(self, finished: Finished) -> Outcome[Any]:
         """Note what has *finished*; from any thread."""
+        self._store(finished.outcome)
         self.summary._add(*finished)
         if self.progress is not None:
             self.progress.show(self.summary)
@@ -68,13 +109,36 @@ class Plan:
         outcome.error.add_note(f"{self.name}: input {outcome.index}")
         raise outcome.error
 
+    def _store(self, outcome: Outcome[Any]) -> None:
+        if self._checkpoint is None:
+            return
+        if outcome.error is not None:
+            self._checkpoint.forget(outcome.index)
+            return
+        try:
+            self._checkpoint.store(outcome)
+        except CheckpointError as error:  # the reader gets the outcomes that are there, and then the error
+            self.broken = self.broken or error
+
+    def close(self) -> None:
+        """Let go of the checkpoint."""
+        if self._checkpoint is not None:
+            self._checkpoint.close()
+
     def end(self) -> None:
-        """Show the last state of the progress."""
+        """Let go of the checkpoint, and show the last state of the progress."""
+        self.close()
         if self.progress is not None:
             self.progress.close(self.summary)
 
 
-DEFAULTS: dict[str, Any] = {"concurrency": 8, "ordered": True, "on_error": "raise", "progress": None}
+DEFAULTS: dict[str, Any] = {
+    "concurrency": 8,
+    "ordered": True,
+    "on_error": "raise",
+    "progress": None,
+    "checkpoint": None,
+}
 
 
 def plan(command: Any, iterables: tuple[Any, ...], options: Mapping[str, Any], *, asynchronous: bool) -> Plan:
@@ -86,7 +150,9 @@ def plan(command: Any, iterables: tuple[Any, ...], options: Mapping[str, Any], *
             raise ConfigurationError(
                 f"{where}: no option {name!r}{guess}; valid options are {', '.join(DEFAULTS)}"
             )
-    concurrency, ordered, on_error, progress = (options.get(name, DEFAULTS[name]) for name in DEFAULTS)
+    concurrency, ordered, on_error, progress, checkpoint = (
+        options.get(name, DEFAULTS[name]) for name in DEFAULTS
+    )
     for each in iterables:
         _check_iterable(each, where, asynchronous=asynchronous)
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
@@ -101,7 +167,7 @@ def plan(command: Any, iterables: tuple[Any, ...], options: Mapping[str, Any], *
         raise ConfigurationError(f"{where}: progress must be True or None, not {progress!r:.80}")
     _check_arguments(command, len(iterables), where)
     shown = progress_of(where, _total(iterables)) if progress else None
-    return Plan(command, iterables, concurrency, ordered, on_error, shown)
+    return Plan(command, iterables, concurrency, ordered, on_error, shown, _path(checkpoint, where))
 
 
 def _check_iterable(given: Any, where: str, *, asynchronous: bool) -> None:
@@ -115,6 +181,14 @@ def _check_iterable(given: Any, where: str, *, asynchronous: bool) -> None:
     if not isinstance(given, Iterable):
         fix = "; map_async() takes async iterables" if hasattr(given, "__aiter__") else ""
         raise ConfigurationError(f"{where} takes iterables, not {type(given).__name__}{fix}")
+
+
+def _path(checkpoint: Any, where: str) -> str | None:
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, str | os.PathLike) or not os.fspath(checkpoint):
+        raise ConfigurationError(f"{where}: checkpoint must be the path of a file, not {checkpoint!r:.80}")
+    return os.fsdecode(checkpoint)
 
 
 def _check_arguments(command: Any, number: int, where: str) -> None:

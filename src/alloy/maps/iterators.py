@@ -92,6 +92,7 @@ class Map(Generic[T_co, I_co]):
     def __del__(self) -> None:
         if hasattr(self, "_workers"):
             self._workers.stop()
+            self._plan.close()
 
     def _next(self) -> Outcome[Any] | None:
         """The next outcome; `None` at the end. Raises what the iterables raised, after the last one."""
@@ -109,7 +110,7 @@ class Map(Generic[T_co, I_co]):
             self.close()
             raise
         self.close()
-        failure, self._failure = self._failure, None
+        failure, self._failure = self._failure or self._plan.broken, None
         if failure is not None:
             raise failure
         return None
@@ -117,15 +118,21 @@ class Map(Generic[T_co, I_co]):
     def _fill(self) -> None:
         """Begin inputs while there is room."""
         while self._inputs is not None and self._window.has_room:
-            self._plan.summary._begin()
             try:
-                args = next(self._inputs)
+                self._plan.begin()
+                self._begin(next(self._inputs))
             except StopIteration:
                 self._inputs = None
             except Exception as error:  # noqa: BLE001 - raised when what has begun is read
                 self._inputs, self._failure = None, error
-            else:
-                self._workers.begin((self._window.begin(), args))
+
+    def _begin(self, args: tuple[Any, ...]) -> None:
+        known = self._plan.known(self._window.next_index, args)
+        index = self._window.begin()
+        if known is None:
+            self._workers.begin((index, args))
+        else:
+            self._window.add(known)
 
     def _collect(self, *, wait: bool = False) -> None:
         """Take what has finished; with *wait* at least one outcome, unless the map is closed."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Required, TypeAlias, Ty
 from typing_extensions import TypedDict
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from typing_extensions import Unpack
 
     from alloy.maps.async_iterators import AsyncMap
@@ -30,6 +32,7 @@ class _Options(TypedDict, total=False):
     concurrency: int
     ordered: bool
     progress: bool | None
+    checkpoint: str | PathLike[str] | None
 
 
 class Raising(_Options, total=False, closed=True):
@@ -185,6 +188,9 @@ class Mapped(_MappedInTasks[T_co]):
           `"return"` gives the error in place of the value.
         - *progress*: `True` shows a bar in terminals and notebooks (extra `progress`), otherwise a line in
           the log now and then.
+
+        - *checkpoint*: the path of a file that keeps the answers, so that a run which is killed or fails can
+          be repeated, and only asks what was not answered.
 
         Raises `ConfigurationError` for wrong options, and for a wrong number of iterables.
         """

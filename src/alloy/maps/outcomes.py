@@ -42,12 +42,14 @@ class MapSummary:
     """What a map has done so far. Safe to read while calls run.
 
     *succeeded* and *failed* count inputs, and *errors* counts the failed ones by the name of their error.
-    *requests* counts the model requests, retries included, and *usage* has their tokens. *seconds* is the
-    time from the first input to the last outcome.
+    *resumed* says how many of those that succeeded came from the checkpoint. *requests* counts the model
+    requests of this run, retries included, and *usage* has their tokens. *seconds* is the time from the first
+    input to the last outcome.
     """
 
     succeeded: int = 0
     failed: int = 0
+    resumed: int = 0
     errors: dict[str, int] = field(default_factory=dict)
     requests: int = 0
     seconds: float = 0.0
@@ -76,7 +78,8 @@ class MapSummary:
         return self._total.unpriced
 
     def __str__(self) -> str:
-        parts = [f"{self.succeeded:,} answered"]
+        resumed = f" ({self.resumed:,} from the checkpoint)" if self.resumed else ""
+        parts = [f"{self.succeeded:,} answered{resumed}"]
         if self.failed:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.errors.items()))
             parts.append(f"{self.failed:,} failed ({kinds})")
@@ -89,10 +92,15 @@ class MapSummary:
         if self._began is None:
             self._began = time.monotonic()
 
-    def _add(self, outcome: Outcome[Any], requests: Iterable[RequestUsage]) -> None:
+    def _add(
+        self, outcome: Outcome[Any], requests: Iterable[RequestUsage], *, is_resumed: bool = False
+    ) -> None:
         """Count *outcome*, whose call made *requests*."""
         with self._lock:
-            if outcome.error is None:
+            if is_resumed:
+                self.succeeded += 1
+                self.resumed += 1
+            elif outcome.error is None:
                 self.succeeded += 1
                 self.requests += 0 if outcome.result is None else outcome.result.attempts
             else:

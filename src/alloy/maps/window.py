@@ -35,6 +35,11 @@ class Window:
         """Whether every input that has begun is read."""
         return self._begun == self._read
 
+    @property
+    def next_index(self) -> int:
+        """The index of the input that begins next."""
+        return self._begun
+
     def begin(self) -> int:
         """Count another input; returns its index."""
         self._begun += 1
