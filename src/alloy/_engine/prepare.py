@@ -31,6 +31,7 @@ from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import resolved
 from alloy._engine.state import Question
 from alloy._engine.toolbox import Runnable, Toolbox
+from alloy._engine.watching import Watcher, new_watchers
 from alloy._typed.answers.parse import read
 from alloy._typed.answers.partial import Shape, begun
 from alloy._typed.schemas.dialects import Dialect, Wire, to_wire
@@ -60,6 +61,7 @@ class PreparedCall(Generic[T]):
     settings: Config
     handlers: tuple[Handler, ...] = ()
     listeners: tuple[Listener, ...] = ()
+    watchers: tuple[Watcher, ...] = ()
 
     def dialect_of(self, model: str) -> Dialect:
         """The dialect of *model*, one of the models of this call, by its full name."""
@@ -97,7 +99,8 @@ def prepare(
     toolbox = _toolbox(tools, settings)
     spec = compile_type(output, parser=parser)
     listeners = (*current_listeners(), *(settings.on_event or ()))
-    policy = _policy(settings, streamed=streamed, observed=bool(listeners))
+    watchers = new_watchers()
+    policy = _policy(settings, streamed=streamed, observed=bool(listeners or watchers))
     drafts = [
         (route, Draft(_request(turns, chosen, toolbox, spec), chosen.extra, policy.fallbacks))
         for route, chosen in models(settings)
@@ -127,8 +130,9 @@ def prepare(
         shape=Shape(spec, _wire(spec, route), route.backend.dialect),
         tools=toolbox,
         settings=settings,
-        handlers=_handlers(settings, toolbox.budgets),
+        handlers=(*_handlers(settings, toolbox.budgets), *(watcher.handler for watcher in watchers)),
         listeners=listeners,
+        watchers=watchers,
     )
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
 from alloy._engine.effects import Script, parse_values
 from alloy._engine.ledger import Ledger
 from alloy._engine.tool_texts import cut_text
+from alloy._engine.watching import UNWATCHED, Ended, Watcher, watched
 from alloy._typed.answers.parse import dump
 from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy._typed.types.async_parsers import resolving
@@ -127,13 +129,19 @@ class ToolRun:
     and then says how it ended (`succeeded`, `failed`, `timed_out`) and that it no longer runs.
     """
 
-    def __init__(self, tools: Toolbox, call: ToolCall, dialect: Dialect) -> None:
-        self._tools, self._call, self._dialect = tools, call, dialect
+    def __init__(
+        self, tools: Toolbox, call: ToolCall, dialect: Dialect, watchers: tuple[Watcher, ...] = ()
+    ) -> None:
+        self._tools, self._call, self._dialect, self._watchers = tools, call, dialect, watchers
         self._arguments: dict[str, Any] = {}
         self.name, self.is_async, self.timeout = call.name, tools.is_async(call), tools.timeout(call)
         self.is_running = self.is_over = False
         self.ledger = Ledger(tools.budgets)
         self._began = perf_counter()
+
+    def watched(self) -> AbstractContextManager[Ended]:
+        """A block around the whole of it; what it gives is called with the result."""
+        return watched(self._watchers, self._call) if self._watchers else UNWATCHED
 
     def arguments_read(self) -> Script[None]:
         """Read the arguments; async parsers of them are awaited by whoever runs this.

@@ -19,15 +19,18 @@ LEAVING = 0.5  # seconds that a cancelled tool gets to end
 
 def run_tool(run: ToolRun, gather: Gather) -> ToolEnd:
     """Run a tool that is not async; *gather* waits for the async parsers of its arguments."""
-    try:
-        with noting(run.ledger):
-            run_rounds(run.arguments_read(), gather)
-            value = run.begin()
-        return run.succeeded(value)
-    except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result
-        return run.failed(error)
-    finally:
-        run.is_running = False
+    with run.watched() as ended:
+        try:
+            with noting(run.ledger):
+                run_rounds(run.arguments_read(), gather)
+                value = run.begin()
+            end = run.succeeded(value)
+        except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result
+            end = run.failed(error)
+        finally:
+            run.is_running = False
+        ended(end.result)
+        return end
 
 
 async def run_async_tool(run: ToolRun) -> ToolEnd:
@@ -35,18 +38,21 @@ async def run_async_tool(run: ToolRun) -> ToolEnd:
     import asyncio  # sync calls do without it
 
     note_in(run.ledger)
-    try:
-        await run_rounds_async(run.arguments_read())
-        return run.succeeded(await run.begin())
-    except Exception as error:  # noqa: BLE001 - as above
-        return run.failed(error)
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise  # the whole call is being cancelled
-        return run.failed(RuntimeError(f"the tool was cancelled: {error}"))
-    finally:
-        run.is_running = False
+    with run.watched() as ended:
+        try:
+            await run_rounds_async(run.arguments_read())
+            end = run.succeeded(await run.begin())
+        except Exception as error:  # noqa: BLE001 - as above
+            end = run.failed(error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the whole call is being cancelled
+            end = run.failed(RuntimeError(f"the tool was cancelled: {error}"))
+        finally:
+            run.is_running = False
+        ended(end.result)
+        return end
 
 
 async def in_time(work: Coroutine[Any, Any, ToolEnd], run: ToolRun) -> ToolEnd:

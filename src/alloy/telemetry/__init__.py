@@ -1,0 +1,53 @@
+"""Traces and metrics by OpenTelemetry, with the extra `otel`.
+
+    import alloy.telemetry
+
+    alloy.telemetry.instrument()
+
+From then on each call of a command has a span, with a span for each model request and each tool inside it,
+and the tokens and durations of requests are measured. The names are those of OpenTelemetry's conventions for
+generative AI, in `alloy.telemetry.names`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alloy._engine.watching import set_watchers
+from alloy.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+__all__ = ["instrument", "uninstrument"]
+
+
+def instrument(
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+    content: bool = False,
+) -> None:
+    """Trace and measure every call of this process that is prepared from now on.
+
+    Without providers, those that the program has set by OpenTelemetry's API are used. A second call replaces
+    the first. With *content*, spans also hold prompts, answers, and what tools get and return: without known
+    secrets, and each text cut after 16,384 characters.
+
+    Raises `ConfigurationError` when OpenTelemetry is not installed.
+    """
+    try:
+        from alloy.telemetry.tracing import Telemetry
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "opentelemetry":
+            raise
+        raise ConfigurationError(
+            "alloy.telemetry needs the package 'opentelemetry-api': pip install 'alloy-ai[otel]'"
+        ) from error
+    set_watchers(Telemetry(tracer_provider, meter_provider, content=content).watch)
+
+
+def uninstrument() -> None:
+    """Trace and measure no further calls; those that run are traced to their end."""
+    set_watchers()
