@@ -19,6 +19,8 @@ __version__ = "0.4.0"
 _HOMES = {
     "alloy.asking": ("ask",),
     "alloy.backends.registry": ("register_backend",),
+    "alloy.batch_status": ("BatchStatus",),
+    "alloy.batches.batch": ("Batch",),
     "alloy.budgets": ("Budget",),
     "alloy.checkup": ("Checkup", "doctor"),
     "alloy.circuit_breakers": ("CircuitBreaker", "CircuitState"),

@@ -6,6 +6,8 @@ Each name is imported as itself: jedi knows the names of a stub only in that for
 
 from alloy.asking import ask as ask
 from alloy.backends.registry import register_backend as register_backend
+from alloy.batch_status import BatchStatus as BatchStatus
+from alloy.batches.batch import Batch as Batch
 from alloy.budgets import Budget as Budget
 from alloy.checkup import Checkup as Checkup, doctor as doctor
 from alloy.circuit_breakers import CircuitBreaker as CircuitBreaker, CircuitState as CircuitState
@@ -73,6 +75,8 @@ __all__ = [
     "AuthenticationError",
     "BadReplyError",
     "BadRequestError",
+    "Batch",
+    "BatchStatus",
     "Budget",
     "BudgetError",
     "CachePoint",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 
 from alloy._typed.types.annotations import type_name
 from alloy._typed.types.expressions import check_is_type, why_not_a_type
+from alloy.batches.methods import AsyncBatchMethods, BatchMethods
 from alloy.calls import OPTIONS, CallOptions, prepared
 from alloy.contracts import Contracts, split
 from alloy.errors import CommandError, ConfigurationError
@@ -163,14 +164,15 @@ class _Base(ComparedAsMethods, Generic[P, T_co]):
         return self._options
 
 
-class Command(_Base[P, T_co], Mapped[T_co]):
+class Command(_Base[P, T_co], Mapped[T_co], BatchMethods[T_co]):
     """A function that asks a model: a call returns the answer.
 
     Every way to call it takes the arguments of the function: `run` returns a `Result`, `async_` and
-    `run_async` are awaited, `stream` and `stream_async` give the answer as it arrives. `request` shows
-    what would be sent, and `with_options` makes a copy with other options. A command in a class is
-    bound to the instance or the class as a method is. Each way raises `ConfigurationError`,
-    `CommandError`, `ProviderError`, `AnswerError`, `TurnLimitError` or `DeadlineError`.
+    `run_async` are awaited, `stream` and `stream_async` give the answer as it arrives. `batch` sends many
+    calls that are answered within a day. `request` shows what would be sent, and `with_options` makes a copy
+    with other options. A command in a class is bound to the instance or the class as a method is. Each way
+    raises `ConfigurationError`, `CommandError`, `ProviderError`, `AnswerError`, `TurnLimitError` or
+    `DeadlineError`.
     """
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
@@ -240,7 +242,7 @@ class Command(_Base[P, T_co], Mapped[T_co]):
         return self._call_with(self._function(*args, **kwargs), bound, streamed=streamed)
 
 
-class AsyncCommand(_Base[P, T_co], AsyncMapped[T_co]):
+class AsyncCommand(_Base[P, T_co], AsyncMapped[T_co], AsyncBatchMethods[T_co]):
     """The `Command` of an `async def` function: its calls are awaited.
 
     The steps are those of a `Command`, except that the function is awaited for the prompt. `async_`,

@@ -78,11 +78,15 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class RequestUsage:
-    """What one model request used: *model* is `provider:model`, *address* the server's, if that is known."""
+    """What one model request used: *model* is `provider:model`, *address* the server's, if that is known.
+
+    *in_batch* says that it was part of a provider's batch, which has prices of its own.
+    """
 
     model: str
     usage: Usage
     address: str | None = None
+    in_batch: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ def price(request: RequestUsage) -> Decimal | None:
     """What *request* cost in US dollars, by today's prices; `None` if they are not known.
 
     A request to a host in the price list has the prices of that host. Any other address is taken for a
-    gateway to the provider, whose prices it has. Raises `ConfigurationError` as `cost_of`.
+    gateway to the provider, whose prices it has. A request in a batch has the price of batches.
+    Raises `ConfigurationError` as `cost_of`.
     """
     prices, usage = _library(), request.usage
     provider, _, model = request.model.partition(":")
@@ -47,11 +48,26 @@ def price(request: RequestUsage) -> Decimal | None:
     for place in places:
         if any(place.values()):  # otherwise the list guesses the provider from the model's name
             try:
+                if request.in_batch:
+                    return _batch_price(prices, counted, model, place)
                 found: Decimal = prices.calc_price(counted, model, **place).total_price
             except LookupError:
                 continue
             return found
     return None
+
+
+def _batch_price(prices: Any, usage: Any, model: str, place: dict[str, Any]) -> Decimal | None:
+    """What *usage* costs in a batch; `None` if the list has no prices of its own for batches of *model*."""
+    usual = prices.calc_price(usage, model, **place)
+    try:
+        found = prices.calc_price(usage, model, **place, price_context={"processing": "batch"})
+    except TypeError:  # an older version, without a context
+        return None
+    if found.model_price == usual.model_price:
+        return None
+    cost: Decimal = found.total_price
+    return cost
 
 
 def _library() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from alloy._engine.effects import CallModel, Effect, Handler, Script
 from alloy._engine.handlers import current_handlers
@@ -12,7 +12,7 @@ from alloy.budgets import Budget
 from alloy.errors import BudgetError, CircuitOpenError
 from alloy.messages import Reply
 
-__all__ = ["missing_budgets"]
+__all__ = ["is_budget", "missing_budgets"]
 
 
 def _budgeted(shared: Budget, effect: Effect[Any]) -> Script[Any]:
@@ -28,9 +28,12 @@ def _budgeted(shared: Budget, effect: Effect[Any]) -> Script[Any]:
     return reply
 
 
+def is_budget(handler: Handler) -> TypeGuard[partial[Any]]:
+    """Whether *handler* is that of a budget."""
+    return isinstance(handler, partial) and handler.func is _budgeted
+
+
 def missing_budgets(budgets: Iterable[Budget]) -> tuple[Handler, ...]:
     """Handlers for those *budgets* that the scopes around the caller do not have."""
-    known = [
-        each.args[0] for each in current_handlers() if isinstance(each, partial) and each.func is _budgeted
-    ]
+    known = [each.args[0] for each in current_handlers() if is_budget(each)]
     return tuple(partial(_budgeted, each) for each in dict.fromkeys(budgets) if each not in known)

@@ -17,11 +17,13 @@ from typing_extensions import TypeVar
 
 from alloy._engine.routes import Route
 from alloy._typed.types.async_parsers import Call, Outcome
+from alloy.backends.batches import ApiCall
 from alloy.errors import ConfigurationError
 from alloy.events import Event
 from alloy.messages import Finish, Reply, Request, ToolCall, ToolResult, Usage
 
 __all__ = [
+    "CallApi",
     "CallModel",
     "Effect",
     "EffectError",
@@ -84,6 +86,17 @@ class CallModel(Effect[Reply]):
     def accepts(self, outcome: object) -> bool:
         """Whether *outcome* is a reply that a model can give."""
         return isinstance(outcome, Reply) and _is_complete(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class CallApi(Effect[Any]):
+    """Send *call* to the batch API of *route*'s provider. Fails with a `ProviderError`.
+
+    The outcome is the parsed answer. Only scripts of `_engine.batching` yield it, which have no handlers.
+    """
+
+    route: Route
+    call: ApiCall
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,15 @@ class ModelAddress(NamedTuple):
 class Route:
     """A backend, the model's name there, and the endpoint to reach it by.
 
-    *by_name* says that the backend follows from the model's name, because no provider was given.
+    *by_name* says that the backend follows from the model's name, because no provider was given, and
+    *in_batch* that its requests are paid for as those of batches.
     """
 
     backend: Backend
     model: str
     endpoint: Endpoint = field(default_factory=Endpoint)
     by_name: bool = field(default=False, compare=False)
+    in_batch: bool = field(default=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -41,7 +43,7 @@ class Route:
 
     def used(self, usage: Usage) -> RequestUsage:
         """What a request along this route used."""
-        return RequestUsage(self.name, usage, address_of(self.backend, self.endpoint))
+        return RequestUsage(self.name, usage, address_of(self.backend, self.endpoint), self.in_batch)
 
     @property
     def may_ignore(self) -> bool:

@@ -24,7 +24,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T_co]):
-    """What came of one input of a map.
+    """What came of one input of a map or a batch.
 
     *index* counts the inputs from 0, and *args* are the arguments of the call. Either *error* is `None`, and
     *result* has the *value* with everything that the call did, or *error* says why there is no value.

@@ -17,6 +17,7 @@ from alloy._engine.runtime.tool_runs import in_time, run_async_tool, run_tool, t
 from alloy._engine.toolbox import ToolEnd, ToolRun, results_of
 from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import Backend, is_loaded, load_backend
+from alloy.backends.batches import ApiCall
 from alloy.backends.fallback.choose import codec_for
 from alloy.events import Event
 from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta, ToolResult
@@ -62,6 +63,15 @@ class AsyncIO(CallIO):
             exchange = Exchange(route, self.clock.request_limit(), self.carried)
             async with self._in_exchange(exchange, _end_of(exchange)):
                 return exchange.finished(backend.decode(await backend.send_async(body, exchange.endpoint)))
+
+    async def call_api(self, route: Route, call: ApiCall) -> Any:
+        """Send *call* to the batch API of a provider and wait for the parsed answer. Raises `AlloyError`."""
+        backend: Any = route.backend
+        await self._load(backend)
+        async with self._entered(route):
+            exchange = Exchange(route, self.clock.request_limit(), self.carried)
+            async with self._in_exchange(exchange, _end_of(exchange)):
+                return await backend.perform_async(call, exchange.endpoint)
 
     async def stream(self, route: Route, request: Request) -> Reply:
         """Show the reply's deltas and return it whole."""

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from alloy._engine.effects import CallModel, Effect, ParseValues, RunTools, Sleep, not_an_effect
+from alloy._engine.effects import CallApi, CallModel, Effect, ParseValues, RunTools, Sleep, not_an_effect
 from alloy._engine.ledger import current_ledger
 from alloy._engine.logs import log_event
 from alloy._engine.prepare import PreparedCall
@@ -22,6 +22,7 @@ from alloy._engine.surrogates import StreamedText, with_whole_characters
 from alloy._engine.toolbox import ToolEnd, left_behind
 from alloy._typed.types.async_parsers import Call
 from alloy.backends.base import secrets_of
+from alloy.backends.batches import ApiCall
 from alloy.backends.registry import why_reached
 from alloy.endpoints import Carried, Endpoint
 from alloy.errors import (
@@ -99,9 +100,9 @@ class Exchange:
 class CallIO(ABC):
     """The state of one call while its effects are performed; its clock starts when it is made.
 
-    A subclass adds the five things that differ between sync and async: sending a request, streaming one,
-    running tools, sleeping, and waiting for async parsers. In async each of them is awaited or iterated with
-    `async for`, so what they return has no common type.
+    A subclass adds the six things that differ between sync and async: sending a request, streaming one,
+    calling a batch API, running tools, sleeping, and waiting for async parsers. In async each of them is
+    awaited or iterated with `async for`, so what they return has no common type.
     """
 
     def __init__(self, call: PreparedCall[Any], *, streamed: bool = False) -> None:
@@ -128,6 +129,8 @@ class CallIO(ABC):
         match effect:
             case CallModel(route, request):
                 return self.send(route, request)
+            case CallApi(route, call):
+                return self.call_api(route, call)
             case Sleep(seconds):
                 self.clock.check(seconds)
                 return self.sleep(seconds)
@@ -138,6 +141,10 @@ class CallIO(ABC):
     @abstractmethod
     def send(self, route: Route, request: Request) -> Any:
         """Send *request* and wait for the reply."""
+
+    @abstractmethod
+    def call_api(self, route: Route, call: ApiCall) -> Any:
+        """Send *call* to the batch API of a provider and wait for the parsed answer."""
 
     @abstractmethod
     def stream(self, route: Route, request: Request) -> Any:

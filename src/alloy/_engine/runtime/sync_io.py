@@ -28,6 +28,7 @@ from alloy._engine.state import State
 from alloy._engine.toolbox import ToolEnd, ToolRun, results_of
 from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import CancelToken, load_backend
+from alloy.backends.batches import ApiCall
 from alloy.backends.fallback.choose import codec_for
 from alloy.errors import DeadlineError
 from alloy.events import Event
@@ -63,6 +64,12 @@ class SyncIO(CallIO):
         body = backend.encode(request)
         with self._entered(route), self._exchange(route) as (exchange, cancel):
             return exchange.finished(backend.decode(backend.send(body, exchange.endpoint, cancel)))
+
+    def call_api(self, route: Route, call: ApiCall) -> Any:
+        """Send *call* to the batch API of a provider and wait for the parsed answer. Raises `AlloyError`."""
+        backend: Any = route.backend
+        with self._entered(route), self._exchange(route) as (exchange, cancel):
+            return backend.perform(call, exchange.endpoint, cancel)
 
     def stream(self, route: Route, request: Request) -> Generator[Event | ToolCallDelta, None, Reply]:
         """Yield the reply's deltas and return it whole."""

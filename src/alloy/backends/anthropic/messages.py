@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from alloy._typed.schemas.refs import nodes
+from alloy.backends.anthropic.batches import AnthropicBatches
 from alloy.backends.anthropic.dialect import DIALECT, MAX_OPTIONAL, MAX_STRICT_TOOLS, MAX_UNIONS
 from alloy.backends.anthropic.errors import ERRORS, NAME
 from alloy.backends.anthropic.replies import read_message
@@ -22,7 +23,7 @@ from alloy.backends.anthropic.stream import MessagesAccumulator, as_events
 from alloy.backends.anthropic.turns import cache_mark, called_tools, turns
 from alloy.backends.base import Capabilities
 from alloy.backends.http import formats
-from alloy.backends.http.backend import HttpBackend
+from alloy.backends.http.batches import HttpBatchBackend
 from alloy.backends.http.bodies import allowed_tools, given, merge, read_events
 from alloy.backends.http.settings import checked_key, checked_url, without_query
 from alloy.backends.http.stainless import StainlessSdk, timeout_headers
@@ -117,7 +118,7 @@ class Settings(NamedTuple):
 # --- the backend --------------------------------------------------------------------------------------
 
 
-class AnthropicBackend(HttpBackend):
+class AnthropicBackend(HttpBatchBackend):
     """The Messages API, for Anthropic itself and for compatible servers."""
 
     name = NAME
@@ -126,6 +127,7 @@ class AnthropicBackend(HttpBackend):
     path = "/v1/messages"
     errors = ERRORS
     format = formats.MESSAGES
+    batches = AnthropicBatches()
     split = staticmethod(as_events)
     request_id_headers = ("request-id", "x-request-id")
     key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS")

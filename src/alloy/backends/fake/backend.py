@@ -34,6 +34,8 @@ from typing import Any
 
 from alloy._typed.schemas.dialects import Dialect
 from alloy.backends.base import CancelToken, Capabilities
+from alloy.backends.batches import ApiCall
+from alloy.backends.fake.batches import FakeBatches
 from alloy.backends.fake.improvise import improvise
 from alloy.backends.http.bodies import given
 from alloy.backends.schemas import in_dialect
@@ -96,6 +98,7 @@ class FakeBackend:
         self, name: str = "fake", dialect: Dialect | None = None, capabilities: Capabilities | None = None
     ) -> None:
         self.name, self.dialect = name, dialect or Dialect()
+        self.batches = FakeBatches(name)
         self._capabilities = capabilities or Capabilities()
 
     def capabilities(self, model: str) -> Capabilities:
@@ -165,6 +168,26 @@ class FakeBackend:
         """As `open`."""
         for event in _events(await self.send_async(body, endpoint)):
             yield event
+
+    def entry_body(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, Any]:
+        """*body* itself."""
+        return body
+
+    def perform(self, call: ApiCall, endpoint: Endpoint, cancel: CancelToken) -> Any:
+        """What a batch API would answer to *call*. Raises what a script raises besides provider errors."""
+        return self.batches.performed(call, self._batch_answer)
+
+    async def perform_async(self, call: ApiCall, endpoint: Endpoint) -> Any:
+        """As `perform`."""
+        return self.batches.performed(call, self._batch_answer)
+
+    def _batch_answer(self, body: JsonObject) -> JsonObject:
+        try:
+            return _raw(responder.get()(body), body)
+        except Exception as error:
+            if (problem := self.explain(error)) is None:
+                raise
+            raise problem from error
 
 
 # --- encoding -------------------------------------------------------------------------------------

@@ -13,10 +13,12 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from alloy.backends.base import import_sdk
+from alloy.backends.batches import ApiCall
+from alloy.backends.gemini.batches import GeminiBatches
 from alloy.backends.gemini.errors import ERRORS, KEYS, NAME, sign_in_error
 from alloy.backends.gemini.replies import ends, is_chunk, parted
 from alloy.backends.http import formats
-from alloy.backends.http.backend import HttpBackend
+from alloy.backends.http.batches import HttpBatchBackend
 from alloy.backends.http.clients import Address, Sdk
 from alloy.backends.http.settings import checked_key, checked_url
 from alloy.endpoints import Endpoint
@@ -30,10 +32,11 @@ __all__ = ["GEMINI", "GeminiHttpBackend", "read_settings"]
 
 
 class Target(NamedTuple):
-    """What the SDK builds a path from."""
+    """What the SDK builds a path from; *path* replaces the one to generate content, after the version."""
 
     model: str
     streamed: bool
+    path: str | None = None
 
 
 class GeminiSdk(Sdk):
@@ -84,6 +87,10 @@ class GeminiSdk(Sdk):
 
     def url(self, recorded: Any, target: Target) -> Any:
         """The SDK's URL; a streamed request has another method: https://ai.google.dev/api/generate-content."""
+        if target.path is not None:
+            return type(recorded)(
+                str(recorded).replace(f"models/{target.model}:generateContent", target.path)
+            )
         if not target.streamed:
             return recorded
         streamed = str(recorded).replace(":generateContent", ":streamGenerateContent")
@@ -194,13 +201,14 @@ def _on_cloud() -> bool:
 # --- the backend --------------------------------------------------------------------------------------
 
 
-class GeminiHttpBackend(HttpBackend):
+class GeminiHttpBackend(HttpBatchBackend):
     """The I/O of the backend."""
 
     name = NAME
     sdk = GEMINI
     errors = ERRORS
     format = formats.GEMINI
+    batches = GeminiBatches()
     key_variables = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
     own_hosts = ("developer", "cloud", "generativelanguage.googleapis.com", "aiplatform.googleapis.com")
     split = staticmethod(parted)  # a chunk may have several parts, of which only one would be shown
@@ -228,6 +236,19 @@ class GeminiHttpBackend(HttpBackend):
     def headers(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, str]:
         """The time limit in whole seconds, as the SDK tells it."""
         return {} if endpoint.timeout is None else {"x-server-timeout": str(ceil(endpoint.timeout))}
+
+    def api_target(self, call: ApiCall) -> Hashable:
+        """A path after the version of the API."""
+        return Target("any", streamed=False, path=call.path)
+
+    def entry_body(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, Any]:
+        """The body without the model. Raises `ConfigurationError` on Google Cloud."""
+        if _on_cloud():
+            raise ConfigurationError(
+                f"{NAME}: Google Cloud reads batches from its storage, which Alloy does not write to: use a "
+                "key of the Gemini API for batches"
+            )
+        return super().entry_body(body, endpoint)
 
     def is_list_of_chunks(self, found: Json) -> bool:
         """Whether *found* is a stream without `alt=sse`: only its last chunk ends an answer."""

@@ -37,7 +37,9 @@ class HttpExchange:
     def __init__(self, connection: Connection, endpoint: Endpoint) -> None:
         self.connection, self.endpoint = connection, endpoint
 
-    def request(self, address: Address, content: bytes, headers: Mapping[str, str]) -> Any:
+    def request(
+        self, address: Address, content: bytes, headers: Mapping[str, str], method: str = "POST"
+    ) -> Any:
         """A request to *address*; *headers* are added to those of the address, or replace them."""
         sent = address.headers
         if headers or self.endpoint.headers:
@@ -49,10 +51,10 @@ class HttpExchange:
         extensions = {"timeout": usual if limit is None else dict.fromkeys(PHASES, limit)}
         if is_own:  # adds its own headers, cookies and parameters, and may be of the other library
             url, pairs = str(address.url), sent.multi_items()
-            return client.build_request("POST", url, headers=pairs, content=content, extensions=extensions)
+            return client.build_request(method, url, headers=pairs, content=content, extensions=extensions)
         # Not by the pool's `build_request`, which merges settings that the SDK has merged already.
         library = self.connection.book.library
-        request = library.Request("POST", address.url, headers=sent, content=content, extensions=extensions)
+        request = library.Request(method, address.url, headers=sent, content=content, extensions=extensions)
         if cookies := client.cookies:
             cookies.set_cookie_header(request)
         return request

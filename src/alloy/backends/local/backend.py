@@ -66,6 +66,7 @@ class LocalBackend(OpenAIChatBackend):
     name = NAME
     sdk = LoopbackSdk("openai", "OpenAIError", "OpenAI", "AsyncOpenAI")
     errors = LocalErrors(NAME)
+    batches = None
 
     def capabilities(self, model: str) -> Capabilities:
         """What llama.cpp supports with the right model; the server says more when it runs."""

@@ -382,6 +382,7 @@ class OllamaChatBackend(OpenAIChatBackend):
     name = "ollama-chat"
     dialect = DIALECT
     errors = OllamaChatErrors("ollama-chat")
+    batches = None
     key_variables = ("OLLAMA_API_KEY", "OPENAI_CUSTOM_HEADERS")
 
     def capabilities(self, model: str) -> Capabilities:

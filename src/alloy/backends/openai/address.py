@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from alloy.backends.http.backend import HttpBackend
+from alloy.backends.http.batches import HttpBatchBackend
 from alloy.backends.http.settings import checked_key, checked_url, without_query
 from alloy.backends.http.stainless import StainlessSdk, timeout_headers
 from alloy.endpoints import Endpoint
@@ -74,7 +74,7 @@ def _base_url(endpoint: Endpoint) -> str:
 # --- the backends -------------------------------------------------------------------------------------
 
 
-class OpenAIHttpBackend(HttpBackend):
+class OpenAIHttpBackend(HttpBatchBackend):
     """The I/O of a backend on OpenAI's SDK.
 
     Azure is reached by `base_url`, through its v1 address `https://RESOURCE.openai.azure.com/openai/v1/`.

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from alloy.backends.base import CancelToken, Capabilities
+from alloy.backends.batches import BatchApi
 from alloy.backends.http import formats
 from alloy.backends.http.bodies import (
     allowed_tools,
@@ -23,6 +24,7 @@ from alloy.backends.http.bodies import (
 )
 from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
+from alloy.backends.openai.batches import OpenAIBatches
 from alloy.backends.openai.chat_calls import rebuilt
 from alloy.backends.openai.chat_replies import NAME, REASONING, ChatAccumulator, turn
 from alloy.backends.openai.dialect import DIALECT
@@ -57,6 +59,7 @@ class OpenAIChatBackend(OpenAIHttpBackend):
     path = "/chat/completions"
     errors = OpenAIErrors(NAME)
     format = formats.CHAT
+    batches: BatchApi | None = OpenAIBatches("/v1/chat/completions", errors)
     keyless = True
 
     def capabilities(self, model: str) -> Capabilities:
@@ -84,6 +87,10 @@ class OpenAIChatBackend(OpenAIHttpBackend):
     ) -> Mapping[str, Any] | None:
         """*body* with the other name for the limit of tokens, when *error* refuses the one that it has."""
         return other_limit(body, error, self.address(endpoint))
+
+    def entry_body(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, Any]:
+        """The body with the limit of tokens by the name that this server wants."""
+        return with_limit_name(super().entry_body(body, endpoint), self.address(endpoint))
 
     def encode(self, request: Request) -> JsonObject:
         """The body of `POST /chat/completions`."""

@@ -14,6 +14,7 @@ from alloy.backends.base import Capabilities
 from alloy.backends.http import formats
 from alloy.backends.http.bodies import given, merge, read_events, read_object, with_ids
 from alloy.backends.openai.address import NO_SAMPLING, SAMPLING, OpenAIHttpBackend, file_name, tool_choice
+from alloy.backends.openai.batches import OpenAIBatches
 from alloy.backends.openai.dialect import DIALECT
 from alloy.backends.openai.prompt_cache import cache_options, user_content
 from alloy.backends.openai.response_replies import (
@@ -49,6 +50,7 @@ class OpenAIBackend(OpenAIHttpBackend):
     path = "/responses"
     errors = ERRORS
     format = formats.RESPONSES
+    batches = OpenAIBatches("/v1/responses", ERRORS)
 
     def capabilities(self, model: str) -> Capabilities:
         """Everything except a seed and stop sequences, which this API lacks, and some models' sampling."""

@@ -1,0 +1,278 @@
+"""Batches as scripts: submitting, watching, cancelling and reading one, written once for sync and async.
+
+1. `submit`, `report`, `wait_for_end`, `cancel` and `results` are the operations of a provider's `BatchApi`,
+   with every failed call repeated as the settings say, except one that might begin a second batch.
+2. `BatchCall` makes a script of these a call that a driver takes to its end.
+3. `reading` makes a prepared call one that is answered by a line of the results, and not by a server: the
+   conversation reads, checks and publishes it as any other answer. It asks nothing again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, cast
+
+from alloy._engine.budgeting import is_budget
+from alloy._engine.effects import CallApi, Elapsed, Script, Sleep
+from alloy._engine.handlers import current_handlers, current_listeners
+from alloy._engine.logs import wants_events
+from alloy._engine.prepare import PreparedCall
+from alloy._engine.routes import Route
+from alloy._engine.runtime.drivers import run, run_async
+from alloy._engine.state import Question
+from alloy.backends.base import Backend, CancelToken
+from alloy.backends.batches import (
+    ApiCall,
+    BatchApi,
+    BatchBackend,
+    BatchLine,
+    BatchReport,
+    BatchResults,
+    Steps,
+)
+from alloy.backends.fallback.choose import codec_for
+from alloy.backends.fallback.wrapper import Wrapper
+from alloy.endpoints import Endpoint
+from alloy.errors import AlloyError, BadRequestError, DeadlineError, ProviderError, UnsupportedError
+from alloy.jsontypes import JsonObject
+from alloy.logger import log
+from alloy.messages import Request, Turn
+
+__all__ = [
+    "BatchCall",
+    "batch_backend",
+    "cancel",
+    "perform",
+    "perform_async",
+    "reading",
+    "report",
+    "results",
+    "submit",
+    "wait_for_end",
+]
+
+T = TypeVar("T")
+
+# The server has read nothing of the request, or has refused it before doing anything.
+_NOT_CONNECTED = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol")
+_REFUSED = (429, 503, 529)
+
+
+def batch_backend(backend: Backend) -> BatchBackend | None:
+    """*backend*, if its provider has a batch API."""
+    return cast("BatchBackend", backend) if getattr(backend, "batches", None) is not None else None
+
+
+def _api(route: Route) -> BatchApi:
+    api: BatchApi = route.backend.batches  # type: ignore[attr-defined]  # see `batch_backend`
+    return api
+
+
+# --- operations ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCall(PreparedCall[T]):
+    """A call that takes *steps*, whose outcome is a `T`, and not a conversation. No handler is around it."""
+
+    steps: Callable[[], Script[Any]] | None = None
+
+    def script(self) -> Script[Any]:
+        """The steps, started nowhere yet."""
+        assert self.steps is not None
+        return self.steps()
+
+    @classmethod
+    def like(cls, call: PreparedCall[Any], steps: Callable[[], Script[T]]) -> BatchCall[T]:
+        """*steps* under the settings of *call*, whose deadline is for a conversation."""
+        settings = replace(call.settings, deadline=None)
+        return cls(call.question, call.shape, call.tools, settings, steps=steps)
+
+
+def perform(call: BatchCall[T]) -> T:
+    """Take *call* to its outcome."""
+    return cast("T", run(call))
+
+
+async def perform_async(call: BatchCall[T]) -> T:
+    """As `perform`, in the running event loop."""
+    return cast("T", await run_async(call))
+
+
+def submit(question: Question[Any], entries: Sequence[bytes], like: Mapping[str, Any]) -> Script[str]:
+    """Begin a batch of *entries*; the provider's id of it."""
+    return (yield from _performed(question, _api(question.routes[0]).submit(entries, like, question.name)))
+
+
+def report(question: Question[Any], id: str, requests: int | None) -> Script[BatchReport]:
+    """How far the batch is."""
+    found: BatchReport = yield from _performed(question, _api(question.routes[0]).report(id, requests))
+    return found
+
+
+def cancel(question: Question[Any], id: str) -> Script[None]:
+    """Ask the provider to run no further requests."""
+    yield from _performed(question, _api(question.routes[0]).cancel(id))
+
+
+def wait_for_end(
+    question: Question[Any], id: str, requests: int | None, timeout: float | None, poll: float
+) -> Script[BatchReport]:
+    """Ask every *poll* seconds until the batch has ended. Raises `DeadlineError` after *timeout* seconds."""
+    while True:
+        found = yield from report(question, id, requests)
+        if found.status.has_ended:
+            return found
+        pause = poll
+        if timeout is not None:
+            left = timeout - (yield from Elapsed())
+            if left <= 0:
+                raise DeadlineError(
+                    f"the batch {id} has not ended within timeout={timeout} seconds: {found.status}; the "
+                    "provider works on, and its results can be read later"
+                )
+            pause = min(poll, left)
+        yield from Sleep(pause)
+
+
+def results(question: Question[Any], id: str, found: BatchReport, requests: int) -> Script[BatchResults]:
+    """What came of the requests of a batch that has ended."""
+    return (yield from _performed(question, _api(question.routes[0]).results(id, found, requests)))
+
+
+def _performed(question: Question[Any], steps: Steps[T]) -> Script[T]:
+    """What *steps* return, with their calls as effects."""
+    advance: Callable[[Any], ApiCall] = steps.send
+    value: Any = None
+    while True:
+        try:
+            call = advance(value)
+        except StopIteration as done:
+            outcome: T = done.value
+            return outcome
+        try:
+            value, advance = (yield from _tried(question, call)), steps.send
+        except AlloyError as error:
+            value, advance = error, steps.throw
+
+
+def _tried(question: Question[Any], call: ApiCall) -> Script[Any]:
+    """The answer to *call*, with as many tries as the policy allows."""
+    route, policy, failures = question.routes[0], question.policy, 0
+    while True:
+        try:
+            return (yield from CallApi(route, call))
+        except AlloyError as error:
+            failures += 1
+            if call.once and not _was_refused(error):
+                raise _with_doubt(error) from error.__cause__
+            if not policy.tries_again(error, failures) or not question.take_retry(route):
+                raise
+            wait = policy.wait(error, failures)
+            log.warning(
+                "%s: %s %s is tried again in %.1f s: %s", question.name, call.method, call.path, wait, error
+            )
+        yield from Sleep(wait)
+
+
+def _was_refused(error: AlloyError) -> bool:
+    """Whether it is certain that the provider has not done what it was asked for."""
+    if not isinstance(error, ProviderError):
+        return True  # nothing was sent
+    if error.status is not None:
+        return error.status in _REFUSED or 400 <= error.status < 500
+    return type(error.__cause__).__name__ in _NOT_CONNECTED
+
+
+def _with_doubt(error: AlloyError) -> AlloyError:
+    text = (
+        "; it is not known whether the provider has begun the batch, so it was not sent again: look at the "
+        "provider's list of batches first"
+    )
+    error.args = (f"{error}{text}",)
+    return error
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+
+class Answered(Wrapper):
+    """A backend that sends nothing: its answer is *line*, which `inner` decodes."""
+
+    may_ignore = False
+    has_connections = False
+
+    def __init__(self, inner: Backend, line: BatchLine) -> None:
+        super().__init__(inner)
+        self._line = line
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "load":  # there is nothing to load
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def encode(self, request: Request) -> JsonObject:
+        """Nothing: the request was sent long ago."""
+        return {}
+
+    def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Any:
+        """The answer. Raises the error of the line."""
+        error = self._line.error
+        if isinstance(error, UnsupportedError):  # after which a conversation would ask in another way
+            text = f'{error}; a batch cannot ask again: use output_mode="prompted", or single calls'
+            raise _copied(BadRequestError, error, text) from error
+        if error is not None:
+            raise error
+        return self._line.answer
+
+    async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Any:
+        """As `send`."""
+        return self.send(body, endpoint, CancelToken())
+
+
+def _copied(kind: type[ProviderError], error: ProviderError, text: str) -> ProviderError:
+    made = kind(text, provider=error.provider, status=error.status, code=error.code)
+    made.args = (text,)  # which begins with the provider
+    return made
+
+
+def reading(
+    call: PreparedCall[T],
+    line: BatchLine,
+    turns: tuple[Turn, ...],
+    check: Callable[[Any], str | None] | None,
+) -> PreparedCall[T]:
+    """*call*, answered by *line*; *turns* is its prompt, and *check* says what is wrong with a value.
+
+    The handlers and listeners are those of the caller's scope. Budgets are not among them: the batch is paid
+    for, and a budget that is used up must not keep its answers back.
+    """
+    question, route = call.question, call.question.routes[0]
+    planned = question.plan(route)
+    codec = codec_for(route.backend, planned.request)
+    request = replace(planned.request, messages=turns, output_mode="native")
+    handlers = tuple(each for each in current_handlers() if not is_budget(each))
+    listeners = (*current_listeners(), *(call.settings.on_event or ()))
+    answered = replace(route, backend=Answered(codec, line), in_batch=True)
+    policy = replace(
+        question.policy,
+        retry=0,
+        reask=0,
+        auto_finalize=False,
+        fallbacks=frozenset(),
+        emits=bool(handlers or listeners) or wants_events(),
+    )
+    changed = Question(
+        routes=(answered,),
+        plan=lambda _: replace(planned, request=request),
+        expected=question.expected,
+        read=question.read,
+        begun=question.begun,
+        check=check,
+        optional=question.optional,
+        policy=policy,
+        name=question.name,
+    )
+    settings = replace(call.settings, timeout=None, deadline=None)
+    return replace(call, question=changed, settings=settings, handlers=handlers, listeners=listeners)

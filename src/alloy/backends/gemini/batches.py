@@ -1,0 +1,154 @@
+"""Gemini's batch mode: the requests are sent in one body, and the finished batch holds the answers.
+
+Facts are from https://ai.google.dev/api/batch-mode, and from `batches.py` of the SDK 3.4. Google Cloud reads
+batches from its own storage instead, which needs another account and another format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alloy.backends.batches import (
+    ApiCall,
+    BatchLine,
+    BatchReport,
+    BatchResults,
+    Steps,
+    count,
+    no_batch_api,
+    not_a_batch,
+    state_named,
+    unknown_batch,
+)
+from alloy.backends.gemini.errors import ERRORS, NAME
+from alloy.backends.http.errors import ErrorBody, Failure
+from alloy.backends.http.payload import written
+from alloy.batch_status import BatchState, BatchStatus
+from alloy.errors import BadReplyError, ProviderError
+from alloy.jsontypes import Json, JsonObject
+
+__all__ = ["GeminiBatches"]
+
+# The words follow BATCH_STATE_ in answers, and JOB_STATE_ in the SDK.
+STATES: Mapping[str, BatchState] = {
+    "UNSPECIFIED": "queued",
+    "QUEUED": "queued",
+    "PENDING": "queued",
+    "RUNNING": "running",
+    "PAUSED": "running",
+    "UPDATING": "running",
+    "CANCELLING": "cancelling",
+    "SUCCEEDED": "completed",
+    "PARTIALLY_SUCCEEDED": "completed",
+    "FAILED": "failed",
+    "CANCELLED": "cancelled",
+    "EXPIRED": "expired",
+}
+_PREFIX = re.compile("(BATCH|JOB)_STATE_")
+
+ANSWERS = 1_000  # that a finished batch may hold, if their number is not known
+
+
+class GeminiBatches:
+    """The batches of the Gemini API."""
+
+    most_requests: int | None = None
+    most_bytes: int | None = 20_000_000  # of requests in the body itself
+    id_pattern = re.compile(r"batches/[\w-]{1,200}", re.ASCII)
+
+    def entry(self, id: str, body: Mapping[str, Any]) -> bytes:
+        """An element of the list of requests."""
+        return written(NAME, {"request": body, "metadata": {"key": id}})
+
+    def submit(self, entries: Sequence[bytes], like: Mapping[str, Any], name: str) -> Steps[str]:
+        """Begin the batch, in one request."""
+        head = written(NAME, {"displayName": name[:120]}).removesuffix(b"}")
+        inputs = (b',"inputConfig":{"requests":{"requests":[', b",".join(entries), b"]}}}}")
+        content = b"".join((b'{"batch":', head, *inputs))
+        model = str(like.get("model"))
+        path = f"{model if '/' in model else f'models/{model}'}:batchGenerateContent"
+        try:
+            batch = yield ApiCall("POST", path, content, once=True)
+        except ProviderError as error:
+            raise no_batch_api(error, NAME) from error
+        return _id_in(batch)
+
+    def report(self, id: str, requests: int | None) -> Steps[BatchReport]:
+        """The operation; its metadata are the batch, with the answers when it has ended."""
+        try:
+            batch = yield ApiCall("GET", id, answers=requests or ANSWERS)
+        except ProviderError as error:
+            raise unknown_batch(error, id, NAME) from error
+        return BatchReport(_status(batch), batch)
+
+    def cancel(self, id: str) -> Steps[None]:
+        """Requests that run are finished."""
+        try:
+            yield ApiCall("POST", f"{id}:cancel")
+        except ProviderError as error:
+            raise unknown_batch(error, id, NAME) from error
+
+    def results(self, id: str, report: BatchReport, requests: int) -> Steps[BatchResults]:
+        """The answers in *report*; nothing more is asked for."""
+        yield from ()
+        found = _inlined(report.raw)
+        rows = [row for row in found if isinstance(row, dict)]
+        problems = []
+        if len(rows) < len(found):
+            problems.append(f"{len(found) - len(rows)} results are not objects")
+        if not found and _output(report.raw).get("responsesFile"):
+            problems.append("the answers are in a file, because the batch was not begun by Alloy")
+        return BatchResults([_line(row) for row in rows], tuple(problems))
+
+
+def _object(found: Json, name: str) -> JsonObject:
+    inner = found.get(name) if isinstance(found, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def _output(batch: JsonObject) -> JsonObject:
+    """Where the answers are: in the metadata, as the SDK reads them, or in the operation's response."""
+    return _object(_object(batch, "metadata"), "output") or _object(batch, "response")
+
+
+def _inlined(batch: JsonObject) -> list[Json]:
+    found: Json = _output(batch).get("inlinedResponses")
+    if isinstance(found, dict):
+        found = found.get("inlinedResponses")
+    return found if isinstance(found, list) else []
+
+
+def _status(batch: JsonObject) -> BatchStatus:
+    _id_in(batch)
+    metadata = _object(batch, "metadata")
+    word = metadata.get("state", batch.get("state"))
+    state = state_named(STATES, _PREFIX.sub("", word) if isinstance(word, str) else word, NAME)
+    stats = _object(metadata, "batchStats")
+    names = ("requestCount", "pendingRequestCount", "successfulRequestCount", "failedRequestCount")
+    total, pending, succeeded, failed = (count(stats.get(name)) for name in names)
+    rest = max(0, total - pending - succeeded - failed)
+    left = {}
+    if state in ("expired", "cancelled"):
+        left, pending = {state: rest + pending}, 0
+    else:
+        pending += rest
+    problem = ErrorBody.read(batch["error"]).message if batch.get("error") else ""
+    return BatchStatus(state, total, pending, succeeded, failed, problem=problem, **left)
+
+
+def _id_in(batch: JsonObject) -> str:
+    if not isinstance(id := batch.get("name"), str) or not GeminiBatches.id_pattern.fullmatch(id):
+        raise not_a_batch(batch, NAME)
+    return id
+
+
+def _line(row: JsonObject) -> BatchLine:
+    id = str(_object(row, "metadata").get("key"))
+    if isinstance(answer := row.get("response"), dict):
+        return BatchLine(id, answer)
+    if row.get("error"):
+        return BatchLine(id, error=ERRORS.explain(Failure(ErrorBody.read(row["error"]))))
+    text = "the result has neither an answer nor an error"
+    return BatchLine(id, error=BadReplyError(text, provider=NAME))
