@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["BatchState", "BatchStatus"]
+__all__ = ["BatchStatus"]
 
 BatchState = Literal["queued", "running", "cancelling", "completed", "failed", "expired", "cancelled"]
 

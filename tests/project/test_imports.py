@@ -145,6 +145,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alloy.parts",
     ),
     (
+        "alloy.batch_status",
         "alloy.budgets",
         "alloy.circuit_breakers",
         "alloy.endpoints",
@@ -164,6 +165,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alloy.streams",
         "alloy.commands",
         "alloy.maps",
+        "alloy.batches",
         "alloy.asking",
         "alloy.parsing",
         "alloy.effects",

@@ -19,9 +19,9 @@ from alloy._engine.handlers import current_handlers, current_listeners
 from alloy._engine.logs import wants_events
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
-from alloy._engine.runtime.drivers import run, run_async
 from alloy._engine.state import Question
-from alloy.backends.base import Backend, CancelToken
+from alloy.backends.answered import Answered
+from alloy.backends.base import Backend
 from alloy.backends.batches import (
     ApiCall,
     BatchApi,
@@ -32,19 +32,14 @@ from alloy.backends.batches import (
     Steps,
 )
 from alloy.backends.fallback.choose import codec_for
-from alloy.backends.fallback.wrapper import Wrapper
-from alloy.endpoints import Endpoint
-from alloy.errors import AlloyError, BadRequestError, DeadlineError, ProviderError, UnsupportedError
-from alloy.jsontypes import JsonObject
+from alloy.errors import AlloyError, DeadlineError, ProviderError
 from alloy.logger import log
-from alloy.messages import Request, Turn
+from alloy.messages import Turn
 
 __all__ = [
     "BatchCall",
     "batch_backend",
     "cancel",
-    "perform",
-    "perform_async",
     "reading",
     "report",
     "results",
@@ -88,16 +83,6 @@ class BatchCall(PreparedCall[T]):
         """*steps* under the settings of *call*, whose deadline is for a conversation."""
         settings = replace(call.settings, deadline=None)
         return cls(call.question, call.shape, call.tools, settings, steps=steps)
-
-
-def perform(call: BatchCall[T]) -> T:
-    """Take *call* to its outcome."""
-    return cast("T", run(call))
-
-
-async def perform_async(call: BatchCall[T]) -> T:
-    """As `perform`, in the running event loop."""
-    return cast("T", await run_async(call))
 
 
 def submit(question: Question[Any], entries: Sequence[bytes], like: Mapping[str, Any]) -> Script[str]:
@@ -195,46 +180,6 @@ def _with_doubt(error: AlloyError) -> AlloyError:
 
 
 # --- reading ------------------------------------------------------------------------------------------
-
-
-class Answered(Wrapper):
-    """A backend that sends nothing: its answer is *line*, which `inner` decodes."""
-
-    may_ignore = False
-    has_connections = False
-
-    def __init__(self, inner: Backend, line: BatchLine) -> None:
-        super().__init__(inner)
-        self._line = line
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "load":  # there is nothing to load
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
-    def encode(self, request: Request) -> JsonObject:
-        """Nothing: the request was sent long ago."""
-        return {}
-
-    def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Any:
-        """The answer. Raises the error of the line."""
-        error = self._line.error
-        if isinstance(error, UnsupportedError):  # after which a conversation would ask in another way
-            text = f'{error}; a batch cannot ask again: use output_mode="prompted", or single calls'
-            raise _copied(BadRequestError, error, text) from error
-        if error is not None:
-            raise error
-        return self._line.answer
-
-    async def send_async(self, body: Mapping[str, Any], endpoint: Endpoint) -> Any:
-        """As `send`."""
-        return self.send(body, endpoint, CancelToken())
-
-
-def _copied(kind: type[ProviderError], error: ProviderError, text: str) -> ProviderError:
-    made = kind(text, provider=error.provider, status=error.status, code=error.code)
-    made.args = (text,)  # which begins with the provider
-    return made
 
 
 def reading(

@@ -88,10 +88,14 @@ class BatchLine(NamedTuple):
 
 
 class BatchResults(NamedTuple):
-    """What came of the requests of a batch, in any order, and why some may be missing."""
+    """What came of the requests of a batch, in any order, and why some may be missing.
+
+    *has_all* says that the provider gives a line for each request, also for those that were not run.
+    """
 
     lines: list[BatchLine]
     problems: tuple[str, ...] = ()
+    has_all: bool = False
 
 
 class BatchApi(Protocol):
@@ -162,25 +166,22 @@ def no_batch_api(error: ProviderError, provider: str) -> ProviderError:
     """*error* of the request that begins a batch; a server that does not have the path has no batch API."""
     if error.status not in (404, 405, 501) or error.code == "model_not_found":
         return error
-    return UnsupportedError(
-        f"the server has no batch API, or not at this address: make single calls instead ({error})",
-        feature="batches",
-        provider=provider,
-        status=error.status,
-        request_id=error.request_id,
-    )
+    text = f"the server has no batch API, or not at this address: make single calls instead ({error})"
+    return _same_exchange(UnsupportedError(text, feature="batches", provider=provider), error)
 
 
 def unknown_batch(error: ProviderError, id: str, provider: str) -> ProviderError:
     """*error* of a request about the batch *id*, which the provider may not know."""
     if error.status not in (404, 410):
         return error
-    return BadRequestError(
-        f"there is no batch {id} at this address for this key, or it was deleted ({error})",
-        provider=provider,
-        status=error.status,
-        request_id=error.request_id,
-    )
+    text = f"the provider does not know the batch {id}, at this address and for this key ({error})"
+    return _same_exchange(BadRequestError(text, provider=provider), error)
+
+
+def _same_exchange(made: ProviderError, error: ProviderError) -> ProviderError:
+    """*made* with the marks of *error*, which its message has already."""
+    made.status, made.code, made.request_id = error.status, error.code, error.request_id
+    return made
 
 
 def not_a_batch(raw: Json, provider: str) -> BadReplyError:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from alloy._engine.batching import (
     BatchCall,
     cancel,
-    perform,
-    perform_async,
     reading,
     report,
     results,
@@ -18,6 +16,7 @@ from alloy._engine.batching import (
 from alloy._engine.runtime.drivers import run, run_async
 from alloy.batches.collecting import Collection, Input, arguments, check_call, command_digest
 from alloy.batches.matching import Entries
+from alloy.batches.steps import perform, perform_async
 from alloy.errors import ConfigurationError
 from alloy.logger import log
 from alloy.maps.outcomes import Outcome
@@ -39,7 +38,8 @@ POLL = 30.0  # seconds between two looks at a batch
 class BatchCommand(Protocol[T_co]):
     """A command, sync or async."""
 
-    def run_async(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Result[T_co]]:
+    @property
+    def run_async(self) -> Callable[..., Coroutine[Any, Any, Result[T_co]]]:
         """As `Command.run_async`."""
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from alloy._engine.batching import perform, perform_async
 from alloy.batches.batch import Batch
 from alloy.batches.collecting import Collection, arguments, noted
+from alloy.batches.steps import perform, perform_async
 
 __all__ = ["begin", "begin_async"]
 

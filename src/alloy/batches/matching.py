@@ -53,7 +53,7 @@ class Entries:
             raise BadRequestError(f"the batch {self.id} failed: {problem}", provider=self._provider)
         lines = self._by_index(found.lines)
         size = max(len(self.ids) if self.ids else status.total, max(lines, default=-1) + 1)
-        missing = BatchLine("", error=self._missing(status, found.problems))
+        missing = BatchLine("", error=self._missing(found, status))
         return [lines.get(index, missing) for index in range(size)]
 
     @property
@@ -114,12 +114,13 @@ class Entries:
             )
         log.warning("%s", text)
 
-    def _missing(self, status: BatchStatus, problems: tuple[str, ...]) -> ProviderError:
-        if status.state == "expired":
+    def _missing(self, found: BatchResults, status: BatchStatus) -> ProviderError:
+        is_lost = found.has_all or found.problems
+        if status.state == "expired" and not is_lost:
             text = "the batch expired before this request was run"
             return ProviderTimeoutError(text, provider=self._provider, code="expired")
-        if status.state == "cancelled":
+        if status.state == "cancelled" and not is_lost:
             text = "the batch was cancelled before this request was run"
             return ProviderError(text, provider=self._provider, code="cancelled")
-        text = "; ".join(("the results have no line for this input", *problems))
+        text = "; ".join(("the results have no line for this input", *found.problems))
         return BadReplyError(text, provider=self._provider)

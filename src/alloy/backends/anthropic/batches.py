@@ -83,9 +83,10 @@ class AnthropicBatches:
         except ProviderError as error:
             if error.status not in (404, 410):
                 raise
-            return BatchResults([], (f"the results were deleted ({error})",))
+            return BatchResults([], (f"the results were deleted ({error})",), has_all=True)
         lost = f"{rows.unreadable} lines of the results are not JSON"
-        return BatchResults([_line(row) for row in rows.found], (lost,) if rows.unreadable else ())
+        problems = (lost,) if rows.unreadable else ()
+        return BatchResults([_line(row) for row in rows.found], problems, has_all=True)
 
 
 def _status(batch: JsonObject) -> BatchStatus:

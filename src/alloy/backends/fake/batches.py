@@ -69,7 +69,7 @@ class FakeBatches:
         id = call.path.partition("/")[2]
         if id not in _batches:
             raise BadRequestError(
-                f"there is no batch {id} in this process, which offline batches do not outlive",
+                f"the batch {id} is not known in this process, which offline batches do not outlive",
                 provider=self._name,
                 status=404,
             )
