@@ -220,4 +220,11 @@ def reading(
         name=question.name,
     )
     settings = replace(call.settings, timeout=None, deadline=None)
-    return replace(call, question=changed, settings=settings, handlers=handlers, listeners=listeners)
+    return replace(
+        call,
+        question=changed,
+        settings=settings,
+        handlers=handlers,
+        listeners=listeners,
+        watchers=(),  # there is no request that a trace could time
+    )
