@@ -103,9 +103,9 @@ def measure_decoration(samples: int) -> None:
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """The address of a server in a process of its own."""
-    command = [sys.executable, str(HERE / "server.py")]
+def served(wait: float = 0.0) -> Iterator[str]:
+    """The address of a server in a process of its own, which takes *wait* seconds for an answer."""
+    command = [sys.executable, str(HERE / "server.py"), str(wait)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

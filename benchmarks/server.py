@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import re
 import socketserver
+import sys
+import time
 from typing import Any
 
 DELTAS = 400
+WAIT = float(sys.argv[1]) if sys.argv[1:] and __name__ == "__main__" else 0.0  # seconds for an answer
 ANSWER = {"vendor": "ACME", "total": 92.5, "lines": ["anvil", "freight", "rope"], "paid": False}
 USAGE = {
     "input_tokens": 120,
@@ -118,13 +121,16 @@ class Handler(socketserver.StreamRequestHandler):
                 name, _, value = line.partition(b":")
                 if name.lower() == b"content-length":
                     size = int(value)
-            self.wfile.write(answer(self.rfile.read(size)))
+            body = self.rfile.read(size)
+            time.sleep(WAIT)
+            self.wfile.write(answer(body))
 
 
 class Server(socketserver.ThreadingTCPServer):
     """Threads that die with the process."""
 
     daemon_threads = True
+    request_queue_size = 1024  # connections that wait to be accepted
     allow_reuse_address = True
 
 

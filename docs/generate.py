@@ -66,6 +66,7 @@ FIXES = {
     "UnsupportedError": "Choose another model, or allow the fallback: `strict_capabilities=False`.",
     "RateLimitError": "Wait `retry_after` seconds, send fewer requests, or raise the quota; see `code`.",
     "ServerError": "Try again later; Alloy tried again `retry` times.",
+    "WorkerError": "Look at the worker's log, or at what cannot be pickled: [workers](engines.md#workers).",
     "CheckpointError": "Do what the message says: [checkpoints](maps.md#checkpoints).",
     "BudgetError": "Raise the limit of the budget, or use less: `error.spent` says what was used.",
     "CircuitOpenError": "Wait `retry_after` seconds, give fallback models, or change the circuit breaker.",

@@ -45,6 +45,7 @@ from alloy.errors import (
     TruncatedError as TruncatedError,
     TurnLimitError as TurnLimitError,
     UnsupportedError as UnsupportedError,
+    WorkerError as WorkerError,
 )
 from alloy.maps.async_iterators import AsyncMap as AsyncMap
 from alloy.maps.iterators import Map as Map
@@ -125,6 +126,7 @@ __all__ = [
     "UnsupportedError",
     "Usage",
     "UsageTotal",
+    "WorkerError",
     "__version__",
     "ask",
     "budget",

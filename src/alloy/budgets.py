@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from alloy.errors import BudgetError, ConfigurationError
@@ -66,16 +66,29 @@ class Budget(SharedByCalls):
                 "use another model, or limit tokens instead"
             )
         with self._lock:
-            spent = self._spent()
-            for name, unit in _UNITS.items():
-                limit, used = getattr(self, name), getattr(spent, name)
-                if limit is not None and used >= limit:
-                    raise BudgetError(
-                        f"the budget is used up: {used:,.6g} of {limit:,.6g} {unit}", spent=spent
-                    )
+            self._begin()
             self._requests += 1
-            if self._began is None:
-                self._began = self._clock()
+
+    def begin_in_worker(self) -> None:
+        """Check the limits before a call in another process. Raises `BudgetError` when one is reached."""
+        with self._lock:
+            self._begin()
+
+    def add_from_worker(self, requests: int, used: Iterable[RequestUsage]) -> None:
+        """Count the *requests* that a call in another process made, and what they *used*."""
+        with self._lock:
+            self._requests += requests
+        for request in used:
+            self.add(request)
+
+    def _begin(self) -> None:
+        spent = self._spent()
+        for name, unit in _UNITS.items():
+            limit, used = getattr(self, name), getattr(spent, name)
+            if limit is not None and used >= limit:
+                raise BudgetError(f"the budget is used up: {used:,.6g} of {limit:,.6g} {unit}", spent=spent)
+        if self._began is None:
+            self._began = self._clock()
 
     def take_back_request(self) -> None:
         """Do not count a request that was not sent, because something else refused it."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from alloy.errors import ConfigurationError
 from alloy.settings import ALIASES, SETTINGS, VARIABLES, Config
 from alloy.suggestions import did_you_mean, nearest
+from alloy.threads import value_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -132,6 +133,16 @@ def ignored_variables() -> list[tuple[str, str]]:
             if (error := _read(name, text)[1])
         ),
     ]
+
+
+def given_here() -> dict[str, Any]:
+    """The settings of `configure` and of the `use_config` blocks around the caller."""
+    return {**_process, **(_scope.get() or {})}
+
+
+def with_given(settings: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Within the block, *settings*, which are checked, are those of `use_config`."""
+    return value_of(_scope, settings)
 
 
 # --- the environment ------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ r"""The error tree. The class says where the fault is; the attributes have the d
     │   ├── ParseError                 text that cannot be read as the type
     │   └── PostconditionError         a value that fails the `@ensure` of the command
     ├── TurnLimitError             the model still called tools after `max_tool_turns`
+    ├── WorkerError                an executor's worker died, or could not take the call
     ├── CheckpointError            the file of a map's answers cannot be used
     ├── BudgetError                a limit of a `Budget` is reached
     └── DeadlineError              the whole call took longer than `deadline`
@@ -74,6 +75,7 @@ __all__ = [
     "TruncatedError",
     "TurnLimitError",
     "UnsupportedError",
+    "WorkerError",
 ]
 
 SNIPPET = 200  # characters of the model's answer that a message shows
@@ -286,6 +288,10 @@ class CheckpointError(AlloyError):
 
     It is of another command or of other inputs, it is in use, it cannot be written, or it is another file.
     """
+
+
+class WorkerError(AlloyError):
+    """The executor of a map could not make a call: a worker died, or something could not be pickled."""
 
 
 class DeadlineError(AlloyError):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from alloy._engine.budgeting import missing_budgets
-from alloy._engine.effects import CallModel, Effect, Emit, Script
+from alloy._engine.effects import CallModel, Effect, Emit, Handler, Script
 from alloy._engine.handlers import handlers
 from alloy.budgets import Budget
 from alloy.events import CallStarted
@@ -88,6 +89,14 @@ class UsageTotal:
                 if len(self._pending) >= PENDING_MAX:
                     self._price()
 
+    def _add_from_worker(self, calls: int, requests: int, used: Iterable[tuple[RequestUsage, float]]) -> None:
+        """Add what calls in another process made and used."""
+        with self._lock:
+            self.calls += calls
+            self.requests += requests
+            for request, seconds in used:
+                self._add(request, seconds)
+
     def _price(self) -> None:
         from alloy.prices import price
 
@@ -108,20 +117,26 @@ def track_usage() -> Iterator[UsageTotal]:
     tasks that Alloy starts. Blocks nest: an outer one counts what an inner one counts.
     """
     total = UsageTotal()
-
-    def count(effect: Effect[Any]) -> Script[Any]:
-        match effect:
-            case Emit(CallStarted()):
-                total._begin_call()
-            case CallModel(route, _):
-                total._begin_request()
-                reply: Reply = yield from effect
-                total._add(route.used(reply.usage), reply.seconds)
-                return reply
-        return (yield from effect)
-
-    with handlers(count):
+    with handlers(partial(_count, total)):
         yield total
+
+
+def _count(total: UsageTotal, effect: Effect[Any]) -> Script[Any]:
+    match effect:
+        case Emit(CallStarted()):
+            total._begin_call()
+        case CallModel(route, _):
+            total._begin_request()
+            reply: Reply = yield from effect
+            total._add(route.used(reply.usage), reply.seconds)
+            return reply
+    return (yield from effect)
+
+
+def totals_of(several: Iterable[Handler]) -> tuple[UsageTotal, ...]:
+    """The totals that those of the handlers add to that `track_usage` has installed."""
+    counts = (each for each in several if isinstance(each, partial) and each.func is _count)
+    return tuple(each.args[0] for each in counts)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from alloy.budgets import Budget
 from alloy.errors import BudgetError, CircuitOpenError
 from alloy.messages import Reply
 
-__all__ = ["is_budget", "missing_budgets"]
+__all__ = ["budgets_of", "is_budget", "missing_budgets"]
 
 
 def _budgeted(shared: Budget, effect: Effect[Any]) -> Script[Any]:
@@ -35,5 +35,10 @@ def is_budget(handler: Handler) -> TypeGuard[partial[Any]]:
 
 def missing_budgets(budgets: Iterable[Budget]) -> tuple[Handler, ...]:
     """Handlers for those *budgets* that the scopes around the caller do not have."""
-    known = [each.args[0] for each in current_handlers() if is_budget(each)]
+    known = budgets_of(current_handlers())
     return tuple(partial(_budgeted, each) for each in dict.fromkeys(budgets) if each not in known)
+
+
+def budgets_of(several: Iterable[Handler]) -> list[Budget]:
+    """The budgets of those of the handlers that are made here."""
+    return [each.args[0] for each in several if is_budget(each)]

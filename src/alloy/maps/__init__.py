@@ -9,6 +9,7 @@ What a user sees: `for value in command.map(inputs, concurrency=32, checkpoint="
 - `window`: which inputs are under way, and which outcome is read next
 - `calls`: one call of a map, and what is recorded of it
 - `outcomes`: `Outcome` and `MapSummary`
+- `executors`: the calls in the executor of a caller, such as one of processes or of Dask
 - `checkpoint`: the answers in a SQLite file
 - `identity`, `fingerprints`: how a checkpoint knows a command and its inputs again
 - `progress`: a bar in terminals and notebooks, otherwise lines in the log

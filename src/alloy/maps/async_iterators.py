@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import Executor
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic
@@ -11,7 +12,10 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from alloy._engine.runtime.async_parts import check_asyncio
-from alloy.maps.calls import Plan, ask_async
+from alloy._engine.runtime.stopping import Stop
+from alloy.errors import WorkerError
+from alloy.maps.calls import Finished, Plan, ask_async
+from alloy.maps.executors import Counted, counted_around, finished, given_to
 from alloy.maps.outcomes import MapSummary, Outcome
 from alloy.maps.window import Window
 
@@ -118,6 +122,8 @@ class _Run:
         self._calls: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._is_closed = False
+        self._stop = Stop()
+        self._counted: Counted | None = None
         self._is_broken = False  # whether a call has ended without an outcome
         self._feeder = self._loop.create_task(self._feed())
         self._feeder.add_done_callback(lambda _: self._changed.set())
@@ -154,6 +160,7 @@ class _Run:
 
     def _cancel(self) -> None:
         self._is_closed = True
+        self._stop.set()
         for task in (self._feeder, *self._calls):
             task.cancel()
         self._changed.set()
@@ -188,7 +195,26 @@ class _Run:
         task.add_done_callback(self._ended)
 
     async def _call(self, index: int, args: tuple[Any, ...]) -> None:
-        self._window.add(self._plan.record(await ask_async(self._plan, index, args)))
+        executor = self._plan.executor
+        if executor is None:
+            done = await ask_async(self._plan, index, args)
+        else:
+            done = await self._given_to(executor, index, args)
+        self._window.add(self._plan.record(done))
+
+    async def _given_to(self, executor: Executor, index: int, args: tuple[Any, ...]) -> Finished:
+        if self._counted is None:
+            self._counted = counted_around(self._plan)
+        try:
+            future = given_to(executor, self._plan, self._counted, self._stop, index, args)
+        except WorkerError as error:
+            self._plan.broken = self._plan.broken or error  # no further input begins
+            return Finished(Outcome(index, args, None, error), ())
+        await asyncio.wait([asyncio.wrap_future(future)])
+        found = finished(self._plan, self._counted, index, args, future)
+        if not isinstance(found, Finished):
+            raise found or asyncio.CancelledError
+        return found
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)

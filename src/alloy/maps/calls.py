@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from alloy._engine.ledger import Ledger, current_ledger, note_in
 from alloy._engine.runtime.stopping import Stop, stop_with
 from alloy.calls import CallOptions
-from alloy.errors import CheckpointError, ConfigurationError
+from alloy.errors import AlloyError, CheckpointError, ConfigurationError
 from alloy.functions import signature_of
 from alloy.maps.outcomes import MapSummary, Outcome
 from alloy.maps.progress import Progress, progress_of
@@ -19,6 +19,8 @@ from alloy.messages import RequestUsage
 from alloy.suggestions import did_you_mean, nearest
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from alloy.maps.checkpoint import Checkpoint
 
 __all__ = ["Finished", "Plan", "ask", "ask_async", "plan"]
@@ -36,6 +38,7 @@ class Asked(Protocol):
 
     __name__: str
     _function: Callable[..., Any]
+    _options: CallOptions
     run: Callable[..., Any]
     run_async: Callable[..., Any]
 
@@ -54,9 +57,10 @@ class Plan:
     on_error: str
     progress: Progress | None
     path: str | None = None  # of the checkpoint
+    executor: Executor | None = None
     context: Context = field(default_factory=copy_context)
     summary: MapSummary = field(default_factory=MapSummary)
-    broken: CheckpointError | None = None  # why nothing can be stored any more, so that no input begins
+    broken: AlloyError | None = None  # why no further input begins: the disk is full, a pool is broken
     _checkpoint: Checkpoint | None = None
     _has_begun: bool = False
 
@@ -138,6 +142,7 @@ DEFAULTS: dict[str, Any] = {
     "on_error": "raise",
     "progress": None,
     "checkpoint": None,
+    "executor": None,
 }
 
 
@@ -150,7 +155,7 @@ def plan(command: Any, iterables: tuple[Any, ...], options: Mapping[str, Any], *
             raise ConfigurationError(
                 f"{where}: no option {name!r}{guess}; valid options are {', '.join(DEFAULTS)}"
             )
-    concurrency, ordered, on_error, progress, checkpoint = (
+    concurrency, ordered, on_error, progress, checkpoint, executor = (
         options.get(name, DEFAULTS[name]) for name in DEFAULTS
     )
     for each in iterables:
@@ -165,9 +170,12 @@ def plan(command: Any, iterables: tuple[Any, ...], options: Mapping[str, Any], *
         raise ConfigurationError(f"{where}: on_error must be 'raise' or 'return', not {on_error!r:.80}")
     if progress not in (None, True, False):
         raise ConfigurationError(f"{where}: progress must be True or None, not {progress!r:.80}")
+    if executor is not None:
+        _check_executor(executor, where)
     _check_arguments(command, len(iterables), where)
     shown = progress_of(where, _total(iterables)) if progress else None
-    return Plan(command, iterables, concurrency, ordered, on_error, shown, _path(checkpoint, where))
+    path = _path(checkpoint, where)
+    return Plan(command, iterables, concurrency, ordered, on_error, shown, path, executor)
 
 
 def _check_iterable(given: Any, where: str, *, asynchronous: bool) -> None:
@@ -181,6 +189,16 @@ def _check_iterable(given: Any, where: str, *, asynchronous: bool) -> None:
     if not isinstance(given, Iterable):
         fix = "; map_async() takes async iterables" if hasattr(given, "__aiter__") else ""
         raise ConfigurationError(f"{where} takes iterables, not {type(given).__name__}{fix}")
+
+
+def _check_executor(given: Any, where: str) -> None:
+    from concurrent.futures import Executor
+
+    if not isinstance(given, Executor):
+        fix = ": write client.get_executor()" if hasattr(given, "get_executor") else ""
+        raise ConfigurationError(
+            f"{where}: executor must be a concurrent.futures.Executor, not {given!r:.80}{fix}"
+        )
 
 
 def _path(checkpoint: Any, where: str) -> str | None:

@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 
 from alloy._engine.runtime.stopping import Stop, Stopped
 from alloy.maps.calls import Plan, ask
+from alloy.maps.executors import Futures
 from alloy.maps.outcomes import MapSummary, Outcome
 from alloy.maps.window import Window
 from alloy.threads import start_thread
@@ -43,9 +44,10 @@ class Map(Generic[T_co, I_co]):
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._inputs: Iterator[tuple[Any, ...]] | None = zip(*plan.inputs, strict=False)
+        self._workers = _Workers(plan) if plan.executor is None else Futures(plan, plan.executor)
         # Twice the places: a thread that ends a call finds its next input without the reader.
-        self._window = Window(plan.concurrency, 2 * plan.concurrency, ordered=plan.ordered)
-        self._workers = _Workers(plan)
+        most = (2 if plan.executor is None else 1) * plan.concurrency
+        self._window = Window(plan.concurrency, most, ordered=plan.ordered)
         self._reading = threading.Lock()
         self._failure: BaseException | None = None  # of the inputs; raised after the last outcome
 
@@ -127,11 +129,11 @@ class Map(Generic[T_co, I_co]):
                 self._inputs, self._failure = None, error
 
     def _begin(self, args: tuple[Any, ...]) -> None:
-        known = self._plan.known(self._window.next_index, args)
-        index = self._window.begin()
-        if known is None:
+        index = self._window.next_index
+        if (known := self._plan.known(index, args)) is None:
             self._workers.begin((index, args))
-        else:
+        self._window.begin()
+        if known is not None:
             self._window.add(known)
 
     def _collect(self, *, wait: bool = False) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Required, TypeAlias, Ty
 from typing_extensions import TypedDict
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
     from os import PathLike
 
     from typing_extensions import Unpack
@@ -33,6 +34,7 @@ class _Options(TypedDict, total=False):
     ordered: bool
     progress: bool | None
     checkpoint: str | PathLike[str] | None
+    executor: Executor | None
 
 
 class Raising(_Options, total=False, closed=True):
@@ -191,6 +193,8 @@ class Mapped(_MappedInTasks[T_co]):
 
         - *checkpoint*: the path of a file that keeps the answers, so that a run which is killed or fails can
           be repeated, and only asks what was not answered.
+        - *executor*: a `concurrent.futures.Executor` that makes the calls, such as a pool of processes or
+          that of a Dask client; commands, results and errors are pickled, keys are not.
 
         Raises `ConfigurationError` for wrong options, and for a wrong number of iterables.
         """

@@ -1,0 +1,269 @@
+"""The calls of a map in the executor of a caller: threads, processes, a Dask cluster.
+
+A call is given to the executor as an object. Where it is called in this process, it runs in a copy of the
+map's context, as in the map's own threads. If the executor pickles it, what arrives is a `_Portable`: the
+command, the arguments and the settings in force, without keys. It runs in the worker's own environment, and
+its `_Done` brings back what it used, which is added here to the usage and the budgets around the map.
+"""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import CancelledError, Executor, Future
+from contextvars import Context
+from dataclasses import dataclass, replace
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from alloy._engine.budgeting import budgets_of
+from alloy._engine.effects import CallModel, Effect, Emit, Script
+from alloy._engine.handlers import current_handlers, handlers
+from alloy._engine.runtime.stopping import Stop, Stopped
+from alloy.budgets import Budget
+from alloy.config import current, given_here, with_given
+from alloy.errors import BudgetError, WorkerError
+from alloy.events import CallStarted
+from alloy.functions import is_async
+from alloy.maps.calls import Finished, Plan, ask
+from alloy.maps.outcomes import Outcome
+from alloy.messages import Reply, RequestUsage
+from alloy.pickling import Given
+from alloy.result import Result
+from alloy.usage import UsageTotal, totals_of
+
+__all__ = ["Counted", "Futures", "counted_around", "finished", "given_to"]
+
+# Settings that belong to this process: they cannot be pickled, or are applied here.
+_LOCAL = ("on_event", "http_client", "circuit_breaker", "budget")
+
+
+class Futures:
+    """Has the calls of one map made by an executor, in place of the map's own threads."""
+
+    def __init__(self, plan: Plan, executor: Executor) -> None:
+        self._plan, self._executor, self._stop = plan, executor, Stop()
+        self._counted = counted_around(plan)
+        self._ended: SimpleQueue[Outcome[Any] | BaseException | None] = SimpleQueue()
+        self._running: set[Future[Any]] = set()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the map is closed."""
+        return self._stop.is_set
+
+    def begin(self, given: tuple[int, tuple[Any, ...]]) -> None:
+        """Have the call of an input made. Raises `WorkerError` if the executor takes no more."""
+        future = given_to(self._executor, self._plan, self._counted, self._stop, *given)
+        self._running.add(future)
+        # Neither the callback nor the future knows the map, so that one which is dropped is collected.
+        state = self._plan, self._counted, self._running, self._ended
+        future.add_done_callback(partial(_end, *state, *given))
+
+    def ended(self, *, wait: bool) -> Outcome[Any] | BaseException | None:
+        """What has finished; `None` for nothing, after a *wait* only when the map is closed."""
+        try:
+            return self._ended.get(block=wait)
+        except Empty:
+            return None
+
+    def stop(self) -> None:
+        """End the calls in this process, and have those that have not begun elsewhere cancelled."""
+        if not self._stop.is_set:
+            self._stop.set()
+            for future in list(self._running):
+                future.cancel()
+            self._ended.put(None)
+
+    def join(self, seconds: float) -> None:
+        """Nothing to wait for: the threads and processes are the executor's."""
+
+
+def given_to(
+    executor: Executor, plan: Plan, counted: Counted, stop: Stop, index: int, args: tuple[Any, ...]
+) -> Future[Finished | _Done]:
+    """The future of one call. Raises `WorkerError` if *executor* takes no more."""
+    try:
+        if (refused := counted.refused()) is not None:
+            future: Future[Any] = Future()
+            future.set_result(Finished(Outcome(index, args, None, refused), ()))
+            return future
+        return executor.submit(_Call(plan, stop, index, args))
+    except RuntimeError as error:  # a pool that is broken, or shut down
+        raise WorkerError(f"{plan.name}: the executor takes no call ({error})") from error
+
+
+def finished(
+    plan: Plan, counted: Counted, index: int, args: tuple[Any, ...], future: Future[Finished | _Done]
+) -> Finished | BaseException | None:
+    """What came of a call. `None` if the map does not wait for it; an exception that no outcome holds."""
+    try:
+        done = future.result()
+    except (CancelledError, Stopped):
+        return None
+    except Exception as error:  # noqa: BLE001 - of the executor, not of the call
+        problem = WorkerError(
+            f"{plan.name}: a worker died, or the call could not be sent to it: "
+            f"{type(error).__name__}: {error}"
+        )
+        problem.__cause__ = error
+        return Finished(Outcome(index, args, None, problem), ())
+    except BaseException as error:  # noqa: BLE001 - SystemExit, which is the reader's
+        return error
+    return done if isinstance(done, Finished) else done.added_to(counted, index, args)
+
+
+def _end(
+    plan: Plan,
+    counted: Counted,
+    running: set[Future[Any]],
+    ended: SimpleQueue[Any],
+    index: int,
+    args: tuple[Any, ...],
+    future: Future[Any],
+) -> None:
+    running.discard(future)
+    found = finished(plan, counted, index, args, future)
+    if found is not None:
+        ended.put(plan.record(found) if isinstance(found, Finished) else found)
+
+
+class _Call:
+    """One call, for this process. A pickle of it is a `_Portable`."""
+
+    def __init__(self, plan: Plan, stop: Stop, index: int, args: tuple[Any, ...]) -> None:
+        self._of = plan, stop, index, args
+
+    def __call__(self) -> Finished:
+        plan, stop, index, args = self._of
+        if is_async(plan.command):
+            return plan.context.copy().run(_ask_async, plan, index, args)
+        return ask(plan, stop, index, args)
+
+    def __reduce__(self) -> Any:
+        plan, _, _, args = self._of
+        settings = plan.context.copy().run(given_here)
+        portable = {name: value for name, value in settings.items() if name not in _LOCAL}
+        return _Portable, (plan.command, args, Given(portable))
+
+
+class _Portable:
+    """A call in another process."""
+
+    def __init__(self, command: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> None:
+        self._command, self._args, self._settings = command, args, settings
+
+    def __call__(self) -> _Done:
+        # Not in the context of a forked process, which has the scopes of its parent.
+        return Context().run(self._run)
+
+    def _run(self) -> _Done:
+        noted = _Noted()
+        result, error = None, None
+        with with_given(self._settings), handlers(noted.note):
+            try:
+                result = _run(self._command, self._args)
+            except Exception as problem:  # noqa: BLE001 - of the call, for the reader
+                error = problem
+        name = getattr(self._command, "__name__", "the command")
+        return _Done(noted, _packed(name, result, error))
+
+
+def _run(command: Any, args: tuple[Any, ...]) -> Result[Any]:
+    if not is_async(command):
+        result: Result[Any] = command.run(*args)
+        return result
+    from alloy._engine.runtime import background_loop
+    from alloy._engine.runtime.deadline import Clock
+
+    # One loop for all calls of the process, which keeps their connections.
+    return background_loop.run(command.run_async(*args), Clock(), command.__name__)
+
+
+def _ask_async(plan: Plan, index: int, args: tuple[Any, ...]) -> Finished:
+    from alloy._engine.runtime import background_loop
+    from alloy._engine.runtime.deadline import Clock
+    from alloy.maps.calls import ask_async
+
+    return background_loop.run(ask_async(plan, index, args), Clock(), plan.name)
+
+
+def _packed(name: str, result: Result[Any] | None, error: Exception | None) -> bytes:
+    """The outcome of a call as a pickle, which this process can read again."""
+    try:
+        packed = pickle.dumps((result, error))
+        pickle.loads(packed)  # noqa: S301 - our own
+        return packed
+    except Exception as problem:  # noqa: BLE001 - whatever their own methods raise
+        if result is not None and (result.transcript or result.tool_calls):
+            return _packed(name, replace(result, transcript=(), tool_calls=()), None)
+        what = "its value" if error is None else f"its error, {type(error).__name__}: {error},"
+        return pickle.dumps((None, WorkerError(f"{name}(): {what} cannot be pickled ({problem})")))
+
+
+@dataclass(slots=True)
+class _Noted:
+    """What a call in a worker used."""
+
+    calls: int = 0
+    requests: int = 0
+    used: list[tuple[RequestUsage, float]] | None = None
+
+    def note(self, effect: Effect[Any]) -> Script[Any]:
+        """A handler that counts."""
+        match effect:
+            case Emit(CallStarted()):
+                self.calls += 1
+            case CallModel(route, _):
+                self.requests += 1
+                reply: Reply = yield from effect
+                self.used = [*(self.used or ()), (route.used(reply.usage), reply.seconds)]
+                return reply
+        return (yield from effect)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a call in a worker brings back: what it used, and its result or error as a pickle."""
+
+    noted: _Noted
+    packed: bytes
+
+    def added_to(self, counted: Counted, index: int, args: tuple[Any, ...]) -> Finished:
+        """The outcome in this process, whose usage is added to what counts around the map."""
+        result, error = pickle.loads(self.packed)  # noqa: S301 - of a worker that the caller has chosen
+        used = self.noted.used or []
+        counted.add(self.noted, used)
+        value = None if result is None else result.value
+        return Finished(Outcome(index, args, value, error, result), tuple(each for each, _ in used))
+
+
+class Counted:
+    """What counts the calls of a map: usage tracking and budgets around it, and the budget of its command."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._totals: tuple[UsageTotal, ...] = totals_of(current_handlers())
+        own = current(plan.command._options.settings).budget
+        found: list[Budget] = [*budgets_of(current_handlers()), *([] if own is None else [own])]
+        self._budgets = tuple(dict.fromkeys(found))
+
+    def refused(self) -> BudgetError | None:
+        """The error if a budget has nothing left, so that no worker is asked."""
+        for budget in self._budgets:
+            try:
+                budget.begin_in_worker()
+            except BudgetError as error:
+                return error
+        return None
+
+    def add(self, noted: _Noted, used: list[tuple[RequestUsage, float]]) -> None:
+        """Count what a worker has used."""
+        for total in self._totals:
+            total._add_from_worker(noted.calls, noted.requests, used)
+        for budget in self._budgets:
+            budget.add_from_worker(noted.requests, [request for request, _ in used])
+
+
+def counted_around(plan: Plan) -> Counted:
+    """What counts the calls of *plan*."""
+    return plan.context.copy().run(Counted, plan)
