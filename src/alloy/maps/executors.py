@@ -11,6 +11,7 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import CancelledError, Executor, Future
 from contextvars import Context
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -33,6 +34,8 @@ from alloy.result import Result
 from alloy.usage import UsageTotal, totals_of
 
 __all__ = ["Counted", "Futures", "counted_around", "finished", "given_to"]
+
+_Outcome = tuple[Result[Any] | None, Exception | None]
 
 # Settings that belong to this process: they cannot be pickled, or are applied here.
 _LOCAL = ("on_event", "http_client", "circuit_breaker", "budget")
@@ -166,7 +169,7 @@ class _Portable:
             except Exception as problem:  # noqa: BLE001 - of the call, for the reader
                 error = problem
         name = getattr(self._command, "__name__", "the command")
-        return _Done(noted, _packed(name, result, error))
+        return _Done(noted, *_sendable(name, result, error))
 
 
 def _run(command: Any, args: tuple[Any, ...]) -> Result[Any]:
@@ -188,17 +191,20 @@ def _ask_async(plan: Plan, index: int, args: tuple[Any, ...]) -> Finished:
     return background_loop.run(ask_async(plan, index, args), Clock(), plan.name)
 
 
-def _packed(name: str, result: Result[Any] | None, error: Exception | None) -> bytes:
-    """The outcome of a call as a pickle, which this process can read again."""
+def _sendable(name: str, result: Result[Any] | None, error: Exception | None) -> _Outcome:
+    """*result* and *error*, or in place of what cannot be pickled an error that can be.
+
+    An error that can be pickled, but not read again, would break a pool of processes.
+    """
     try:
-        packed = pickle.dumps((result, error))
-        pickle.loads(packed)  # noqa: S301 - our own
-        return packed
+        pickle.dumps((result, error))
+        copy(error)  # made in the same way as from a pickle
+        return result, error
     except Exception as problem:  # noqa: BLE001 - whatever their own methods raise
         if result is not None and (result.transcript or result.tool_calls):
-            return _packed(name, replace(result, transcript=(), tool_calls=()), None)
+            return _sendable(name, replace(result, transcript=(), tool_calls=()), None)
         what = "its value" if error is None else f"its error, {type(error).__name__}: {error},"
-        return pickle.dumps((None, WorkerError(f"{name}(): {what} cannot be pickled ({problem})")))
+        return None, WorkerError(f"{name}(): {what} cannot be pickled ({problem})")
 
 
 @dataclass(slots=True)
@@ -224,14 +230,15 @@ class _Noted:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What a call in a worker brings back: what it used, and its result or error as a pickle."""
+    """What a call in a worker brings back: what it used, and its result or error."""
 
     noted: _Noted
-    packed: bytes
+    result: Result[Any] | None
+    error: Exception | None
 
     def added_to(self, counted: Counted, index: int, args: tuple[Any, ...]) -> Finished:
         """The outcome in this process, whose usage is added to what counts around the map."""
-        result, error = pickle.loads(self.packed)  # noqa: S301 - of a worker that the caller has chosen
+        result, error = self.result, self.error
         used = self.noted.used or []
         counted.add(self.noted, used)
         value = None if result is None else result.value
