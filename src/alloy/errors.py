@@ -298,6 +298,9 @@ class DeadlineError(AlloyError):
     """The whole call, with its tools and waits, took longer than `deadline`."""
 
 
+NOT_SENT = (BudgetError, CircuitOpenError)
+"""The errors of requests that Alloy itself refused to send: they count nowhere as requests."""
+
 # By `Reply.finish`: the error for an answer that ended in this way, and its text.
 UNFINISHED: dict[str, tuple[type[AnswerError], str]] = {
     "refusal": (RefusalError, "the model refused"),

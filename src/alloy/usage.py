@@ -14,6 +14,7 @@ from alloy._engine.budgeting import missing_budgets
 from alloy._engine.effects import CallModel, Effect, Emit, Handler, Script
 from alloy._engine.handlers import handlers
 from alloy.budgets import Budget
+from alloy.errors import NOT_SENT
 from alloy.events import CallStarted
 from alloy.messages import Reply, RequestUsage, Usage
 
@@ -78,6 +79,11 @@ class UsageTotal:
         with self._lock:
             self.requests += 1
 
+    def _take_back_request(self) -> None:
+        """Do not count a request that was not sent."""
+        with self._lock:
+            self.requests -= 1
+
     def _add(self, request: RequestUsage, seconds: float) -> None:
         """Add what a *request* used, and the *seconds* that it took."""
         with self._lock:
@@ -127,7 +133,11 @@ def _count(total: UsageTotal, effect: Effect[Any]) -> Script[Any]:
             total._begin_call()
         case CallModel(route, _):
             total._begin_request()
-            reply: Reply = yield from effect
+            try:
+                reply: Reply = yield from effect
+            except NOT_SENT:
+                total._take_back_request()
+                raise
             total._add(route.used(reply.usage), reply.seconds)
             return reply
     return (yield from effect)

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 from alloy._engine.effects import CallModel, Effect, Handler, Script
 from alloy._engine.handlers import current_handlers
 from alloy.budgets import Budget
-from alloy.errors import BudgetError, CircuitOpenError
+from alloy.errors import NOT_SENT
 from alloy.messages import Reply
 
 __all__ = ["budgets_of", "is_budget", "missing_budgets"]
@@ -21,7 +21,7 @@ def _budgeted(shared: Budget, effect: Effect[Any]) -> Script[Any]:
     shared.begin_request(effect.route.name, effect.route.address.address)
     try:
         reply: Reply = yield from effect
-    except (BudgetError, CircuitOpenError):
+    except NOT_SENT:
         shared.take_back_request()
         raise
     shared.add(effect.route.used(reply.usage))

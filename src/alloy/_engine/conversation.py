@@ -20,6 +20,7 @@ from alloy._typed.json.extraction import is_prose
 from alloy._typed.json.text import CUT_OFF
 from alloy._typed.types.async_parsers import resolving
 from alloy.errors import (
+    NOT_SENT,
     AlloyError,
     AnswerError,
     CircuitOpenError,
@@ -263,7 +264,11 @@ def _request(question: Question[T], state: State) -> Script[Reply]:
     state.attempts += 1
     request = state.request()
     yield from _emit(question, RequestSent(request, state.route.name, state.attempts))
-    reply = state.received((yield from CallModel(state.route, request)))
+    try:
+        reply = state.received((yield from CallModel(state.route, request)))
+    except NOT_SENT:
+        state.attempts -= 1
+        raise
     yield from _emit(question, ReplyReceived(reply, state.route.name, state.attempts))
     yield from _emit(question, UsageReport(reply.usage, state.usage))
     return reply

@@ -6,14 +6,7 @@ import random
 from dataclasses import dataclass
 
 from alloy._engine.fallbacks import TEXTS
-from alloy.errors import (
-    AlloyError,
-    AnswerError,
-    BudgetError,
-    CircuitOpenError,
-    ProviderError,
-    UnsupportedError,
-)
+from alloy.errors import NOT_SENT, AlloyError, AnswerError, ProviderError, UnsupportedError
 
 __all__ = ["FINALIZE", "TYPED_ANSWER", "Policy", "reask_text"]
 
@@ -42,7 +35,7 @@ class Policy:
 
     def tries_again(self, error: AlloyError, failures: int) -> bool:
         """Whether to ask again after *error*, the *failures*th of this request."""
-        if failures > self.retry or isinstance(error, CircuitOpenError | BudgetError):
+        if failures > self.retry or isinstance(error, NOT_SENT):
             return False
         if isinstance(error, ProviderError):
             # Streamed text has reached the caller: a second try would repeat it.

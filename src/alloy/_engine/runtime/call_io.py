@@ -38,6 +38,7 @@ from alloy.events import (
     Event,
     Final,
     ReasoningDelta,
+    ReplyReceived,
     RequestSent,
     TextDelta,
     ToolFinished,
@@ -111,6 +112,7 @@ class CallIO(ABC):
         self.carried = Carried()  # by the requests of this call
         self._started = self._ended = False  # whether the first and the last event are out
         self._model = ""  # that was asked last
+        self._announced: RequestSent | None = None  # not published: a handler may refuse the request
         self._open: dict[str, ToolCall] = {}  # by id, the tools that have started and not ended
 
     # --- effects ------------------------------------------------------------------------------------
@@ -172,10 +174,16 @@ class CallIO(ABC):
     def emit(self, event: Event) -> Iterator[Event]:
         """Publish *event*, and yield it for the reader of a stream.
 
+        A request is published when it reaches the driver (`sending`): a handler may refuse it before.
         What has begun ends once, whatever a handler raises, answers or performs again: the end of a tool that
         has not begun is not published, nor is a second beginning or end. When a call fails, its tools end.
         """
         match event:
+            case RequestSent():
+                self._announced = event
+                return
+            case ReplyReceived():  # a handler may have made it
+                yield from self.sending()
             case CallStarted() if self._started:
                 return
             case ToolStarted(call) if call.id in self._open:
@@ -190,6 +198,12 @@ class CallIO(ABC):
                 for call in tuple(self._open.values()):
                     yield self.publish(ToolFinished(left_behind(call, error)))
         yield self.publish(event)
+
+    def sending(self) -> Iterator[Event]:
+        """Publish the request that the script has announced, unless that is done."""
+        event, self._announced = self._announced, None
+        if event is not None:
+            yield self.publish(event)
 
     def publish(self, event: Event) -> Event:
         """Log *event* and call the listeners with it; returns it with the call's id and duration."""

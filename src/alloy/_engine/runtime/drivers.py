@@ -11,7 +11,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
 
-from alloy._engine.effects import Elapsed, Emit, RunningScript
+from alloy._engine.effects import CallModel, Elapsed, Emit, RunningScript
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.runtime.async_parts import AsyncParts, check_asyncio
 from alloy._engine.runtime.sync_io import SyncIO
@@ -39,10 +39,11 @@ def stream(
                     yield from io.emit(effect.event)
                 elif isinstance(effect, Elapsed):
                     outcome = io.clock.elapsed()
-                elif (events := io.observed(effect)) is not None:
-                    outcome = yield from events
                 else:
-                    outcome = io.perform(effect)
+                    if isinstance(effect, CallModel):
+                        yield from io.sending()
+                    events = io.observed(effect)
+                    outcome = io.perform(effect) if events is None else (yield from events)
             except Exception as error:  # noqa: BLE001 - the script's to handle or to raise
                 script.fail(error)
             else:
@@ -71,6 +72,9 @@ async def drive(
                 elif isinstance(effect, Elapsed):
                     outcome = io.clock.elapsed()
                 else:
+                    if isinstance(effect, CallModel):
+                        for event in io.sending():
+                            await io.show(event)
                     outcome = await (io.observed(effect) or io.perform(effect))
             except Exception as error:  # noqa: BLE001 - as above
                 script.fail(error)
