@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from types import MethodType
+from types import EllipsisType, MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from alloy.contracts import Contracts, split
@@ -49,7 +49,8 @@ class Tool(ComparedAsMethods, Generic[P, R_co]):
     The parameters are checked when the tool is made, without resolving an annotation. Their schema and
     the description are compiled at the first use, because that imports pydantic, and again after a
     parser was registered. *_call* is the function with its contracts around it. A tool that is bound to
-    an instance, or made from a command, remembers in *_origin* how it was made, for pickle.
+    an instance, or made from a command, remembers in *_origin* how it was made, for pickle. *tool_timeout*
+    and *tool_result_max_chars* are `...` where the settings of these names apply.
     """
 
     __name__: str
@@ -62,8 +63,8 @@ class Tool(ComparedAsMethods, Generic[P, R_co]):
         *,
         name: str | None = None,
         description: str | None = None,
-        tool_timeout: float | None = None,
-        tool_result_max_chars: int | None = None,
+        tool_timeout: float | EllipsisType | None = ...,
+        tool_result_max_chars: int | EllipsisType | None = ...,
         contracts: Contracts | None = None,
         like: Callable[..., Any] | None = None,
     ) -> None:
@@ -169,8 +170,8 @@ def tool(
     *,
     name: str | None = None,
     description: str | None = None,
-    tool_timeout: float | None = None,
-    tool_result_max_chars: int | None = None,
+    tool_timeout: float | EllipsisType | None = ...,
+    tool_result_max_chars: int | EllipsisType | None = ...,
 ) -> ToolDecorator: ...
 def tool(
     function: Any = None,
@@ -178,8 +179,8 @@ def tool(
     *,
     name: str | None = None,
     description: str | None = None,
-    tool_timeout: float | None = None,
-    tool_result_max_chars: int | None = None,
+    tool_timeout: float | EllipsisType | None = ...,
+    tool_result_max_chars: int | EllipsisType | None = ...,
     **unknown: Any,
 ) -> Any:
     """Make a function a tool: `@tool`, or `@tool(name=…, description=…)`.
@@ -187,8 +188,8 @@ def tool(
     Every parameter needs a type; a default makes it optional. The docstring is the description of the
     tool. Descriptions of parameters come from `Annotated` and from docstring sections in Google, NumPy or
     Sphinx style. *tool_timeout* and *tool_result_max_chars* replace the settings of these names for this
-    tool. Raises `ConfigurationError` for a parameter without a type, for `*args` and `**kwargs`, and for a
-    name that a provider would refuse.
+    tool; `None` means no limit, and without the option the setting applies. Raises `ConfigurationError` for a
+    parameter without a type, for `*args` and `**kwargs`, and for a name that a provider would refuse.
     """
 
     def decorate(function: Any) -> Any:
@@ -199,7 +200,8 @@ def tool(
         if (convert := getattr(function, "__alloy_tool__", None)) is not None:
             function = convert()
         if isinstance(function, Tool):
-            return function._changed(**{key: value for key, value in given.items() if value is not None})
+            changed = {key for key, value in given.items() if value is not unset[key]}
+            return function._changed(**{key: given[key] for key in changed})
         if not callable(function):
             raise ConfigurationError(f"@tool needs a function, not {function!r}")
         plain, contracts = split(function)
@@ -211,6 +213,7 @@ def tool(
         "tool_timeout": tool_timeout,
         "tool_result_max_chars": tool_result_max_chars,
     }
+    unset = {key: ... if key in _SETTINGS else None for key in given}
     _check_options(function, given, unknown)
     return decorate if function is None else decorate(function)
 
@@ -222,6 +225,8 @@ def _check_options(function: Any, given: dict[str, Any], unknown: Iterable[str])
     if (description := given["description"]) is not None and not isinstance(description, str):
         raise ConfigurationError(f"@tool: description must be a str, not {description!r}")
     for setting in _SETTINGS:
+        if given[setting] is ...:
+            continue
         try:
             SETTINGS[setting].check(given[setting])
         except ValueError as error:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from kit.apis import OLLAMA, Api, every_api
-from kit.ways import asked_at, every_way
+from kit.ways import Asked, asked_at, every_way
 from kit.wire import WireServer
 from kit.wire.ollama import shown
 
@@ -22,7 +22,7 @@ from alloy import ConfigurationError, ask, command, tool, use_config
 from alloy._engine.tool_texts import cut_text
 from alloy.config import current
 from alloy.events import ToolFinished
-from alloy.testing import call, replies
+from alloy.testing import call, calls, replies
 
 LONG = "".join(f"{number:05}" for number in range(6_000))
 MARKER = re.compile(r"\n\[… ([\d,]+) of ([\d,]+) characters cut: tool_result_max_chars=([\d,]+)\]\n")
@@ -211,3 +211,16 @@ def test_a_character_without_an_end_is_cut_somewhere() -> None:
     text = "a" + "\u0301" * 10_000
     assert unicodedata.combining(text[-1])
     assert len(cut_text(text, 100)) < 200
+
+
+@every_way
+@pytest.mark.parametrize("function", [read_log, fails], ids=lambda function: function.__name__)
+def test_none_lifts_the_limit_for_one_tool(way: Any, function: Any) -> None:
+    """Of the setting, and of the tool that it is made of."""
+    limited = tool(tool_result_max_chars=30)(function)
+    free = tool(name="free", tool_result_max_chars=None)(limited)
+    with replies(calls(call("free"), call(function.__name__)), "done"):
+        result, _ = way(Asked("go", tools=[free, limited], tool_result_max_chars=50))
+    whole, cut = (each.content for each in result.tool_calls)
+    assert LONG in whole
+    assert LONG not in cut

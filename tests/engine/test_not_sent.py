@@ -44,9 +44,14 @@ def sent(seen: list[Event]) -> list[tuple[str, int]]:
 def test_a_refused_request_is_counted_nowhere(way: Any, refusing: Any) -> None:
     """Not in the error, not in the events, not in the usage, and not in another budget."""
     options, seen, other = refusing(), [], Budget(requests=9)
-    with alloy.listen(seen.append), alloy.track_usage() as total, alloy.budget(other), replies():
-        with pytest.raises((BudgetError, CircuitOpenError)) as caught:
-            way(Asked("x", model="fake:one", **options))
+    with (
+        alloy.listen(seen.append),
+        alloy.track_usage() as total,
+        alloy.budget(other),
+        replies(),
+        pytest.raises((BudgetError, CircuitOpenError)) as caught,
+    ):
+        way(Asked("x", model="fake:one", **options))
     assert (caught.value.attempts, sent(seen), total.calls, total.requests) == (0, [], 1, 0)
     assert other.spent.requests == 0
 
@@ -66,9 +71,14 @@ def test_a_request_that_fails_counts_before_the_circuit_opens(way: Any) -> None:
     """The one that was sent, and not the one after it."""
     seen: list[Event] = []
     breaker = CircuitBreaker(failures=1, pause=3600)
-    with alloy.listen(seen.append), alloy.track_usage() as total, replies(BUSY):
-        with pytest.raises(AlloyError) as caught:
-            way(Asked("x", model="fake:one", retry=3, backoff=0, circuit_breaker=breaker))
+    asked = Asked("x", model="fake:one", retry=3, backoff=0, circuit_breaker=breaker)
+    with (
+        alloy.listen(seen.append),
+        alloy.track_usage() as total,
+        replies(BUSY),
+        pytest.raises(AlloyError) as caught,
+    ):
+        way(asked)
     assert (caught.value.attempts, total.requests, sent(seen)) == (1, 1, [("fake:one", 1)])
 
 

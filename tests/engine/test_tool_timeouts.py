@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 import subprocess
 import sys
 import threading
@@ -186,3 +187,48 @@ def test_a_tool_that_ignores_its_cancellation_does_not_keep_the_process_alive(wa
     program = NEVER_ENDS.replace("WAY", way.replace("**said", "tools=[stubborn], deadline=limit"))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.stdout, done.stderr[-2000:]) == ("began late\n", "")
+
+
+@every_way
+@pytest.mark.parametrize("is_async", [False, True], ids=["thread", "task"])
+@pytest.mark.parametrize("again", [False, True], ids=["at once", "a tool again"])
+def test_none_lifts_the_setting_for_this_tool(way: Any, is_async: bool, again: bool):
+    """The other tool of the turn has the limit, and the one without it outlives that."""
+    other_is_told = threading.Event()
+
+    def plain() -> str:
+        """Wait for the other tool."""
+        return "whole" if other_is_told.wait(PATIENCE) else "late"
+
+    async def waiting() -> str:
+        """Wait for the other tool."""
+        return await asyncio.to_thread(plain)
+
+    async def limited() -> None:
+        """Wait for ever."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            other_is_told.set()
+
+    free: Any = waiting if is_async else plain
+    free = tool(tool_timeout=None)(tool(tool_timeout=0.01)(free) if again else free)
+    with replies(calls(call(free.name), call("limited")), "done"):
+        result = way(tools=[free, limited], tool_timeout=0.05)
+    assert result.tool_calls[0].content == "whole"
+    assert result.tool_calls[1].content.startswith(TOLD)
+
+
+def test_what_a_tool_has_of_its_own_survives_pickle_and_further_options():
+    """`None` is not "not given": neither for the tool nor for a tool that is made of it."""
+    for own in ({}, {"tool_timeout": None, "tool_result_max_chars": None}, {"tool_timeout": 2.0}):
+        made = tool(**own)(module_tool)
+        for each in (made, pickle.loads(pickle.dumps(made)), tool(description="Other.")(made)):
+            assert (each.tool_timeout, each.tool_result_max_chars) == (
+                own.get("tool_timeout", ...),
+                own.get("tool_result_max_chars", ...),
+            )
+
+
+def module_tool() -> None:
+    """Do nothing."""

@@ -17,6 +17,16 @@ def renamed(currency: str) -> float:
     return float(len(currency))
 
 
+@tool(tool_timeout=None, tool_result_max_chars=None)
+def unlimited(currency: str) -> float:
+    return float(len(currency))
+
+
+@tool(tool_timeout=0.5, tool_result_max_chars=100)
+def limited(currency: str) -> float:
+    return float(len(currency))
+
+
 @tool()
 def called() -> None:
     return None

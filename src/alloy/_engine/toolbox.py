@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from time import perf_counter
+from types import EllipsisType
 from typing import Any, NamedTuple, Protocol
 
 from alloy._engine.effects import Script, parse_values
@@ -33,8 +34,8 @@ class Runnable(Protocol):
 
     name: str
     is_async: bool
-    tool_timeout: float | None
-    tool_result_max_chars: int | None
+    tool_timeout: float | EllipsisType | None  # `...` where the setting of this name applies
+    tool_result_max_chars: int | EllipsisType | None
 
     @property
     def signature(self) -> Signature:
@@ -82,13 +83,14 @@ class Toolbox:
     def timeout(self, call: ToolCall) -> float | None:
         """Seconds that the tool may take: its own limit, or that of all tools."""
         tool = self._tools.get(call.name)
-        return self._timeout if tool is None or tool.tool_timeout is None else tool.tool_timeout
+        return self._timeout if tool is None or tool.tool_timeout is ... else tool.tool_timeout
 
     def max_chars(self, call: ToolCall) -> int | None:
         """How many characters of the result the model reads: the tool's own limit, or that of all tools."""
         tool = self._tools.get(call.name)
-        own = None if tool is None else tool.tool_result_max_chars
-        return self._max_chars if own is None else own
+        if tool is None or tool.tool_result_max_chars is ...:
+            return self._max_chars
+        return tool.tool_result_max_chars
 
     def find(self, call: ToolCall) -> Runnable:
         """The tool that *call* names. Raises `ToolError` with the names that may be called."""
