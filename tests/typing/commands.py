@@ -13,9 +13,12 @@ from alloy import (
     Result,
     ServerError,
     Stream,
+    ask,
     command,
+    configure,
     tool,
 )
+from alloy.options import ModelOptions
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +42,27 @@ def typed(topic: str, *, strict: bool = False) -> str:
 @command(model=["gpt-5.6", {"model": "ollama:qwen3", "temperature": 0, "base_url": "http://localhost"}])
 def several() -> str:
     return "hello"
+
+
+models: list[ModelOptions | str] = [
+    {"model": "gpt-5.6", "reasoning_effort": "low"},
+    {"model": "openai-chat:qwen3", "base_url": "http://localhost:8000/v1", "temperature": 0},
+    "claude-haiku-4-5",
+]
+only_dicts: list[ModelOptions] = [{"model": "gpt-5.6", "temperature": 0}]
+only_names = ["gpt-5.6", "claude-haiku-4-5"]
+bodies: dict[str, dict[str, Any]] = {"openai": {"service_tier": "flex"}, "ollama": {"keep_alive": "10m"}}
+
+
+def several_in_variables() -> None:
+    assert_type(ask("x", model=models, extra=bodies), str)
+    assert_type(ask("x", model=only_dicts), str)
+    assert_type(ask("x", model=only_names), str)
+    assert_type(several.with_options(model=models)(), str)
+    configure(model=models)
+    configure(model={"model": "gpt-5.6", "temperature": 0})
+    assert_type(ask("x", model=[{"model": "a", "temperature": 0}, {"model": "b", "base_url": "x"}]), str)
+    assert_type(ask("x", model=tuple(only_dicts)), str)
 
 
 @command(output=None)

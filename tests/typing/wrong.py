@@ -76,6 +76,7 @@ use(command(temprature=0.5))  # type: ignore[call-overload]  # ty: ignore[no-mat
 use(command(output=int, retries=3))  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
 use(command(retry="twice"))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
 use(command(model=3))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+use(command(model=[{"model": "m", "temprature": 0}]))  # type: ignore[list-item]  # ty: ignore[invalid-argument-type, unknown-typed-dict-constructor-key]
 use(command(tool_errors="ignore"))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
 use(command(tool_mode="reacting"))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
 use(command(stop=3))  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
