@@ -185,7 +185,8 @@ class ModelNotFoundError(BadRequestError):
 class UnsupportedError(BadRequestError):
     """The model does not support *feature*: `"tools"`, `"output"`, `"output_with_tools"` or `"strict_tools"`.
 
-    With `"schema"` only the schemas of this request are too complex for the provider.
+    With `"schema"` only the schemas of this request are too complex for the provider, and with `"batches"` the
+    server has no batch API.
     """
 
     def __init__(self, message: str, *, feature: str, provider: str, **details: Any) -> None:

@@ -10,8 +10,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from kit.wire import Answer, Cut, WireServer, json_answer
-from kit.wire.batches import CANCELLED, EXPIRED, MISSING, SERVICES, AnthropicService, Failed, Service
+from kit.wire import Answer, Cut, Gate, WireServer, json_answer
+from kit.wire.batches import (
+    CANCELLED,
+    EXPIRED,
+    KEY,
+    MISSING,
+    SERVICES,
+    AnthropicService,
+    Failed,
+    Service,
+)
 
 import alloy
 from alloy import (
@@ -36,6 +45,7 @@ from alloy import (
     command,
     ensure,
 )
+from alloy._engine.batching import LOOKS
 from alloy.events import CallFailed, Final
 
 
@@ -343,11 +353,17 @@ def test_looking_is_repeated_after_a_transient_failure(
 def test_a_server_that_stays_broken_ends_the_wait_but_not_the_batch(
     server: WireServer, kind: type[Service]
 ) -> None:
+    """One look is retried as a call is, and a wait survives some looks that fail."""
     service = kind(server, [OSLO])
-    batch = asking(service, retry=1).batch(["a"])
-    server.script(*(json_answer({"error": {"message": "broken"}}, status=500) for _ in range(2)))
+    batch = asking(service, retry=0).batch(["a"])
+    broken = json_answer({"error": {"message": "broken"}}, status=500)
+    server.script(broken)
+    with pytest.raises(ServerError, match="broken"):
+        batch.status()
+    server.script(*[broken] * LOOKS)
     with pytest.raises(ServerError, match="broken"):
         batch.wait(poll=0)
+    server.script(*[broken] * (LOOKS - 1))
     assert errors_of(batch.outcomes(poll=0)) == [None]
 
 
@@ -377,6 +393,77 @@ def test_a_batch_that_may_have_begun_is_not_sent_twice(
         way.batch(asking(service, retry=3), ["a"])
     assert service.begun == 0
     assert len(server.requests) == before + 1
+
+
+@each_way
+@pytest.mark.parametrize("kind", SERVICES[2:], ids=lambda kind: kind.name)
+def test_a_kept_connection_that_breaks_begins_no_second_batch(
+    server: WireServer, kind: type[Service], way: Sync
+) -> None:
+    """A model request would be sent once more, because most such connections had been idle for too long."""
+
+    def two() -> None:
+        asking(service).batch(["a"])
+        server.script(Answer(before=Cut()))
+        asking(service).batch(["b"])
+
+    async def two_async() -> None:
+        await asking(service).batch_async(["a"])
+        server.script(Answer(before=Cut()))
+        await asking(service).batch_async(["b"])
+
+    service = kind(server, [OSLO])
+    with pytest.raises(ProviderConnectionError, match="it is not known whether"):
+        asyncio.run(two_async()) if isinstance(way, Async) else two()
+    assert len(server.requests) == 2
+    assert len(server.connections) == 1
+
+
+@each_way
+@each_service
+def test_keys_and_headers_of_the_caller_are_sent_and_never_shown(
+    server: WireServer, kind: type[Service], way: Sync
+) -> None:
+    """The key may come from a function, which is called for each request."""
+    service = kind(server, [OSLO])
+    asked = asking(service, api_key=lambda: KEY, headers={"x-team-token": "team-secret-12345"})
+    batch = way.batch(asked, ["a"])
+    assert errors_of(way.outcomes(batch)) == [None]
+    assert {request.headers["x-team-token"] for request in server.requests} == {"team-secret-12345"}
+    again = Batch.load(batch.id, asked)
+    server.script(json_answer({"error": {"message": f"{KEY} and team-secret-12345 are wrong"}}, status=403))
+    with pytest.raises(AuthenticationError) as caught:
+        way.status(again)
+    assert KEY not in str(caught.value)
+    assert "team-secret" not in str(caught.value)
+    assert KEY not in repr(again)
+
+
+@each_way
+@pytest.mark.parametrize("kind", SERVICES[2:], ids=lambda kind: kind.name)
+def test_a_server_that_is_silent_ends_a_look_in_time(
+    server: WireServer, kind: type[Service], way: Sync
+) -> None:
+    service = kind(server, [OSLO])
+    id = way.batch(asking(service), ["a"]).id
+    server.script(Answer(before=Gate()))
+    with pytest.raises(ProviderTimeoutError, match=r"timeout=0\.2"):
+        way.status(Batch.load(id, asking(service, timeout=0.2, retry=0)))
+    server.leftovers_allowed = True  # a machine that is so slow that no request arrived in time
+
+
+@pytest.mark.parametrize("kind", [each for each in SERVICES if each.name != "gemini"], ids=lambda k: k.name)
+def test_a_download_that_is_cut_between_lines_can_be_repeated(
+    server: WireServer, kind: type[Service]
+) -> None:
+    """Only the missing lines show the cut: their inputs have errors until they are downloaded again."""
+    service = kind(server, [OSLO, ROME])
+    batch = asking(service).batch(["a", "b"])
+    batch.wait(poll=0)
+    row = json.dumps(service.row(service.requests[0][0], OSLO)).encode()
+    server.script(Answer([row + b"\n"], framing="close"))
+    assert errors_of(batch.outcomes()) == [None, BadReplyError]
+    assert errors_of(batch.outcomes()) == [None, None]
 
 
 def _uploads(service: Service, server: WireServer, way: Sync) -> list[Any]:

@@ -14,7 +14,9 @@ from alloy import (
     BatchStatus,
     CommandError,
     ConfigurationError,
+    Image,
     Outcome,
+    Prompt,
     RateLimitError,
     ask,
     command,
@@ -102,6 +104,29 @@ def test_a_contract_that_does_not_hold_ends_it_before_anything_is_sent() -> None
     with replies(), pytest.raises(CommandError, match="a must be positive") as caught:
         root.batch([4, -1])
     assert caught.value.__notes__ == ["root.batch(): input 1"]
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_prompt_that_no_request_can_carry_is_an_error_of_its_input() -> None:
+    with pytest.raises(ConfigurationError, match="surrogate") as caught:
+        Shelf().find.batch(["Emma", "half \ud83d"])
+    assert caught.value.__notes__ == ["find.batch(): input 1"]
+
+
+@pytest.mark.usefixtures("fake")
+def test_images_are_part_of_what_is_compared() -> None:
+    @command(output=str)
+    def describe(data: bytes) -> Prompt:
+        return ["What is this?", Image.from_bytes(data, "image/png")]
+
+    first, second = b"\x89PNG\r\n\x1a\n1", b"\x89PNG\r\n\x1a\n2"
+    batch = describe.batch([first, second])
+    assert [each.args for each in Batch.load(batch.id, describe, [first, second]).outcomes()] == [
+        (first,),
+        (second,),
+    ]
+    with pytest.raises(ConfigurationError, match="the prompt of input 1 differs"):
+        Batch.load(batch.id, describe, [first, first]).outcomes()
 
 
 @pytest.mark.usefixtures("fake")

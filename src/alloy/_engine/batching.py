@@ -49,6 +49,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+LOOKS = 10  # at a batch that may fail in a row, each with its retries
+
 # The server has read nothing of the request, or has refused it before doing anything.
 _NOT_CONNECTED = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol")
 _REFUSED = (429, 503, 529)
@@ -104,17 +106,30 @@ def cancel(question: Question[Any], id: str) -> Script[None]:
 def wait_for_end(
     question: Question[Any], id: str, requests: int | None, timeout: float | None, poll: float
 ) -> Script[BatchReport]:
-    """Ask every *poll* seconds until the batch has ended. Raises `DeadlineError` after *timeout* seconds."""
+    """Ask every *poll* seconds until the batch has ended. Raises `DeadlineError` after *timeout* seconds.
+
+    A wait of a day outlasts a network that is down for some minutes: the error of a look is raised after
+    `LOOKS` of them have failed in a row.
+    """
+    failed, state = 0, "nothing is known of it"
     while True:
-        found = yield from report(question, id, requests)
-        if found.status.has_ended:
-            return found
+        try:
+            found = yield from report(question, id, requests)
+        except ProviderError as error:
+            failed += 1
+            if not error.transient or failed >= LOOKS:
+                raise
+            log.warning("%s: the batch %s is looked at again: %s", question.name, id, error)
+        else:
+            failed, state = 0, str(found.status)
+            if found.status.has_ended:
+                return found
         pause = poll
         if timeout is not None:
             left = timeout - (yield from Elapsed())
             if left <= 0:
                 raise DeadlineError(
-                    f"the batch {id} has not ended within timeout={timeout} seconds: {found.status}; the "
+                    f"the batch {id} has not ended within timeout={timeout} seconds: {state}; the "
                     "provider works on, and its results can be read later"
                 )
             pause = min(poll, left)

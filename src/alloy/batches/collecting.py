@@ -164,4 +164,8 @@ def command_digest(call: PreparedCall[Any]) -> str:
 def _digest(value: Any) -> str:
     from pydantic_core import to_json
 
-    return sha256(to_json(value, bytes_mode="base64", serialize_unknown=True)).hexdigest()
+    try:
+        content = to_json(value, bytes_mode="base64", serialize_unknown=True)
+    except ValueError as error:  # half of a surrogate pair
+        raise ConfigurationError(f"the request cannot be sent: {error}") from error
+    return sha256(content).hexdigest()

@@ -39,7 +39,8 @@ class HttpBatchBackend(HttpBackend, ABC):
     def perform(self, call: ApiCall, endpoint: Endpoint, cancel: CancelToken) -> Any:
         """Send *call*; return the object that is the answer, or the `Rows` of the file."""
         endpoint = _with_room(endpoint.with_key(), call)
-        exchange = HttpExchange(CLIENTS.get(self.sdk, self.settings(endpoint), endpoint), endpoint)
+        connection = CLIENTS.get(self.sdk, self.settings(endpoint), endpoint)
+        exchange = HttpExchange(connection, endpoint, once=call.once)
         try:
             address = exchange.connection.book.address(self.api_target(call))
             response = exchange.send(self._api_request(exchange, address, call), cancel)
@@ -56,9 +57,8 @@ class HttpBatchBackend(HttpBackend, ABC):
     async def perform_async(self, call: ApiCall, endpoint: Endpoint) -> Any:
         """As `perform`. Cancelling it closes the connection."""
         endpoint = _with_room(await endpoint.with_key_async(), call)
-        exchange = HttpExchange(
-            await CLIENTS.get_async(self.sdk, self.settings(endpoint), endpoint), endpoint
-        )
+        connection = await CLIENTS.get_async(self.sdk, self.settings(endpoint), endpoint)
+        exchange = HttpExchange(connection, endpoint, once=call.once)
         try:
             address = await exchange.connection.book.address_async(self.api_target(call))
             response = await exchange.send_async(self._api_request(exchange, address, call))

@@ -31,11 +31,12 @@ class HttpExchange:
     """Sends requests for one call of a backend, with the connection and the time limits of that call.
 
     A response is always opened as a stream: so a wait for its body can be ended from another thread, and
-    the bytes of an unexpected answer can be shown.
+    the bytes of an unexpected answer can be shown. With *once* a request is not sent a second time when the
+    server has closed the connection, because it is not certain that it was not read.
     """
 
-    def __init__(self, connection: Connection, endpoint: Endpoint) -> None:
-        self.connection, self.endpoint = connection, endpoint
+    def __init__(self, connection: Connection, endpoint: Endpoint, *, once: bool = False) -> None:
+        self.connection, self.endpoint, self._once = connection, endpoint, once
 
     def request(
         self, address: Address, content: bytes, headers: Mapping[str, str], method: str = "POST"
@@ -101,7 +102,7 @@ class HttpExchange:
         Servers close connections that have been idle for some time (RFC 9112, section 9.5). A client of the
         caller has a policy of its own.
         """
-        if watch.is_new or self.connection.is_own or watch.seconds() > NOTICED:
+        if self._once or watch.is_new or self.connection.is_own or watch.seconds() > NOTICED:
             return False
         library: Any = self.connection.book.library
         broken: tuple[type[Exception], ...] = (library.ReadError, library.WriteError)
