@@ -185,7 +185,7 @@ class ModelNotFoundError(BadRequestError):
 class UnsupportedError(BadRequestError):
     """The model does not support *feature*: `"tools"`, `"output"`, `"output_with_tools"` or `"strict_tools"`.
 
-    With `"schema"` only the schemas of this request are too complex for the provider, and with `"batches"` the
+    With `"schema"` only the schemas of this request are too complex for the provider, with `"batches"` the
     server has no batch API.
     """
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from kit.walking import texts_of
 from kit.wire import Answer, Cut, Gate, WireServer, json_answer
 from kit.wire.batches import (
     CANCELLED,
@@ -335,6 +336,23 @@ def test_waiting_ends_in_time(server: WireServer, kind: type[Service], way: Sync
     assert way.wait(batch, timeout=0).state == "completed"  # at its first look
 
 
+@each_service
+def test_a_wait_can_be_cancelled(server: WireServer, kind: type[Service]) -> None:
+    service = kind(server, [OSLO], polls=1)
+    batch = asking(service).batch(["a"])
+    asked = len(server.requests)
+
+    async def main() -> None:
+        waiting = asyncio.create_task(batch.wait_async(poll=10_000))
+        await asyncio.to_thread(server.wait_requests, asked + 1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())
+    assert batch.wait(poll=0).state == "completed"
+
+
 # --- failures of requests -----------------------------------------------------------------------------
 
 
@@ -431,11 +449,25 @@ def test_keys_and_headers_of_the_caller_are_sent_and_never_shown(
     assert errors_of(way.outcomes(batch)) == [None]
     assert {request.headers["x-team-token"] for request in server.requests} == {"team-secret-12345"}
     again = Batch.load(batch.id, asked)
-    server.script(json_answer({"error": {"message": f"{KEY} and team-secret-12345 are wrong"}}, status=403))
-    with pytest.raises(AuthenticationError) as caught:
-        way.status(again)
-    assert KEY not in str(caught.value)
-    assert "team-secret" not in str(caught.value)
+    repeats = f"{KEY} and team-secret-12345 are wrong"
+    looks: list[Callable[[], Any]] = [
+        lambda: way.status(again),
+        lambda: way.cancel(again),
+        lambda: way.outcomes(again),
+        lambda: way.batch(asked, ["a"]),
+    ]
+    for look in looks:
+        for answer in (
+            json_answer({"error": {"message": repeats}}, status=403),
+            Answer([repeats.encode()], headers={"content-type": "text/plain"}),
+        ):
+            server.leftovers_allowed = True
+            server.script(*[answer] * 30)
+            with pytest.raises(ProviderError) as caught:
+                look()
+            server._script.clear()
+            shown = texts_of(caught.value)
+            assert not [secret for secret in (KEY, "team-secret-12345") if secret in shown]
     assert KEY not in repr(again)
 
 
