@@ -215,6 +215,19 @@ def test_errors_of_the_function_are_those_of_its_input(numbers: NumberServer):
     assert [type(value) for value in found] == [int, ZeroDivisionError, int]
 
 
+def test_a_stop_iteration_of_a_call_does_not_end_the_loop(numbers: NumberServer):
+    """As an error of its input it would be taken for the end of the map."""
+
+    @command(output=int)
+    def first_word(number: int) -> str:
+        return f"Double {number} {next(iter(())) if number == 1 else ''}"
+
+    found = first_word.with_options(**numbers.options).map([0, 1, 2])
+    assert next(found) == 0
+    with pytest.raises(RuntimeError, match="input 1 raised StopIteration"):
+        next(found)
+
+
 @every_map
 def test_an_error_of_the_inputs_comes_after_what_has_begun(numbers: NumberServer, way: Any):
     """The values of the inputs before it are paid for, so they are not lost."""

@@ -110,6 +110,8 @@ class Plan:
             return outcome.value
         if self.on_error == "return":
             return outcome.error
+        if isinstance(outcome.error, StopIteration):  # it would end the reader's loop without a word
+            raise RuntimeError(f"{self.name}: input {outcome.index} raised StopIteration") from outcome.error
         outcome.error.add_note(f"{self.name}: input {outcome.index}")
         raise outcome.error
 

@@ -209,9 +209,10 @@ _PROBLEMS = {
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        os.path.abspath(path), timeout=0, isolation_level=None, check_same_thread=False
-    )
+    file = os.path.abspath(path)  # so that ":memory:" is a file, too
+    if os.path.isfile(file) and not os.access(file, os.W_OK):
+        raise CheckpointError(f"{path!r} {_PROBLEMS['SQLITE_READONLY']}")  # SQLite's error is another one
+    connection = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
     # Before anything is read: then WAL needs no shared memory.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     return connection

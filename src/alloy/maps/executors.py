@@ -23,7 +23,7 @@ from alloy._engine.handlers import current_handlers, handlers
 from alloy._engine.runtime.stopping import Stop, Stopped
 from alloy.budgets import Budget
 from alloy.config import current, given_here, with_given
-from alloy.errors import BudgetError, WorkerError
+from alloy.errors import NOT_SENT, BudgetError, WorkerError
 from alloy.events import CallStarted
 from alloy.functions import is_async
 from alloy.maps.calls import Finished, Plan, ask
@@ -222,7 +222,11 @@ class _Noted:
                 self.calls += 1
             case CallModel(route, _):
                 self.requests += 1
-                reply: Reply = yield from effect
+                try:
+                    reply: Reply = yield from effect
+                except NOT_SENT:
+                    self.requests -= 1
+                    raise
                 self.used = [*(self.used or ()), (route.used(reply.usage), reply.seconds)]
                 return reply
         return (yield from effect)

@@ -10,7 +10,7 @@ import enum
 import inspect
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from hashlib import sha256
 from textwrap import dedent
@@ -18,6 +18,7 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from alloy.errors import CheckpointError
+from alloy.functions import namespace_of
 
 __all__ = ["digest", "function_digest"]
 
@@ -115,8 +116,9 @@ def _joined(kind: type, parts: Iterable[bytes]) -> bytes:
 def function_digest(function: Callable[..., Any]) -> str:
     """A digest of what *function* does, without its comments, docstring and decorators.
 
-    It includes the constants and functions of its module that it names, such as the template of a prompt, the
-    values of its closure, and the object that it is bound to.
+    It includes the constants and functions that it names in its module and its closure, such as the template
+    of a prompt, and the constants among the attributes of the object that it is bound to. Other values do not
+    count, because what they hold may change from run to run.
     """
     return sha256(_function(function, set())).hexdigest()[:32]
 
@@ -126,53 +128,53 @@ def _function(function: Any, seen: set[int]) -> bytes:
         arguments = [_content(function.args), _content(function.keywords)]
         return _joined(partial, [_function(function.func, seen), *arguments])
     if isinstance(function, MethodType):
-        return _joined(MethodType, [_function(function.__func__, seen), _known(function.__self__, seen)])
+        return _joined(MethodType, [_function(function.__func__, seen), _bound(function.__self__)])
     if not isinstance(function, FunctionType):
-        return _known(function, seen)
+        return _joined(type, _text(f"{function!r:.80}" if inspect.isbuiltin(function) else type(function)))
     if id(function) in seen:
         return b""
     seen.add(id(function))
-    names = {**_of_closure(function), **_of_module(function)}
-    parts = [_joined(str, [name.encode(), _known(names[name], seen)]) for name in sorted(names)]
+    names = {**function.__globals__, **namespace_of(function)}
+    used = {name: names[name] for name in _names(function.__code__) if name in names}
+    parts = [
+        _joined(str, [name.encode(), _known(used[name], seen)])
+        for name in sorted(used)
+        if _is_part(name, used[name], function.__module__)
+    ]
     return _joined(FunctionType, [_source(function).encode(), *parts])
 
 
+def _bound(instance: Any) -> bytes:
+    """The class of *instance* and the constants among its attributes."""
+    attributes = {} if isinstance(instance, type) else getattr(instance, "__dict__", {})
+    constants = {name: attributes[name] for name in sorted(attributes) if _is_constant(attributes[name])}
+    kind = instance if isinstance(instance, type) else type(instance)
+    return _joined(dict, [_content(kind), _content(constants)])
+
+
 def _known(value: Any, seen: set[int]) -> bytes:
-    """The content of *value*; for what has none, its type."""
-    if isinstance(value, FunctionType | MethodType):
-        return _function(value, seen)
-    try:
-        return _content(value)
-    except Exception:  # noqa: BLE001 - as in `digest`
-        return _joined(type, _text(type(value).__qualname__))
+    return _function(value, seen) if isinstance(value, FunctionType) else _content(value)
 
 
-def _of_closure(function: FunctionType) -> dict[str, Any]:
-    found = inspect.getclosurevars(function).nonlocals if function.__closure__ else {}
-    return dict(found)
+def _is_part(name: str, value: Any, module: str) -> bool:
+    if isinstance(value, FunctionType):
+        return value.__module__ == module
+    if isinstance(value, list):  # a cache, unless its name says that it stays as it is
+        return name.isupper() and _is_constant(tuple(value))
+    if isinstance(value, dict):
+        return name.isupper() and _is_constant((*value, *value.values()))
+    return _is_constant(value)
 
 
-def _of_module(function: FunctionType) -> dict[str, Any]:
-    """The constants and functions of its module that the code of *function* names."""
-    names = function.__globals__
-    return {
-        name: names[name]
-        for name in _names(function.__code__)
-        if name in names and _is_part(names[name], function.__module__)
-    }
-
-
-def _is_part(value: Any, module: str) -> bool:
-    if isinstance(value, tuple | list | frozenset):
-        return all(isinstance(each, _CONSTANTS) for each in value)
-    if isinstance(value, Mapping):
-        return all(isinstance(each, _CONSTANTS) for pair in value.items() for each in pair)
-    return isinstance(value, _CONSTANTS) or (isinstance(value, FunctionType) and value.__module__ == module)
+def _is_constant(value: Any) -> bool:
+    if isinstance(value, tuple | frozenset):
+        return all(map(_is_constant, value))
+    return isinstance(value, _CONSTANTS)
 
 
 def _names(code: CodeType) -> set[str]:
     inner = (each for each in code.co_consts if isinstance(each, CodeType))
-    return set(code.co_names).union(*map(_names, inner))
+    return {*code.co_names, *code.co_freevars}.union(*map(_names, inner))
 
 
 def _source(function: FunctionType) -> str:

@@ -108,7 +108,6 @@ class MapSummary:
                 self.failed += 1
                 self.errors[kind] = self.errors.get(kind, 0) + 1
                 self.requests += (isinstance(outcome.error, AlloyError) and outcome.error.attempts) or 0
-            for request in requests:
-                self._total._add(request, 0.0)
+            self._total._add_from_worker(0, 0, [(request, 0.0) for request in requests])
             if self._began is not None:
                 self.seconds = time.monotonic() - self._began
