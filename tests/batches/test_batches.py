@@ -6,12 +6,11 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import pytest
 from kit.walking import texts_of
-from kit.wire import Answer, Cut, Gate, WireServer, json_answer
+from kit.wire import Answer, Cut, Gate, WireServer, anthropic, json_answer
 from kit.wire.batches import (
     CANCELLED,
     EXPIRED,
@@ -225,6 +224,25 @@ def test_an_answer_counts_more_than_an_error_for_the_same_input(
     service = kind(server, [Failed(400, "no")])
     service.mangled = lambda rows: [*rows, service.row(service.requests[0][0], OSLO)]
     assert errors_of(asking(service).batch(["a"]).outcomes(poll=0)) == [None]
+
+
+@each_way
+@pytest.mark.parametrize(
+    "answer",
+    [anthropic.message(calls=[("look", {"at": "maps"})]), anthropic.message(stop="pause_turn")],
+    ids=["calls", "pauses"],
+)
+def test_an_answer_that_wants_another_turn_is_an_error(server: WireServer, way: Sync, answer: Any) -> None:
+    """It is paid for once, and not read again as the answer to its own question."""
+    service = AnthropicService(server, [OSLO])
+    service.mangled = lambda rows: [
+        {"custom_id": rows[0]["custom_id"], "result": {"type": "succeeded", "message": answer}}
+    ]
+    (outcome,) = way.outcomes(way.batch(asking(service), ["a"]))
+    assert isinstance(outcome.error, BadReplyError)
+    assert "another turn" in str(outcome.error)
+    assert outcome.error.usage is not None
+    assert outcome.error.usage.total_tokens == 15
 
 
 @each_service
@@ -693,9 +711,9 @@ def test_the_price_of_a_batch_is_not_guessed() -> None:
     usage = Usage(1_000_000, 0)
     known = "anthropic:claude-haiku-4-5"
     usual, batch = price(RequestUsage(known, usage)), price(RequestUsage(known, usage, None, in_batch=True))
-    assert usual == Decimal(1)
+    assert usual is not None
     has_batches = hasattr(genai_prices.types, "PriceContext")
-    assert batch == (Decimal("0.5") if has_batches else None)
+    assert batch == (usual / 2 if has_batches else None)
     assert price(RequestUsage("openai:gpt-3.5-turbo-0301", usage, None, in_batch=True)) is None
     assert price(RequestUsage("openai:gpt-3.5-turbo-0301", usage)) is not None
 

@@ -9,7 +9,7 @@ from alloy.backends.base import Backend, CancelToken
 from alloy.backends.batches import BatchLine
 from alloy.backends.fallback.wrapper import Wrapper
 from alloy.endpoints import Endpoint
-from alloy.errors import BadRequestError, ProviderError, UnsupportedError
+from alloy.errors import BadReplyError, BadRequestError, ProviderError, UnsupportedError
 from alloy.jsontypes import JsonObject
 from alloy.messages import Request
 
@@ -25,6 +25,7 @@ class Answered(Wrapper):
     def __init__(self, inner: Backend, line: BatchLine) -> None:
         super().__init__(inner)
         self._line = line
+        self._was_asked = False
 
     def __getattr__(self, name: str) -> Any:
         if name == "load":  # there is nothing to load
@@ -36,8 +37,14 @@ class Answered(Wrapper):
         return {}
 
     def send(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Any:
-        """The answer. Raises the error of the line."""
-        error = self._line.error
+        """The answer, once. Raises the error of the line."""
+        if self._was_asked:  # after a call of a tool, or a turn that the provider paused
+            raise BadReplyError(
+                "the model asked for another turn, which a batch does not have: make a single call",
+                provider=self.name,
+                transient=False,
+            )
+        self._was_asked, error = True, self._line.error
         if isinstance(error, UnsupportedError):  # after which a conversation would ask in another way
             text = f'{error}; a batch cannot ask again: use output_mode="prompted", or single calls'
             raise _copied(BadRequestError, error, text) from error
