@@ -19,6 +19,7 @@ from kit.wire.batches import (
     SERVICES,
     AnthropicService,
     Failed,
+    GeminiService,
     Service,
 )
 
@@ -330,6 +331,18 @@ def test_one_file_that_was_deleted_does_not_lose_the_other(server: WireServer) -
     outcomes = asking(service).batch(["a", "b"]).outcomes(poll=0)
     assert errors_of(outcomes) == [None, BadReplyError]
     assert "file-err" in str(outcomes[1].error)
+
+
+@each_way
+def test_gemini_may_put_results_into_a_file(server: WireServer, way: Sync) -> None:
+    service = GeminiService(server, [OSLO, Failed(400, "no"), ROME])
+    service.in_file = True
+    batch = way.batch(asking(service), ["a", "b", "c"])
+    assert errors_of(way.outcomes(batch)) == [None, BadRequestError, None]
+    service.deleted = {"out"}
+    outcomes = way.outcomes(Batch.load(batch.id, asking(service), ["a", "b", "c"]))
+    assert errors_of(outcomes) == [BadReplyError] * 3
+    assert "files/f1 with results was deleted" in str(outcomes[0].error)
 
 
 @each_service

@@ -323,12 +323,14 @@ class GeminiService(Service):
     """Batch mode with inlined requests."""
 
     name, model, id = "gemini", "gemini-3-flash-preview", "batches/b1"
+    in_file = False  # whether the results are in a file, and not in the batch
 
     def routes(self) -> dict[str, Callable[[Received, re.Match[str]], Answer]]:
         return {
             f"POST /v1(beta)?/models/{self.model}:batchGenerateContent": self._begin,
             "GET /v1(beta)?/batches/b1": lambda *_: json_answer(self._batch(ended=self.has_ended)),
             "POST /v1(beta)?/batches/b1:cancel": self._cancel,
+            "GET /v1(beta)?/files/f1:download": self._content,
         }
 
     def prompt(self, body: dict[str, Any]) -> str:
@@ -363,9 +365,18 @@ class GeminiService(Service):
             found["done"] = True
             if self.problem:
                 found["error"] = {"code": 3, "message": self.problem, "status": "INVALID_ARGUMENT"}
+            elif self.in_file:
+                metadata["output"] = {"responsesFile": "files/f1"}
             elif not self.deleted:
                 metadata["output"] = {"inlinedResponses": {"inlinedResponses": self.rows()}}
         return found
+
+    def _content(self, received: Received, _: Any) -> Answer:
+        assert received.path.endswith("?alt=media")
+        if self.deleted:
+            return self.refusal(403, "You do not have permission to access the File f1 or it may not exist.")
+        rows = [{"key": row.pop("metadata")["key"], **row} for row in self.rows()]
+        return Answer([json_lines(rows)], headers={"content-type": "application/octet-stream"})
 
     def rows(self) -> list[Any]:
         return [row for row in super().rows() if row is not None]

@@ -1,4 +1,4 @@
-"""Gemini's batch mode: the requests are sent in one body, and the finished batch holds the answers.
+"""Gemini's batch mode: the requests are sent in one body; the finished batch has the answers or names a file.
 
 Facts are from https://ai.google.dev/api/batch-mode, and from `batches.py` of the SDK 3.4. Google Cloud reads
 batches from its own storage instead, which needs another account and another format.
@@ -15,6 +15,7 @@ from alloy.backends.batches import (
     BatchLine,
     BatchReport,
     BatchResults,
+    Rows,
     Steps,
     count,
     no_batch_api,
@@ -47,6 +48,7 @@ STATES: Mapping[str, BatchState] = {
     "EXPIRED": "expired",
 }
 _PREFIX = re.compile("(BATCH|JOB)_STATE_")
+_FILE = re.compile(r"files/[\w-]{1,200}", re.ASCII)
 
 ANSWERS = 1_000  # that a finished batch may hold, if their number is not known
 
@@ -91,16 +93,23 @@ class GeminiBatches:
             raise unknown_batch(error, id, NAME) from error
 
     def results(self, id: str, report: BatchReport, requests: int) -> Steps[BatchResults]:
-        """The answers in *report*; nothing more is asked for."""
-        yield from ()
-        found = _inlined(report.raw)
-        rows = [row for row in found if isinstance(row, dict)]
-        problems = []
-        if len(rows) < len(found):
-            problems.append(f"{len(found) - len(rows)} results are not objects")
-        if not found and _output(report.raw).get("responsesFile"):
-            problems.append("the answers are in a file, because the batch was not begun by Alloy")
-        return BatchResults([_line(row) for row in rows], tuple(problems))
+        """The answers in *report*, or in the file that it names."""
+        found, problems = _inlined(report.raw), []
+        file = _output(report.raw).get("responsesFile")
+        if not found and isinstance(file, str) and _FILE.fullmatch(file):
+            try:
+                rows: Rows = yield ApiCall("GET", f"{file}:download?alt=media", rows=True, answers=requests)
+            except ProviderError as error:
+                if error.status not in (403, 404, 410):  # 403 is what Google says of files that are gone
+                    raise
+                return BatchResults([], (f"the file {file} with results was deleted ({error})",))
+            if rows.unreadable:
+                problems.append(f"{rows.unreadable} lines of the file {file} are not JSON")
+            found = [*rows.found]
+        each = [row for row in found if isinstance(row, dict)]
+        if len(each) < len(found):
+            problems.append(f"{len(found) - len(each)} results are not objects")
+        return BatchResults([_line(row) for row in each], tuple(problems))
 
 
 def _object(found: Json, name: str) -> JsonObject:
@@ -145,10 +154,10 @@ def _id_in(batch: JsonObject) -> str:
 
 
 def _line(row: JsonObject) -> BatchLine:
-    id = str(_object(row, "metadata").get("key"))
+    id = str(_object(row, "metadata").get("key", row.get("key")))  # in a file next to the answer
     if isinstance(answer := row.get("response"), dict):
         return BatchLine(id, answer)
-    if row.get("error"):
-        return BatchLine(id, error=ERRORS.explain(Failure(ErrorBody.read(row["error"]))))
+    if problem := row.get("error") or row.get("status"):
+        return BatchLine(id, error=ERRORS.explain(Failure(ErrorBody.read(problem))))
     text = "the result has neither an answer nor an error"
     return BatchLine(id, error=BadReplyError(text, provider=NAME))
