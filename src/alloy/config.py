@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from alloy.errors import ConfigurationError
-from alloy.settings import ALIASES, SETTINGS, VARIABLES, Config
+from alloy.settings import ALIASES, SETTINGS, VARIABLES, Config, EntryError
 from alloy.suggestions import did_you_mean, nearest
 from alloy.threads import value_of
 
@@ -43,6 +43,8 @@ def check_settings(settings: Mapping[str, Any], where: str, also: tuple[str, ...
             raise ConfigurationError(f"{where}: {given!r} and {name!r} are the same option; give one of them")
         try:
             checked[name] = SETTINGS[name].check(value)
+        except EntryError as error:
+            raise ConfigurationError(f"{where}: {given}: {error}") from None
         except ValueError as error:
             shown = SETTINGS[name].shown(value)
             raise ConfigurationError(f"{where}: {given} must be {error}, not {shown}") from None
@@ -177,6 +179,8 @@ def _read(variable: str, text: str) -> tuple[Any, ValueError | None]:
     row = SETTINGS[VARIABLES[variable]]
     try:
         return row.check(row.kind.read(text)), None
+    except EntryError:
+        return None, ValueError("one model, or several with a comma between each two")
     except ValueError as error:
         return None, error
 

@@ -67,6 +67,10 @@ class ModelEntry(dict[str, Any]):
         return repr(shown)
 
 
+class EntryError(ValueError):
+    """What is wrong with one of several models: a whole sentence, without secrets."""
+
+
 def _check_models(value: Any) -> str | tuple[ModelEntry, ...]:
     if isinstance(value, str) and value.strip():
         return value
@@ -75,28 +79,45 @@ def _check_models(value: Any) -> str | tuple[ModelEntry, ...]:
         raise ValueError(
             'a non-empty str, or a list of them and of dicts such as {"model": "gpt-5.6", "temperature": 0}'
         )
-    return tuple(map(_check_model, models))
+    for place, each in enumerate(models, 1):
+        if not isinstance(each, Mapping) and not (isinstance(each, str) and each.strip()):
+            raise EntryError(f"entry {place} must be a non-empty str, or a dict, not {_plain(each)}")
+    return tuple(_check_model(each, f"entry {place}") for place, each in enumerate(models, 1))
 
 
-def _check_model(value: Any) -> ModelEntry:
-    given = {"model": value} if isinstance(value, str) else value
-    if (
-        not isinstance(given, Mapping)
-        or not isinstance(given.get("model"), str)
-        or not given["model"].strip()
-    ):
-        raise ValueError(f"a list in which each model is a non-empty str, or a dict with one under {MODEL!r}")
-    entry = ModelEntry()
+def _check_model(value: Any, entry: str) -> ModelEntry:
+    given: Any = {MODEL: value} if isinstance(value, str) else value
+    if MODEL not in given:
+        raise EntryError(f"{entry}, a dict, has no {MODEL!r}; it has {', '.join(map(repr, given)) or 'nothing'}")
+    model = given[MODEL]
+    if not isinstance(model, str) or not model.strip():
+        raise EntryError(f"{entry}: {MODEL!r} must be a non-empty str, not {_plain(model)}")
+    checked = ModelEntry()
     for alias, each in given.items():
         name = ALIASES.get(alias, alias)
         if name not in PER_MODEL:
-            guess = did_you_mean(nearest(str(name), PER_MODEL))
-            raise ValueError(f"a list whose dicts have settings of one model: {alias!r} is not one{guess}")
+            raise EntryError(f"{entry} ({model}) {_not_of_one_model(alias)}")
+        if name in checked:
+            raise EntryError(f"{entry} ({model}) has {name!r} twice, also as {alias!r}; give one of them")
         try:
-            entry[name] = each if name == MODEL else SETTINGS[name].check(each)
+            checked[name] = each if name == MODEL else SETTINGS[name].check(each)
         except ValueError as error:
-            raise ValueError(f"a list in which {alias} of {given['model']!r} is {error}") from None
-    return entry
+            shown = SETTINGS[name].shown(each)
+            raise EntryError(f"{entry} ({model}): {alias} must be {error}, not {shown}") from None
+    return checked
+
+
+def _plain(value: Any) -> str:
+    """*value*, or only its type when it may hold others, among them secrets."""
+    return repr(value) if isinstance(value, str | int | float | None) else f"of type {type(value).__name__}"
+
+
+def _not_of_one_model(name: Any) -> str:
+    if name in SETTINGS:
+        problem = f"has {name!r}, which is a setting of the whole call: give it next to model, not in the dict"
+    else:
+        problem = f"has {name!r}, which is not a setting{did_you_mean(nearest(str(name), PER_MODEL))}"
+    return f"{problem}; a dict takes {', '.join(each for each in SETTINGS if each in PER_MODEL)}"
 
 
 MODEL = "model"

@@ -399,19 +399,55 @@ def test_every_layer_takes_a_list(monkeypatch: pytest.MonkeyPatch):
     ("wrong", "match"),
     [
         ([], "a non-empty str, or a list"),
-        ([""], "each model is a non-empty str"),
-        ([{"temperature": 0}], "a dict with one under 'model'"),
-        ([{"model": "a", "temperatur": 0}], r"'temperatur' is not one \(did you mean 'temperature'\?\)"),
-        ([{"model": "a", "retry": 0}], "'retry' is not one"),
-        ([{"model": "a", "temperature": -1}], "temperature of 'a' is a number of at least 0"),
-        ([{"model": "a", "api_key": 3}], "api_key of 'a' is a non-empty str"),
-        (("a", 3), "each model is a non-empty str"),
+        ([""], r"ask\(\): model: entry 1 must be a non-empty str, or a dict, not ''$"),
+        ([{"temperature": 0}], "entry 1, a dict, has no 'model'; it has 'temperature'$"),
+        ({}, "entry 1, a dict, has no 'model'; it has nothing$"),
+        ([{"model": ["a"]}], "entry 1: 'model' must be a non-empty str, not of type list$"),
+        (
+            [{"model": "a", "temperatur": 0}],
+            r"entry 1 \(a\) has 'temperatur', which is not a setting \(did you mean 'temperature'\?\); "
+            "a dict takes model, backend, temperature, ",
+        ),
+        (
+            {"model": "a", "timeout": 3, "api_key": "k"},
+            r"entry 1 \(a\) has 'timeout', which is a setting of the whole call: give it next to model, "
+            "not in the dict; a dict takes model, backend, ",
+        ),
+        (["b", {"model": "a", "retry": 0}], r"entry 2 \(a\) has 'retry', which is a setting of the whole call"),
+        ([{"model": "a", "temperature": -1}], "temperature must be a number of at least 0, not -1$"),
+        ([{"model": "a", "api_key": 3}], r"api_key must be a non-empty str, .*, not \(hidden\)$"),
+        ([{"model": "a", "system": "x", "default_system": "y"}], "has 'system' twice, also as"),
+        (("a", 3), "entry 2 must be a non-empty str, or a dict, not 3$"),
     ],
 )
 def test_a_wrong_list_is_refused_where_it_is_written(wrong: Any, match: str):
     """With the name of the model and of the setting."""
     with pytest.raises(ConfigurationError, match=match):
         ask("x", model=wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "a", "api_key": ["sk-hidden"]},
+        {"model": "a", "headers": {"x-key": ["sk-hidden"]}},
+        {"model": "a", "base_url": ["http://me:sk-hidden@host"]},
+        {"model": "a", "http_client": {"openai": "sk-hidden"}},
+        {"model": "a", "transport": {"proxy": "http://me:sk-hidden@host"}},
+        {"model": "a", "extra": {"openai": "sk-hidden"}},
+        {"model": {"api_key": "sk-hidden"}},
+        {"model": "a", "timeout": 3, "api_key": "sk-hidden"},
+        {"api_key": "sk-hidden"},
+        [{"model": "a", "api_key": "sk-hidden"}],
+    ],
+)
+def test_what_is_wrong_with_a_model_is_said_without_its_secrets(wrong: Any):
+    """In whichever of several it is, and whatever is wrong with the others."""
+    for model in (wrong, ["fake:b", wrong], [{"model": "c", "api_key": "sk-hidden"}, wrong, 3]):
+        with pytest.raises(ConfigurationError) as caught:
+            ask("x", model=model)
+        assert "sk-hidden" not in str(caught.value)
+        assert "is not one" not in str(caught.value)
 
 
 def test_the_key_of_a_model_is_never_shown():
