@@ -88,7 +88,8 @@ def _check_models(value: Any) -> str | tuple[ModelEntry, ...]:
 def _check_model(value: Any, entry: str) -> ModelEntry:
     given: Any = {MODEL: value} if isinstance(value, str) else value
     if MODEL not in given:
-        raise EntryError(f"{entry}, a dict, has no {MODEL!r}; it has {', '.join(map(repr, given)) or 'nothing'}")
+        names = ", ".join(map(repr, given)) or "nothing"
+        raise EntryError(f"{entry}, a dict, has no {MODEL!r}; it has {names}")
     model = given[MODEL]
     if not isinstance(model, str) or not model.strip():
         raise EntryError(f"{entry}: {MODEL!r} must be a non-empty str, not {_plain(model)}")
@@ -114,7 +115,7 @@ def _plain(value: Any) -> str:
 
 def _not_of_one_model(name: Any) -> str:
     if name in SETTINGS:
-        problem = f"has {name!r}, which is a setting of the whole call: give it next to model, not in the dict"
+        problem = f"has {name!r}, a setting of the whole call: give it next to model, not in the dict"
     else:
         problem = f"has {name!r}, which is not a setting{did_you_mean(nearest(str(name), PER_MODEL))}"
     return f"{problem}; a dict takes {', '.join(each for each in SETTINGS if each in PER_MODEL)}"
@@ -209,32 +210,34 @@ def _one_of(*choices: str) -> Kind:
     return Kind(check)
 
 
-def _check_retried(value: Any) -> tuple[type[AlloyError], ...]:
-    kinds = value if isinstance(value, tuple | list | set | frozenset) else (value,)
-    if not all(isinstance(kind, type) and _can_be_retried(kind) for kind in kinds):
-        raise ValueError(
-            "ProviderError classes, RefusalError, TruncatedError or FilteredError, in a tuple "
-            "(an answer of the wrong type is asked for again: see reask)"
-        )
-    return tuple(kinds)
+def _error_classes(description: str, *wanted: type[AlloyError]) -> Kind:
+    """*wanted* classes and subclasses of them, one or several."""
+
+    def check(value: Any) -> tuple[type[AlloyError], ...]:
+        kinds = value if isinstance(value, tuple | list | set | frozenset) else (value,)
+        for kind in kinds:
+            several = isinstance(kind, type) and any(issubclass(each, kind) for each in wanted)
+            if not several and not (isinstance(kind, type) and issubclass(kind, wanted)):
+                raise ValueError(description)
+            if issubclass(AlloyError, kind):
+                raise ValueError(
+                    f"{description}; {kind.__name__} includes errors that would come again, such as "
+                    "ConfigurationError"
+                )
+        return tuple(kinds)
+
+    return Kind(check)
 
 
-def _can_be_retried(kind: type) -> bool:
-    retried: tuple[type[AlloyError], ...] = (ProviderError, *(error for error, _ in UNFINISHED.values()))
-    return issubclass(kind, retried) or any(issubclass(one, kind) for one in retried)
-
-
-RETRIED_ERRORS = Kind(_check_retried)
-
-
-def _check_fallback_errors(value: Any) -> tuple[type[AlloyError], ...]:
-    kinds = value if isinstance(value, tuple | list | set | frozenset) else (value,)
-    if not all(isinstance(kind, type) and issubclass(kind, ProviderError | AnswerError) for kind in kinds):
-        raise ValueError("ProviderError and AnswerError classes, in a tuple")
-    return tuple(kinds)
-
-
-FALLBACK_ERRORS = Kind(_check_fallback_errors)
+RETRIED_ERRORS = _error_classes(
+    "ProviderError classes, RefusalError, TruncatedError or FilteredError, in a tuple "
+    "(an answer of the wrong type is asked for again: see reask)",
+    ProviderError,
+    *(error for error, _ in UNFINISHED.values()),
+)
+FALLBACK_ERRORS = _error_classes(
+    "ProviderError and AnswerError classes, in a tuple", ProviderError, AnswerError
+)
 
 
 def _check_by_backend(value: Any) -> Mapping[str, Mapping[str, Any]]:

@@ -15,6 +15,7 @@ import pytest
 from kit.patience import PATIENCE
 
 from alloy import (
+    AlloyError,
     Budget,
     CircuitBreaker,
     Config,
@@ -527,6 +528,16 @@ def test_retry_on_takes_what_can_be_retried(kind: type[Exception]):
     """An answer that does not fit is asked for again by `reask`: naming its error here would do nothing."""
     with pytest.raises(ConfigurationError, match="see reask"):
         configure(retry_on=kind)
+
+
+@pytest.mark.parametrize("setting", ["retry_on", "fallback_on"])
+@pytest.mark.parametrize("kind", [AlloyError, Exception, BaseException, object])
+@pytest.mark.parametrize("wrap", [lambda kind: kind, lambda kind: (RateLimitError, kind)], ids=["one", "two"])
+def test_errors_that_come_again_are_not_retried(setting: str, kind: Any, wrap: Any):
+    """A class that includes `ConfigurationError` is refused where it is written, and the text says why."""
+    match = f"{kind.__name__} includes errors that would come again, such as ConfigurationError"
+    with pytest.raises(ConfigurationError, match=match):
+        configure(**{setting: wrap(kind)})
 
 
 @pytest.mark.parametrize("value", [10**400, float("inf"), float("nan"), -1])

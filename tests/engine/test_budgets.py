@@ -18,11 +18,12 @@ from kit.wire import WireServer
 
 import alloy
 from alloy import (
-    AlloyError,
     Budget,
     BudgetError,
     ConfigurationError,
+    ProviderError,
     RateLimitError,
+    RefusalError,
     Spent,
     Usage,
     ask,
@@ -117,7 +118,7 @@ def test_blocks_nest():
 def test_retries_and_reasks_are_requests(way: Any):
     """And no retry is tried with an empty budget, whatever `retry_on` says."""
     busy = RateLimitError("slow down", provider="fake", retry_after=0.001)
-    options = {"retry_on": (AlloyError,), "retry": 5, "backoff": 0}
+    options = {"retry_on": (ProviderError, RefusalError), "retry": 5, "backoff": 0}
     script = replies(busy, Reply("x", usage=Usage(1, 1)))
     with script as seen, alloy.budget(requests=2) as budget, pytest.raises(BudgetError):
         way(number.with_options(**options))

@@ -410,10 +410,10 @@ def test_every_layer_takes_a_list(monkeypatch: pytest.MonkeyPatch):
         ),
         (
             {"model": "a", "timeout": 3, "api_key": "k"},
-            r"entry 1 \(a\) has 'timeout', which is a setting of the whole call: give it next to model, "
+            r"entry 1 \(a\) has 'timeout', a setting of the whole call: give it next to model, "
             "not in the dict; a dict takes model, backend, ",
         ),
-        (["b", {"model": "a", "retry": 0}], r"entry 2 \(a\) has 'retry', which is a setting of the whole call"),
+        (["b", {"model": "a", "retry": 0}], r"entry 2 \(a\) has 'retry', a setting of"),
         ([{"model": "a", "temperature": -1}], "temperature must be a number of at least 0, not -1$"),
         ([{"model": "a", "api_key": 3}], r"api_key must be a non-empty str, .*, not \(hidden\)$"),
         ([{"model": "a", "system": "x", "default_system": "y"}], "has 'system' twice, also as"),

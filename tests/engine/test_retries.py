@@ -48,8 +48,10 @@ def test_the_first_wait_and_the_longest_one_are_settings():
 def test_a_retry_after_above_the_maximum_is_the_callers(way: Any):
     """At once, without a wait."""
     error = RateLimitError("slow down", provider="fake", retry_after=0.002)
-    with replies(error) as seen, pytest.raises(RateLimitError):
+    with replies(error) as seen, pytest.raises(RateLimitError) as caught:
         way(Asked(retry_after_max=0.001))
+    reason = "not retried, because the server asked to wait 0.002 s, and retry_after_max is 0.001 s"
+    assert str(caught.value) == f"fake: slow down; {reason}"
     assert len(seen.requests) == 1
     with replies(error, "7"):
         assert way(Asked(retry_after_max=0.01))[0].value == "7"
@@ -100,7 +102,8 @@ def test_an_empty_budget_raises_the_error_and_says_so(server: WireServer, api: A
     asked = asked_at(api, server, retry=3, backoff=0, retry_budget=1)
     for _ in range(2):
         with pytest.raises(
-            RateLimitError, match=r"slow down.*; not retried, because retry_budget is used up"
+            RateLimitError,
+            match=r"slow down.*; not retried, because retry_budget is used up for .*: 1 retry a minute",
         ):
             way(asked)
     assert len(server.requests) == 3
@@ -163,3 +166,43 @@ def test_any_text_of_a_retry_after_can_be_read(header: str, text: str):
     """As a number of seconds, or as nothing."""
     seconds = retry_after({header: text})
     assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize("header", ["retry-after", "retry-after-ms"])
+@pytest.mark.parametrize(
+    "text", ["1_0", "1_0.5", "\u0661\u0660", "\uff11\uff10", "1e3", "0x10", ".5", "1 0", "infinity"]
+)
+def test_what_only_python_reads_as_a_number_is_no_wait(header: str, text: str):
+    """RFC 9110 has ASCII digits; some servers add a fraction."""
+    assert retry_after({header: text}) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["Wed, 2_1 Oct 2099 07:28:00 GMT", "Wed, \u0662\u0661 Oct 2099 07:28:00 GMT"]
+)
+def test_a_date_has_ascii_digits_too(text: str):
+    """And a date that is written as it should be is a wait."""
+    assert retry_after({"retry-after": text}) is None
+    assert (retry_after({"retry-after": "Wed, 21 Oct 2099 07:28:00 GMT"}) or 0) > 1e6
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("10", 10), (" 2.5 ", 2.5), ("0", 0), ("-5", 0), ("007", 7)])
+def test_a_number_of_seconds_is_a_wait(text: str, seconds: float):
+    """Milliseconds in the header that OpenAI sends."""
+    assert retry_after({"retry-after": text}) == seconds
+    assert retry_after({"retry-after": "99", "retry-after-ms": text}) == seconds / 1000
+
+
+@every_api
+@every_way
+def test_a_wait_that_is_too_long_is_said_in_numbers(server: WireServer, api: Any, way: Any):
+    """What the server asked for, and the limit; not for an error that nothing retries."""
+    too_long = api.failure(429, "slow down", None)
+    too_long.headers["retry-after"] = "3600"
+    server.script(too_long, too_long)
+    with pytest.raises(RateLimitError, match=r"asked to wait 3,600 s, and retry_after_max is 60 s") as caught:
+        way(asked_at(api, server, retry=2))
+    assert (caught.value.retry_after, len(server.requests)) == (3600, 1)
+    with pytest.raises(RateLimitError) as caught:
+        way(asked_at(api, server, retry=0))
+    assert "retry_after_max" not in str(caught.value)

@@ -167,7 +167,7 @@ def _tried(question: Question[Any], call: ApiCall) -> Script[Any]:
             failures += 1
             if call.once and not _was_refused(error):
                 raise _with_doubt(error) from error.__cause__
-            if not policy.tries_again(error, failures) or not question.take_retry(route):
+            if not question.may_retry(error, failures, route):
                 raise
             wait = policy.wait(error, failures)
             log.warning(

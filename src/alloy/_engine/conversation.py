@@ -228,7 +228,7 @@ def _ask(question: Question[T], state: State) -> Script[Reply]:
                 error.__cause__ = last
             last = error
             failures += 1
-            if not _may_retry(question, error, failures, state):
+            if not question.may_retry(error, failures, state.route):
                 raise
             wait = question.policy.wait(error, failures)
             retry = Retry(error, wait, state.route.name)
@@ -239,17 +239,6 @@ def _ask(question: Question[T], state: State) -> Script[Reply]:
             yield from Sleep(wait)
         except _AFTER_OTHERS as error:
             raise error from last
-
-
-def _may_retry(question: Question[T], error: AlloyError, failures: int, state: State) -> bool:
-    """Whether to ask again after *error*, which gets a text about the budget when that is used up."""
-    if not question.policy.tries_again(error, failures):
-        return False
-    if question.take_retry(state.route):
-        return True
-    reason = f"; not retried, because retry_budget is used up for {state.route.backend.name}"
-    error.args = (str(error).removesuffix(reason) + reason,)  # a handler may raise one error several times
-    return False
 
 
 def _emit_route(state: State) -> Script[None]:

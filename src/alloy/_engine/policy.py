@@ -26,6 +26,7 @@ class Policy:
     backoff: float = 0.5
     backoff_max: float = 30.0
     retry_after_max: float = 60.0
+    retry_budget: int | None = None
     reask: int = 1
     max_tool_turns: int = 10
     auto_finalize: bool = True
@@ -38,14 +39,21 @@ class Policy:
         if failures > self.retry or isinstance(error, NOT_SENT):
             return False
         if isinstance(error, ProviderError):
-            # Streamed text has reached the caller: a second try would repeat it.
-            if error.text or (error.retry_after or 0) > self.retry_after_max:
+            if error.text:  # it has reached the caller: a second try would repeat it
                 return False
             if self.retry_on is None:
                 return error.transient
         elif self.streamed:
             return False
         return self.retry_on is not None and isinstance(error, self.retry_on)
+
+    def too_long(self, error: AlloyError) -> str:
+        """Why *error* asks for a longer wait than a retry may have; empty if it does not."""
+        asked = error.retry_after if isinstance(error, ProviderError) else None
+        if asked is None or asked <= self.retry_after_max:
+            return ""
+        limit = f"retry_after_max is {self.retry_after_max:,.6g} s"
+        return f"the server asked to wait {asked:,.6g} s, and {limit}"
 
     def gives_up(self, error: AlloyError) -> bool:
         """Whether the next route is tried after *error*, which another try along this one cannot help."""

@@ -234,6 +234,7 @@ def _policy(settings: Config, *, streamed: bool, observed: bool) -> Policy:
         backoff=settings.backoff,
         backoff_max=settings.backoff_max,
         retry_after_max=settings.retry_after_max,
+        retry_budget=settings.retry_budget,
         reask=settings.reask,
         max_tool_turns=settings.max_tool_turns,
         auto_finalize=settings.auto_finalize_missing_output,

@@ -53,6 +53,22 @@ class Question(Generic[T]):
     take_retry: Callable[[Route], bool] = lambda _: True
     on_success: Callable[[tuple[Turn, ...]], None] = lambda _: None
 
+    def may_retry(self, error: AlloyError, failures: int, route: Route) -> bool:
+        """Whether to ask again along *route* after *error*, whose text says so if a limit forbids it."""
+        if not self.policy.tries_again(error, failures):
+            return False
+        reason = self.policy.too_long(error)
+        if not reason:
+            if self.take_retry(route):
+                return True
+            most = self.policy.retry_budget
+            limit = "" if most is None else f": {most} {'retry' if most == 1 else 'retries'} a minute"
+            reason = f"retry_budget is used up for {route.backend.name}{limit}"
+        suffix = f"; not retried, because {reason}"
+        # A handler may raise one error several times.
+        error.args = (str(error).removesuffix(suffix) + suffix,)
+        return False
+
 
 class State:
     """What was sent and received so far, what it cost, and how the next request is put.

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
-from math import isfinite
 from typing import Any
 
-from alloy.backends.http.errors import LONGEST, ErrorBody, ErrorReader, Failure
+from alloy.backends.http.errors import LONGEST, ErrorBody, ErrorReader, Failure, seconds_of
 from alloy.backends.http.finish import is_missing
 from alloy.errors import (
     AlloyError,
@@ -133,10 +131,7 @@ def _is_spent_for_today(body: ErrorBody) -> bool:
 
 def _seconds(duration: Json) -> float | None:
     """A google.protobuf.Duration in JSON, such as "34.5s"."""
-    with suppress(ValueError):
-        seconds = float(duration.removesuffix("s")) if isinstance(duration, str) else None
-        return max(0.0, seconds) if seconds is not None and isfinite(seconds) else None
-    return None
+    return seconds_of(duration.removesuffix("s")) if isinstance(duration, str) else None
 
 
 # --- generations that failed --------------------------------------------------------------------------

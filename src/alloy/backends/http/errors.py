@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Container, Mapping
-from contextlib import suppress
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -37,6 +36,7 @@ __all__ = [
     "Failure",
     "is_error_object",
     "retry_after",
+    "seconds_of",
 ]
 
 LONGEST = 500  # characters of a server's own error message that ours shows
@@ -333,13 +333,22 @@ def _class_of(status: int) -> tuple[type[ProviderError], bool | None]:
     return BadRequestError, status == 409
 
 
+def seconds_of(text: str) -> float | None:
+    """The number in *text*, in ASCII digits, as servers write it; a negative one is 0."""
+    if re.fullmatch(r"\s*[+-]?[0-9]+(\.[0-9]*)?\s*", text, re.ASCII) is None:
+        return None
+    number = float(text)
+    return max(0.0, number) if isfinite(number) else None
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, by `retry-after-ms` or `Retry-After` (RFC 9110, 10.2.3: seconds or a date)."""
     value = headers.get("retry-after", "")
     for text, unit in ((headers.get("retry-after-ms", ""), 1000), (value, 1)):
-        with suppress(ValueError):
-            if isfinite(seconds := float(text) / unit):
-                return max(0.0, seconds)
+        if (number := seconds_of(text)) is not None:
+            return number / unit
+    if not value.isascii() or "_" in value:  # what Python reads as a number, a date does not have either
+        return None
     from datetime import UTC
     from email.utils import parsedate_to_datetime
 
