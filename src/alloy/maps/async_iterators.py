@@ -210,7 +210,11 @@ class _Run:
         except WorkerError as error:
             self._plan.broken = self._plan.broken or error  # no further input begins
             return Finished(Outcome(index, args, None, error), ())
-        await asyncio.wait([asyncio.wrap_future(future)])
+        try:
+            await asyncio.wait([asyncio.wrap_future(future)])
+        except BaseException:  # the map is left
+            future.cancel()
+            raise
         found = finished(self._plan, self._counted, index, args, future)
         if not isinstance(found, Finished):
             raise found or asyncio.CancelledError

@@ -130,7 +130,9 @@ def _function(function: Any, seen: set[int]) -> bytes:
     if isinstance(function, MethodType):
         return _joined(MethodType, [_function(function.__func__, seen), _bound(function.__self__)])
     if not isinstance(function, FunctionType):
-        return _joined(type, _text(f"{function!r:.80}" if inspect.isbuiltin(function) else type(function)))
+        if (inner := getattr(function, "__wrapped__", None)) is not None:  # a command
+            return _function(inner, seen)
+        return _joined(type, _text(getattr(function, "__qualname__", type(function).__qualname__)))
     if id(function) in seen:
         return b""
     seen.add(id(function))
@@ -188,7 +190,28 @@ def _source(function: FunctionType) -> str:
     tree.decorator_list = []
     if ast.get_docstring(tree, clean=False) is not None:
         tree.body = tree.body[1:]
-    return ast.unparse(tree)
+    return repr(_shape(tree))
+
+
+def _shape(node: object) -> object:
+    """A tree of plain data, which is the same on every version of Python."""
+    if isinstance(node, list):
+        return list(map(_shape, node))
+    if not isinstance(node, ast.AST):
+        return node
+    if isinstance(node, ast.JoinedStr):  # Python 3.12.1 adds empty texts
+        node.values = [each for each in node.values if not _is_empty(each)]
+    # Some fields are not there in every version, and are empty; `kind` is the prefix u of a text.
+    fields = {name: value for name, value in ast.iter_fields(node) if name not in ("ctx", "kind")}
+    return type(node).__name__, [
+        (name, _shape(value))
+        for name, value in fields.items()
+        if isinstance(node, ast.Constant) or (value is not None and value != [])
+    ]
+
+
+def _is_empty(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == ""
 
 
 def _bytecode(code: CodeType) -> str:

@@ -43,7 +43,7 @@ class Map(Generic[T_co, I_co]):
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._inputs: Iterator[tuple[Any, ...]] | None = zip(*plan.inputs, strict=False)
+        self._inputs: Iterator[tuple[Any, ...]] | None = _side_by_side(plan.inputs)
         self._workers = _Workers(plan) if plan.executor is None else Futures(plan, plan.executor)
         # Twice the places: a thread that ends a call finds its next input without the reader.
         most = (2 if plan.executor is None else 1) * plan.concurrency
@@ -202,3 +202,8 @@ def _work(plan: Plan, stop: Stop, inputs: SimpleQueue[_Input | None], ended: Sim
         except BaseException as error:  # noqa: BLE001 - raised where the map is read
             ended.put(error)
         given = None
+
+
+def _side_by_side(iterables: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """As `zip`, which would call `iter` at once."""
+    yield from zip(*iterables, strict=False)
