@@ -23,6 +23,7 @@ r"""The error tree. The class says where the fault is; the attributes have the d
     │   ├── FilteredError              cut off by a content filter
     │   ├── ParseError                 text that cannot be read as the type
     │   └── PostconditionError         a value that fails the `@ensure` of the command
+    ├── McpError                   an MCP server cannot be reached, or has left
     ├── TurnLimitError             the model still called tools after `max_tool_turns`
     ├── WorkerError                an executor's worker died, or could not take the call
     ├── CheckpointError            the file of a map's answers cannot be used
@@ -61,6 +62,7 @@ __all__ = [
     "DeadlineError",
     "EmptyAnswerError",
     "FilteredError",
+    "McpError",
     "ModelNotFoundError",
     "ParseError",
     "PostconditionError",
@@ -123,6 +125,10 @@ class ToolError(AlloyError):
     def __init__(self, message: str, *, tool: str | None = None) -> None:
         super().__init__(message)
         self.tool = tool
+
+
+class McpError(AlloyError):
+    """An MCP server cannot be started or reached, has left, or refuses a request."""
 
 
 class ProviderError(AlloyError):

@@ -8,6 +8,7 @@
       Retry                            the request failed and is made again
       FallbackTaken                    the model failed, and the next one of a list is asked
       ToolStarted, ToolFinished        the second as soon as that tool ends, or the call before it
+      ToolProgress                     between them, if a tool reports it
       Reask                            the answer did not fit
     Final or CallFailed
 
@@ -41,6 +42,7 @@ __all__ = [
     "Retry",
     "TextDelta",
     "ToolFinished",
+    "ToolProgress",
     "ToolStarted",
     "UsageReport",
 ]
@@ -102,6 +104,19 @@ class ToolStarted(_OfCall):
     """A tool that the model called is about to run."""
 
     call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ToolProgress(_OfCall):
+    """A tool says how far it is: *progress* of *total*, which may be unknown, and a *message*.
+
+    Only listeners get it, in the thread or task of the tool.
+    """
+
+    call: ToolCall
+    progress: float
+    total: float | None = None
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +186,7 @@ Notice: TypeAlias = (
     | ReplyReceived
     | FallbackTaken
     | ToolStarted
+    | ToolProgress
     | ToolFinished
     | Retry
     | Reask

@@ -78,10 +78,13 @@ class Tool(ComparedAsMethods, Generic[P, R_co]):
         self._compiled: tuple[int, Signature] | None = None
         self._origin = None
         self.__alloy_contracts__ = contracts or Contracts(self._like)
-        _check(self.name, self._like, named=name is not None)
+        self._check(named=name is not None)
         self._call = function
         if self.__alloy_contracts__:
             self._call = self.__alloy_contracts__.guard(self.name, function)
+
+    def _check(self, *, named: bool) -> None:
+        _check(self.name, self._like, named=named)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function. Raises `ToolError` when one of its contracts does not hold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
@@ -15,19 +16,25 @@ __all__ = ["Ledger", "current_ledger", "note_in", "noting"]
 class Ledger:
     """The requests of one tool. What is noted is noted in the ledger around it, too.
 
-    *budgets* are those of the call that runs the tool: the calls that the tool makes share them.
+    *budgets* are those of the call that runs the tool: the calls that the tool makes share them. *report*
+    tells the listeners of that call how far the tool is.
     """
 
     def __init__(self, budgets: tuple[Budget, ...] = ()) -> None:
         self.requests: list[RequestUsage] = []
         self.budgets = budgets
         self._outer = current_ledger()
+        self.report: Callable[[float, float | None, str], object] = _nobody
 
     def note(self, request: RequestUsage) -> None:
         """Note *request*; from any thread, because appending to a list is atomic."""
         self.requests.append(request)
         if self._outer is not None:
             self._outer.note(request)
+
+
+def _nobody(progress: float, total: float | None, message: str) -> None:
+    """Nobody listens."""
 
 
 _current: ContextVar[Ledger | None] = ContextVar("alloy_ledger", default=None)

@@ -146,9 +146,7 @@ class AsyncIO(CallIO):
         for event in self.begun(calls):
             await self.show(event)
         gate = asyncio.Semaphore(self.call.settings.parallel_tools_max)
-        started = [
-            ToolRun(self.call.tools, call, route.backend.dialect, self.call.watchers) for call in calls
-        ]
+        started = self.runs_of(route, calls)
         runs = [asyncio.create_task(self._run_tool(run, gate)) for run in started]
         # A wait for the first of them would cost their number each time.
         ended: asyncio.Queue[asyncio.Task[ToolEnd]] = asyncio.Queue()

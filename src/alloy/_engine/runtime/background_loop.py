@@ -19,7 +19,7 @@ from alloy._engine.runtime.tool_runs import contained
 from alloy.logger import log
 from alloy.threads import in_forked_child, start_thread
 
-__all__ = ["close", "run"]
+__all__ = ["BackgroundLoop", "close", "run"]
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ BLOCKED = 1.0  # seconds after which a loop that does not call back is taken for
 
 _lock = threading.Lock()
 # By depth: a sync command inside an async tool blocks the loop of that tool, and cannot wait for it.
-_loops: dict[int, _BackgroundLoop] = {}
+_loops: dict[int, BackgroundLoop] = {}
 # A context variable and not a thread's own: the tools of such a command run in threads, too.
 _depth: ContextVar[int] = ContextVar("alloy_loop_depth", default=-1)
 
@@ -57,7 +57,7 @@ def run(coroutine: Coroutine[Any, Any, T], clock: Clock, what: str, limit: float
             raise  # the coroutine's own
         waiting.cancel()
         if not loop.answers(ANSWERING):
-            _forget(depth, loop)  # a tool blocks it, and the next call must not wait for that
+            _forget(loop)  # a tool blocks it, and the next call must not wait for that
         if clock.passed():
             raise clock.deadline_error(what) from None
         raise
@@ -79,12 +79,12 @@ def close() -> None:
         loop.close()
 
 
-class _BackgroundLoop:
+class BackgroundLoop:
     """A thread in `asyncio.run`, which tidies up as it does anywhere: tasks, generators, threads."""
 
-    def __init__(self, depth: int) -> None:
-        self._depth, self._ready = depth, threading.Event()
-        self._thread = threading.Thread(target=self._run, name="alloy-loop", daemon=True)
+    def __init__(self, name: str = "alloy-loop") -> None:
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         start_thread(self._thread)
         self._ready.wait()
 
@@ -95,7 +95,7 @@ class _BackgroundLoop:
             log.warning("a task of an async tool asked to exit; its event loop has ended")
         finally:
             self._ready.set()
-            _forget(self._depth, self)
+            _forget(self)
 
     async def _stay(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -118,18 +118,19 @@ class _BackgroundLoop:
         self._thread.join(CLOSING)
 
 
-def _open(depth: int) -> _BackgroundLoop:
+def _open(depth: int) -> BackgroundLoop:
     with _lock:
         found = _loops.get(depth)
         if found is None or found.loop.is_closed():
-            found = _loops[depth] = _BackgroundLoop(depth)
+            found = _loops[depth] = BackgroundLoop()
         return found
 
 
-def _forget(depth: int, loop: _BackgroundLoop) -> None:
+def _forget(loop: BackgroundLoop) -> None:
     with _lock:
-        if _loops.get(depth) is loop:
-            del _loops[depth]
+        for depth, each in tuple(_loops.items()):
+            if each is loop:
+                del _loops[depth]
 
 
 @in_forked_child

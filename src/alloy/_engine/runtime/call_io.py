@@ -6,7 +6,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +19,7 @@ from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.deadline import Clock
 from alloy._engine.surrogates import StreamedText, with_whole_characters
-from alloy._engine.toolbox import ToolEnd, left_behind
+from alloy._engine.toolbox import ToolEnd, ToolRun, left_behind
 from alloy._typed.types.async_parsers import Call
 from alloy.backends.base import secrets_of
 from alloy.backends.batches import ApiCall
@@ -42,6 +42,7 @@ from alloy.events import (
     RequestSent,
     TextDelta,
     ToolFinished,
+    ToolProgress,
     ToolStarted,
 )
 from alloy.logger import log
@@ -236,6 +237,18 @@ class CallIO(ABC):
         if self.call.question.policy.emits:
             for call in calls:
                 yield from self.emit(ToolStarted(call))
+
+    def runs_of(self, route: Route, calls: Sequence[ToolCall]) -> list[ToolRun]:
+        """The tools of *calls*, which are to run."""
+        runs = [ToolRun(self.call.tools, call, route.backend.dialect, self.call.watchers) for call in calls]
+        if self.call.listeners:
+            for run, call in zip(runs, calls, strict=True):
+                run.ledger.report = partial(self._report_progress, call)
+        return runs
+
+    def _report_progress(self, call: ToolCall, progress: float, total: float | None, message: str) -> None:
+        if call.id in self._open:
+            self._notify(ToolProgress(call, progress, total, message, call_id=self.call_id))
 
     def ended(self, end: ToolEnd) -> Event:
         """Publish that a tool has just ended."""

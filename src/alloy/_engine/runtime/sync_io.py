@@ -134,9 +134,7 @@ class SyncIO(CallIO):
         if not calls:  # a handler has refused all of them
             return []
         yield from self.begun(calls)
-        started = [
-            ToolRun(self.call.tools, call, route.backend.dialect, self.call.watchers) for call in calls
-        ]
+        started = self.runs_of(route, calls)
         if len(calls) == 1 and (self.clock.left() is None or started[0].is_async):
             end = self._run_tool(started[0])  # waiting for an async tool has a limit already
             yield self.ended(end)

@@ -1,0 +1,275 @@
+"""A connection to an MCP server, and its tools."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+
+from alloy._engine.ledger import current_ledger
+from alloy._engine.runtime.background_loop import BackgroundLoop
+from alloy.endpoints import without_credentials
+from alloy.errors import AlloyError, ConfigurationError, McpError, ToolError
+from alloy.excerpts import printable
+from alloy.mcp.tools import McpTool, mcp_tools, text_of
+
+__all__ = ["McpServer"]
+
+T = TypeVar("T")
+
+LAST_WORDS = 2_000  # characters of a server's stderr that an error shows
+LEAVING = 5.0  # seconds that a server gets to end
+
+
+class McpServer:
+    """An MCP server: `tools` within a `with` or `async with` block.
+
+    The connection lives in an event loop and a thread of its own, so that sync and async commands, and
+    commands in tools, can use it at the same time without waiting for each other. A task there, `_hold`, has
+    the connection from the beginning to the end of the block; calls are made by further tasks of that loop.
+    """
+
+    def __init__(
+        self,
+        target: str | Sequence[str],
+        *,
+        env: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        timeout: float,
+        prefix: str,
+    ) -> None:
+        self._command = _command(target)
+        self._url = None if self._command else str(target)
+        if (env and self._url) or (headers and self._command):
+            raise ConfigurationError("connect(): env= is for a command, and headers= is for an address")
+        if not timeout > 0:
+            raise ConfigurationError(f"connect(): timeout must be a number above 0, not {timeout!r:.80}")
+        self._env, self._headers, self._timeout, self._prefix = env, headers, timeout, prefix
+        self._loop: BackgroundLoop | None = None
+        self._client: Client | None = None
+        self._tools: tuple[McpTool, ...] = ()
+        self._errors: Any = None  # the stderr of a process
+        self._words = ""  # the end of it
+
+    @property
+    def name(self) -> str:
+        """The first two words of the command, as others may be secret, or the address without a password."""
+        if not self._command:
+            return without_credentials(self._url or "")
+        program, *others = self._command
+        return " ".join([os.path.basename(program), *others[:1]])
+
+    @property
+    def tools(self) -> list[McpTool]:
+        """The server's tools, for `tools=`; `refresh` looks again. Raises `McpError` if not connected."""
+        self._connected()
+        return list(self._tools)
+
+    def refresh(self) -> list[McpTool]:
+        """Ask the server again for its tools, and return them. Raises `McpError`."""
+        self._tools = self._run(self._list())
+        return list(self._tools)
+
+    async def refresh_async(self) -> list[McpTool]:
+        """As `refresh`."""
+        self._tools = await asyncio.wrap_future(self._start(self._list()))
+        return list(self._tools)
+
+    # --- the block ----------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self._begin().result()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await asyncio.wrap_future(self._begin())
+        except asyncio.CancelledError:
+            await asyncio.to_thread(self._end)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._end)
+
+    def _begin(self) -> Future[None]:
+        if self._loop is not None:
+            raise ConfigurationError("this MCP server is connected already: call connect() for another one")
+        self._loop = BackgroundLoop("alloy-mcp")
+        ready: Future[None] = Future()
+        self._holding = asyncio.run_coroutine_threadsafe(self._hold(ready), self._loop.loop)
+        return ready
+
+    def _end(self) -> None:
+        if (loop := self._loop) is None:
+            return
+        with suppress(RuntimeError):  # the loop has ended
+            loop.loop.call_soon_threadsafe(self._leave.set)
+        with suppress(Exception):
+            self._holding.result(LEAVING)
+        self._loop = self._client = None
+        loop.close()
+
+    async def _hold(self, ready: Future[None]) -> None:
+        """Hold the connection until the block ends."""
+        self._leave = asyncio.Event()
+        try:
+            async with self._connection() as client:
+                self._client = client
+                self._tools = await self._list()
+                ready.set_result(None)
+                await self._leave.wait()
+        except BaseException as error:
+            if not ready.done():
+                ready.set_exception(self._explained(error, "cannot be reached"))
+                self._loop = None
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._client = None
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Client]:
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(self._timeout):
+                client = await stack.enter_async_context(Client(self._transport(stack)))
+            yield client
+
+    def _transport(self, stack: AsyncExitStack) -> Any:
+        if not self._command:
+            return streamable_http_client(self._url or "", http_client=self._http_client(stack))
+        file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed below
+        self._errors = stack.enter_context(file)
+        stack.callback(self._last_words)
+        command, *arguments = self._command
+        process = StdioServerParameters(command=command, args=arguments, env=dict(self._env or {}))
+        return stdio_client(process, errlog=self._errors)
+
+    def _http_client(self, stack: AsyncExitStack) -> Any:
+        if not self._headers:
+            return None
+        import httpx2
+
+        client = httpx2.AsyncClient(headers=dict(self._headers), timeout=httpx2.Timeout(30, read=300))
+        stack.push_async_callback(client.aclose)
+        return client
+
+    # --- requests -----------------------------------------------------------------------------------
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            ended = self._loop is not None
+            reason = "has left" if ended else "is not connected: use it in a `with` block"
+            raise McpError(f"the MCP server {self.name} {reason}{self._last_words() if ended else ''}")
+        return self._client
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        if self._loop is None or self._client is None:
+            work.close()
+            self._connected()
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(work, self._loop.loop)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._start(work).result()
+
+    async def _list(self) -> tuple[McpTool, ...]:
+        found: list[Any] = []
+        cursor: str | None = None
+        async with asyncio.timeout(self._timeout):
+            while True:
+                page = await self._connected().list_tools(cursor=cursor)
+                found += page.tools
+                if (cursor := page.next_cursor) is None:
+                    return mcp_tools(found, self._prefix, self.call)
+
+    async def call(self, name: str, arguments: dict[str, Any]) -> str:
+        """The result of the tool *name* as text.
+
+        Raises `ToolError` with the text of a result that is an error, and `McpError` when the server has left
+        or refuses the call. A cancelled call tells the server so.
+        """
+        ledger = current_ledger()
+
+        async def report(progress: float, total: float | None, message: str | None) -> None:
+            if ledger is not None:
+                ledger.report(progress, total, message or "")
+
+        async def ask() -> Any:
+            try:
+                return await self._connected().call_tool(name, arguments, progress_callback=report)
+            except Exception as error:
+                raise self._explained(error, f"refused the tool {name!r}") from error
+
+        result = await asyncio.wrap_future(self._start(ask()))
+        text = text_of(result)
+        if result.is_error:
+            raise ToolError(text or "the tool failed", tool=name)
+        return text
+
+    # --- errors -------------------------------------------------------------------------------------
+
+    def _explained(self, error: BaseException, what: str) -> AlloyError:
+        """*error* as an Alloy error that names the server and has its last words."""
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, AlloyError):
+            return error
+        reason = str(error) or type(error).__name__
+        if isinstance(error, TimeoutError):
+            reason = f"it did not answer within {self._timeout:g} seconds"
+        problem = McpError(f"the MCP server {self.name} {what}: {printable(reason)}{self._last_words()}")
+        problem.__cause__ = error
+        return problem
+
+    def _last_words(self) -> str:
+        """The end of what the process wrote to its stderr."""
+        with suppress(ValueError, AttributeError, OSError):  # an address, or a file that is closed
+            self._errors.seek(0)
+            self._words = self._errors.read()[-LAST_WORDS:].strip()
+        return f"; it wrote: {printable(self._words.splitlines()[-1])}" if self._words else ""
+
+    def __repr__(self) -> str:
+        return f"<MCP server {self.name}{'' if self._client is not None else ', not connected'}>"
+
+
+def _command(target: Any) -> tuple[str, ...]:
+    """The words of a command; none for an address."""
+    if isinstance(target, str):
+        if urlsplit(target).scheme in ("http", "https"):
+            return ()
+        try:
+            words = tuple(shlex.split(target, posix=sys.platform != "win32"))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"connect(): the command {target!r:.200} cannot be read: {error}"
+            ) from None
+    elif isinstance(target, Sequence) and all(isinstance(word, str) for word in target):
+        words = tuple(target)
+    else:
+        words = ()
+    if not words or not words[0].strip():
+        raise ConfigurationError(
+            'connect() takes a command, such as "uvx mcp-server-time" or a list of its words, or an http(s) '
+            f"address, not {target!r:.80}"
+        )
+    return words

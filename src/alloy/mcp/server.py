@@ -1,0 +1,167 @@
+"""Commands and tools as an MCP server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import mcp_types as types
+from mcp.server import Server
+from mcp.server.stdio import stdio_server
+
+from alloy import __version__
+from alloy._engine.handlers import listen
+from alloy._engine.runtime.stopping import Stop, stop_with
+from alloy._typed.answers.parse import dump
+from alloy._typed.types.compile import TypeSpec, compile_type
+from alloy._typed.types.signature import ArgumentsError
+from alloy.errors import ConfigurationError
+from alloy.events import Event, ReplyReceived, ToolFinished
+from alloy.jsontypes import JsonObject
+from alloy.logger import log
+from alloy.threads import in_thread
+from alloy.tools import Tool, as_tools
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+__all__ = ["make_app", "serve"]
+
+
+def serve(tools: Sequence[Any], transport: str, host: str, port: int, name: str) -> None:
+    """Serve *tools* until the client leaves or the process ends: see `alloy.mcp.serve`."""
+    if transport == "stdio":
+        asyncio.run(_serve_stdio(_server(tools, name)))
+    elif transport == "http":
+        import uvicorn
+
+        uvicorn.run(make_app(tools, host, "/mcp", name), host=host, port=port, log_level="warning")
+    else:
+        raise ConfigurationError(f"serve(): transport must be 'stdio' or 'http', not {transport!r:.80}")
+
+
+def make_app(tools: Sequence[Any], host: str, path: str, name: str) -> Starlette:
+    """*tools* as an ASGI application: see `alloy.mcp.app`."""
+    return _server(tools, name).streamable_http_app(host=host, streamable_http_path=path)
+
+
+async def _serve_stdio(server: Server[Any]) -> None:
+    async with stdio_server() as (read, write):
+        await server.run(read, write, server.create_initialization_options())
+
+
+def _server(tools: Sequence[Any], name: str) -> Server[Any]:
+    served = {tool.name: Served(tool) for tool in as_tools(list(tools), "serve()")}
+    if not served:
+        raise ConfigurationError("serve() needs at least one command, tool or function")
+
+    async def list_tools(*_: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[each.listed for each in served.values()])
+
+    async def call_tool(context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+        if (found := served.get(params.name)) is None:
+            return _failed(f"there is no tool {params.name!r}; the tools are {', '.join(served)}")
+        return await found.call(params.arguments or {}, context)
+
+    return Server(name, version=__version__, on_list_tools=list_tools, on_call_tool=call_tool)
+
+
+class Served:
+    """One tool of the server, with the schema of what it returns."""
+
+    def __init__(self, tool: Tool[..., Any]) -> None:
+        self._tool = tool
+        self._output = _output_of(tool)
+        self.listed = types.Tool(
+            name=tool.name,
+            description=tool.description or None,
+            input_schema=tool.signature.schema,
+            output_schema=None if self._output is None else self._output.schema,
+        )
+
+    async def call(self, given: JsonObject, context: Any) -> types.CallToolResult:
+        """The result of a call. What goes wrong is a result, too, which the model of the client reads."""
+        try:
+            arguments = self._tool.signature.read(json.dumps(given))
+        except ArgumentsError as error:
+            return _failed(f"bad arguments: {error}")
+        try:
+            value = await self._run(arguments, context)
+        except Exception as error:  # whatever a tool raises is its result
+            log.warning("the tool %r failed", self._tool.name, exc_info=error)
+            return _failed(f"{type(error).__name__}: {error}")
+        return self._succeeded(value)
+
+    async def _run(self, arguments: dict[str, Any], context: Any) -> Any:
+        progress = _Progress(context)
+        with listen(progress.listener):
+            if self._tool.is_async:
+                value = await self._tool(**arguments)
+            else:
+                value = await self._run_in_thread(arguments)
+        await progress.told()
+        return value
+
+    async def _run_in_thread(self, arguments: dict[str, Any]) -> Any:
+        stop, context = Stop(), copy_context()
+        context.run(stop_with, stop)
+        try:
+            return await in_thread(partial(context.run, partial(self._tool, **arguments)), "alloy-mcp-tool")
+        finally:
+            stop.set()  # the client has cancelled it
+
+    def _succeeded(self, value: Any) -> types.CallToolResult:
+        text = dump(value)
+        content: list[types.ContentBlock] = [types.TextContent(text=text)]
+        if self._output is None:
+            return types.CallToolResult(content=content)
+        data = text if isinstance(value, str) else json.loads(text)
+        structured = {"value": data} if self._output.wrapped else data
+        return types.CallToolResult(content=content, structured_content=structured)
+
+
+class _Progress:
+    """Tells the client how far a call is: a step for each reply of a model and each tool of a command."""
+
+    def __init__(self, context: Any) -> None:
+        self._session, self._loop = context.session, asyncio.get_running_loop()
+        self._steps: list[Future[None]] = []
+
+    def listener(self, event: Event) -> None:
+        """Called in the thread of the call."""
+        match event:
+            case ReplyReceived(model=model):
+                self._step(f"{model} has replied")
+            case ToolFinished(result=result):
+                self._step(f"the tool {result.name} has ended")
+
+    def _step(self, message: str) -> None:
+        report = self._session.report_progress(len(self._steps) + 1, None, message)
+        self._steps.append(asyncio.run_coroutine_threadsafe(report, self._loop))
+
+    async def told(self) -> None:
+        """Wait until the client has been told: after the result it takes no progress."""
+        told = await asyncio.gather(*map(asyncio.wrap_future, self._steps), return_exceptions=True)
+        for error in filter(None, told):
+            log.debug("the client gets no progress: %s", error)
+
+
+def _output_of(tool: Tool[..., Any]) -> TypeSpec[Any] | None:
+    """What *tool* returns; `None` if its annotation has no schema, as `str` has none."""
+    try:
+        annotation = get_type_hints(tool._function, include_extras=True).get(
+            "return"
+        )  # a command's is its output
+        spec = None if annotation is None else compile_type(annotation)
+    except Exception:  # noqa: BLE001 - then the text says it
+        return None
+    return None if spec is None or spec.schema is None else spec
+
+
+def _failed(text: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(text=text)], is_error=True)
