@@ -67,6 +67,7 @@ FIXES = {
     "RateLimitError": "Wait `retry_after` seconds, send fewer requests, or raise the quota; see `code`.",
     "ServerError": "Try again later; Alloy tried again `retry` times.",
     "WorkerError": "Look at the worker's log, or at what cannot be pickled: [workers](engines.md#workers).",
+    "McpError": "Start the server, or read the line that it wrote: [MCP](mcp.md#when-a-server-fails).",
     "CheckpointError": "Do what the message says: [checkpoints](maps.md#checkpoints).",
     "BudgetError": "Raise the limit of the budget, or use less: `error.spent` says what was used.",
     "CircuitOpenError": "Wait `retry_after` seconds, give fallback models, or change the circuit breaker.",

@@ -23,9 +23,9 @@ r"""The error tree. The class says where the fault is; the attributes have the d
     │   ├── FilteredError              cut off by a content filter
     │   ├── ParseError                 text that cannot be read as the type
     │   └── PostconditionError         a value that fails the `@ensure` of the command
-    ├── McpError                   an MCP server cannot be reached, or has left
     ├── TurnLimitError             the model still called tools after `max_tool_turns`
     ├── WorkerError                an executor's worker died, or could not take the call
+    ├── McpError                   an MCP server cannot be reached, or has left
     ├── CheckpointError            the file of a map's answers cannot be used
     ├── BudgetError                a limit of a `Budget` is reached
     └── DeadlineError              the whole call took longer than `deadline`

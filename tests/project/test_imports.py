@@ -171,7 +171,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alloy.effects",
         "alloy.usage",
     ),
-    ("alloy.testing", "alloy.telemetry", "alloy.checkup"),
+    ("alloy.testing", "alloy.telemetry", "alloy.mcp", "alloy.checkup"),
     ("alloy.cli", "alloy.__main__"),
 )
 """Plain data, types, backends, the engine, what users call, and what surrounds a program."""
