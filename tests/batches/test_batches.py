@@ -247,6 +247,41 @@ def test_an_answer_that_wants_another_turn_is_an_error(server: WireServer, way: 
 
 
 @each_service
+def test_a_row_without_an_answer_is_an_error_of_its_input(server: WireServer, kind: type[Service]) -> None:
+    service = kind(server, [OSLO, ROME, OSLO])
+    empty: list[dict[str, Any]] = [
+        {"response": None, "result": None},
+        {"response": {"status_code": 200}, "result": {"type": "succeeded"}},
+    ]
+    if kind is GeminiService:
+        empty[1]["response"] = 5
+    service.mangled = lambda rows: [
+        rows[0],
+        *({**row, **no} for row, no in zip(rows[1:], empty, strict=True)),
+    ]
+    outcomes = asking(service).batch(["a", "b", "c"]).outcomes(poll=0)
+    assert errors_of(outcomes) == [None, BadReplyError, BadReplyError]
+    assert "neither an answer nor an error" in str(outcomes[1].error)
+
+
+@each_service
+def test_an_answer_of_another_format_is_an_error_of_its_input(
+    server: WireServer, kind: type[Service]
+) -> None:
+    service = kind(server, ["5", OSLO])
+    strange = {"hello": "world"}
+    changed = {
+        "openai": {"response": {"status_code": 200, "body": strange}},
+        "openai-chat": {"response": {"status_code": 200, "body": strange}},
+        "anthropic": {"result": {"type": "succeeded", "message": strange}},
+        "gemini": {"response": strange},
+    }
+    service.mangled = lambda rows: [{**rows[0], **changed[kind.name]}, rows[1]]
+    outcomes = asking(service).batch(["a", "b"]).outcomes(poll=0)
+    assert errors_of(outcomes) == [BadReplyError, None]
+
+
+@each_service
 def test_rows_of_nobody_are_ignored(
     server: WireServer, kind: type[Service], caplog: pytest.LogCaptureFixture
 ) -> None:

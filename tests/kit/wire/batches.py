@@ -11,6 +11,8 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -214,7 +216,9 @@ class OpenAIService(Service):
 
 
 def _is_error(row: Any) -> bool:
-    return isinstance(row, dict) and (row["error"] is not None or row["response"]["status_code"] >= 400)
+    if not isinstance(row, dict) or row["response"] is None:
+        return isinstance(row, dict)
+    return bool(row["response"]["status_code"] >= 400)
 
 
 class ChatService(OpenAIService):
@@ -231,17 +235,12 @@ class ChatService(OpenAIService):
 
 
 def read_form(received: Received) -> dict[str, tuple[dict[str, str], bytes]]:
-    """The fields of a multipart body (RFC 7578): of each its parameters besides the name, and its content."""
-    kind, _, parameter = received.headers["content-type"].partition("; boundary=")
-    assert kind == "multipart/form-data"
-    first, *parts = (b"\r\n" + received.content).split(b"\r\n--" + parameter.encode())
-    assert first == b""
-    assert parts.pop() == b"--\r\n"
+    """The fields of a multipart body, read by Python: the other parameters of each, and its content."""
+    head = f"content-type: {received.headers['content-type']}\r\n\r\n".encode()
     fields = {}
-    for part in parts:
-        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        about = dict(re.findall(r'(\w+)="([^"]*)"', head.decode()))
-        fields[about.pop("name")] = about, content
+    for part in BytesParser(policy=HTTP).parsebytes(head + received.content).iter_parts():
+        about = dict(part["content-disposition"].params)
+        fields[about.pop("name")] = about, part.get_payload(decode=True)
     return fields
 
 

@@ -149,15 +149,16 @@ class OpenAIBatches:
         if isinstance(error, dict) and (why := NOT_RUN.get(str(error.get("code")))) is not None:
             kind = ProviderTimeoutError if error["code"] == "batch_expired" else ProviderError
             return BatchLine(id, error=kind(why, provider=self._name, code=error["code"]))
-        if not isinstance(response, dict):
-            return BatchLine(id, error=self._error(error or row, None, None))
-        status, request_id = response.get("status_code"), response.get("request_id")
+        if error:
+            return BatchLine(id, error=self._error(error, None, None))
+        found: JsonObject = response if isinstance(response, dict) else {}
+        status, answer = found.get("status_code"), found.get("body")
         if isinstance(status, int) and status >= 400:
-            return BatchLine(id, error=self._error(response.get("body"), status, request_id))
-        if response.get("body") is None:
+            return BatchLine(id, error=self._error(answer, status, found.get("request_id")))
+        if answer is None:
             text = "the result has neither an answer nor an error"
             return BatchLine(id, error=BadReplyError(text, provider=self._name))
-        return BatchLine(id, response["body"])
+        return BatchLine(id, answer)
 
     def _error(self, body: Json, status: int | None, request_id: Json) -> ProviderError:
         shown = request_id if isinstance(request_id, str) else None
