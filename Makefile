@@ -60,9 +60,9 @@ docs: $(VENV)/.dev  ## build the site, strictly, into .cache/docs/site
 generate: $(VENV)/.dev  ## rewrite what is generated: tables in docs, outputs in the notebook
 	$(PY) docs/generate.py
 
-lowest: $(LOWEST)/.ready  ## a case for each value of the tests of providers, types and telemetry, with the lowest versions allowed
+lowest: $(LOWEST)/.ready  ## a case for each value of the tests of providers, types, telemetry and MCP, with the lowest versions allowed
 	$(LOWEST)/bin/python -m pytest -q -n 2 $(QUICK) -m "not local_model" -p no:cacheprovider \
-	  tests/backends tests/typed tests/telemetry
+	  tests/backends tests/typed tests/telemetry tests/mcp
 
 suite: $(VENV)/.dev  ## all tests, with branch coverage of those of `--cases=chosen`
 	$(PY) -m pytest -q -n 2 $(TESTS) --cases=chosen --cov --cov-report= --cov-fail-under=0

@@ -31,7 +31,7 @@ Use = Callable[[Any], Coroutine[Any, Any, None]]
 def over_stdio(use: Use) -> None:
     async def main() -> None:
         process = mcp.StdioServerParameters(command=sys.executable, args=[OURS, "shop"])
-        async with mcp.Client(process) as client:
+        async with mcp.Client(mcp.stdio_client(process)) as client:
             await use(client)
 
     asyncio.run(main())
