@@ -33,7 +33,7 @@ ODD = [sys.executable, str(Path(__file__).with_name("odd_server.py"))]
 
 @pytest.fixture
 def clock() -> list[str]:
-    """The command of a server that others wrote, if it works with the version of the SDK that is installed."""
+    """The command of a server that others wrote, if it works with the installed version of the SDK."""
     pytest.importorskip("mcp_server_time.server", exc_type=ImportError)
     return [sys.executable, "-m", "mcp_server_time"]
 
