@@ -176,6 +176,24 @@ def test_the_first_error_ends_the_map_and_names_its_input(numbers: NumberServer,
 
 
 @every_map
+def test_no_input_begins_after_an_error_that_will_be_raised(numbers: NumberServer, way: Any):
+    """While the values before it are waited for; a reader of outcomes goes on."""
+    numbers.hold(0)
+    numbers.failures[1] = lambda: openai.failure(400, "no such number")
+    found = way(numbers.options)(range(100), concurrency=2)
+    most = 3 if hasattr(found, "__aiter__") else 4  # threads have two inputs each
+
+    def let_go() -> None:
+        numbers.server.wait_requests(most - 1)
+        numbers.gates[0].open()
+
+    threading.Thread(target=let_go).start()
+    with pytest.raises(BadRequestError, match="input 1"):
+        read(found)
+    assert set(numbers.asked()) <= set(range(most))
+
+
+@every_map
 def test_errors_can_be_returned(numbers: NumberServer, way: Any):
     """`on_error="return"` gives the error in place of the value, and the map continues."""
     numbers.failures = dict.fromkeys([1, 4], lambda: openai.failure(400, "no such number"))

@@ -49,7 +49,7 @@ class AsyncMap(Generic[T_co, I_co]):
 
     async def __anext__(self) -> I_co:
         """As `Map.__next__`."""
-        outcome = await self._next()
+        outcome = await self._next(stops_at_error=self._plan.on_error == "raise")
         if outcome is None:
             raise StopAsyncIteration
         try:
@@ -83,13 +83,13 @@ class AsyncMap(Generic[T_co, I_co]):
             self._run.leave()  # type: ignore[union-attr]  # as the line before says
             self._plan.close()
 
-    async def _next(self) -> Outcome[Any] | None:
+    async def _next(self, *, stops_at_error: bool = False) -> Outcome[Any] | None:
         if self._is_closed:
             return None
         if self._run is None:
             check_asyncio()
             self._run = _Run(self._plan)
-        if (outcome := await self._run.next()) is not None:
+        if (outcome := await self._run.next(stops_at_error=stops_at_error)) is not None:
             return outcome
         await self.aclose()
         if (failure := self._run.take_failure()) is not None:
@@ -128,8 +128,11 @@ class _Run:
         self._feeder = self._loop.create_task(self._feed())
         self._feeder.add_done_callback(lambda _: self._changed.set())
 
-    async def next(self) -> Outcome[Any] | None:
-        """The next outcome; `None` at the end, or when the map is closed."""
+    async def next(self, *, stops_at_error: bool) -> Outcome[Any] | None:
+        """The next outcome; `None` at the end, or if the map is closed. *stops_at_error* is the window's."""
+        if self._window.stops_at_error != stops_at_error:
+            self._window.stops_at_error = stops_at_error
+            self._room.set()
         while not self._is_closed:
             if (outcome := self._window.take()) is not None:
                 self._room.set()

@@ -61,7 +61,7 @@ class Map(Generic[T_co, I_co]):
 
     def __next__(self) -> I_co:
         """The next value; an error is raised or returned, as *on_error* says."""
-        outcome = self._next()
+        outcome = self._next(stops_at_error=self._plan.on_error == "raise")
         if outcome is None:
             raise StopIteration
         try:
@@ -96,10 +96,11 @@ class Map(Generic[T_co, I_co]):
             self._workers.stop()
             self._plan.close()
 
-    def _next(self) -> Outcome[Any] | None:
+    def _next(self, *, stops_at_error: bool = False) -> Outcome[Any] | None:
         """The next outcome; `None` at the end. Raises what the iterables raised, after the last one."""
         try:
             with self._reading:
+                self._window.stops_at_error = stops_at_error
                 while not self._workers.is_stopped:
                     self._collect()
                     self._fill()

@@ -15,12 +15,16 @@ class Window:
     """Counts inputs from their beginning until their outcome is read.
 
     Room for another input is there while fewer than *most* calls are unfinished, and fewer than four times
-    *places* outcomes wait for the reader or for an earlier one. One thread or task uses it.
+    *places* outcomes wait for the reader or for an earlier one. While *stops_at_error* is set there is none
+    after an error, because the reader will not come further. One thread or task uses it.
     """
+
+    stops_at_error = False
 
     def __init__(self, places: int, most: int, *, ordered: bool) -> None:
         self._most, self._held = most, HELD * places
         self._ordered = ordered
+        self._has_failed = False
         self._begun = self._read = self.unfinished = 0
         self._waiting: dict[int, Outcome[object]] = {}  # by index, of those in order
         self._ready: deque[Outcome[object]] = deque()
@@ -28,6 +32,8 @@ class Window:
     @property
     def has_room(self) -> bool:
         """Whether another input may begin."""
+        if self._has_failed and self.stops_at_error:
+            return False
         return self.unfinished < self._most and self._begun - self._read < self._held
 
     @property
@@ -49,6 +55,7 @@ class Window:
     def add(self, outcome: Outcome[object]) -> None:
         """Keep an outcome for the reader."""
         self.unfinished -= 1
+        self._has_failed = self._has_failed or outcome.error is not None
         if not self._ordered:
             self._ready.append(outcome)
             return
