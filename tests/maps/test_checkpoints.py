@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
@@ -433,6 +433,24 @@ def test_one_file_is_for_one_map_at_a_time(numbers: NumberServer, file: Path):
         assert "database is locked" in ran.stderr
     numbers.gates.clear()
     assert list(asked.map([0, 1], checkpoint=file)) == [0, 2]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+@every_map
+def test_a_file_that_is_removed_is_noticed(numbers: NumberServer, file: Path, way: Any):
+    """The map does not go on as if the answers were stored; those that are there are given first."""
+
+    def inputs() -> Iterator[int]:
+        yield from range(3)
+        file.unlink()
+        yield from range(3, 1000)
+
+    values: list[int] = []
+    found = way(numbers.options)(inputs(), checkpoint=file, concurrency=1)
+    with pytest.raises(CheckpointError, match="was removed or replaced while the map ran"):
+        read_into(values, found)
+    assert values == [2 * number for number in range(len(values))]
+    assert len(numbers.asked()) == len(values) < 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit for the size of files")

@@ -63,6 +63,8 @@ class Checkpoint:
         except BaseException:
             self.close()
             raise
+        self._place = os.path.abspath(path)  # now: the program may change its folder
+        self._file = _file_at(self._place)
         self._last: int = -1 if last is None else last
 
     def known(self, index: int, args: tuple[Any, ...]) -> Outcome[Any] | None:
@@ -90,6 +92,10 @@ class Checkpoint:
             fingerprint = self._fingerprints.pop(outcome.index)
             if self._connection is None:  # the map was left
                 return
+            if _file_at(self._place) != self._file:  # SQLite would write to a file that nobody finds
+                raise CheckpointError(
+                    f"{self._path!r} was removed or replaced while the map ran: no answer is stored any more"
+                )
             try:
                 self._connection.execute(
                     "INSERT INTO answers VALUES (?, ?, ?)", (outcome.index, fingerprint, answer)
@@ -216,6 +222,15 @@ def _connect(path: str) -> sqlite3.Connection:
     # Before anything is read: then WAL needs no shared memory.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     return connection
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    """Which file is at *path*."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _dumped(result: Result[Any]) -> JsonObject:
