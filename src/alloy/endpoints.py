@@ -37,6 +37,7 @@ class ByBackend(dict[str | None, T]):
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 HttpClients: TypeAlias = tuple[Any, ...]
+KEY_FUNCTION = "the function in api_key"
 
 
 # --- keys ---------------------------------------------------------------------------------------------
@@ -81,14 +82,16 @@ class KeyFunction:
 
     async def key_async(self, carried: Carried | None = None) -> str:
         """As `key`, without blocking the event loop."""
-        key = self.function() if is_async(self.function) else await in_thread(self._called)
+        if is_async(self.function):
+            return self._checked(await self.function(), carried)
+        key = await in_thread(self._called, "alloy-key", KEY_FUNCTION)
         return self._checked(await key if inspect.isawaitable(key) else key, carried)
 
     def _called(self) -> Any:
         try:
             return self.function()
         except StopIteration as error:  # the generators that it would pass through take it for their end
-            raise ConfigurationError("the function in api_key raised StopIteration") from error
+            raise ConfigurationError(f"{KEY_FUNCTION} raised StopIteration") from error
 
     def _checked(self, key: Any, carried: Carried | None) -> str:
         if inspect.isawaitable(key):
@@ -96,9 +99,7 @@ class KeyFunction:
                 key.close()  # otherwise Python warns that it was never awaited
             raise ConfigurationError("api_key is an async function: it works in async calls only")
         if not isinstance(key, str) or not key.strip():
-            raise ConfigurationError(
-                f"the function in api_key must return a non-empty str, not {type(key).__name__}"
-            )
+            raise ConfigurationError(f"{KEY_FUNCTION} must return a non-empty str, not {type(key).__name__}")
         if key not in self._last:
             self._last.append(key)
         if carried is not None:

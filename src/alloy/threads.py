@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 from alloy.errors import ConfigurationError
+from alloy.logger import log
 
 __all__ = [
     "SharedByCalls",
@@ -26,6 +27,7 @@ __all__ = [
     "in_thread",
     "in_threads",
     "late_error",
+    "log_if_running",
     "start_thread",
     "value_of",
 ]
@@ -148,8 +150,22 @@ def _complete(future: Future[Any], call: Callable[..., Any], *args: Any) -> None
         future.set_result(value)
 
 
-async def in_thread(function: Callable[[], T], name: str = "alloy-thread") -> T:
-    """What *function* returns, without blocking the event loop."""
+async def in_thread(function: Callable[[], T], name: str = "alloy-thread", what: str = "") -> T:
+    """What *function* returns, without blocking the event loop.
+
+    If it is named by *what*, and still runs when the wait is cancelled, it is named in the log.
+    """
     from asyncio import wrap_future
 
-    return await wrap_future(in_threads([function], 1, name)[0])
+    (called,) = in_threads([function], 1, name)
+    try:
+        return await wrap_future(called)
+    finally:
+        if what:
+            log_if_running(called, what)
+
+
+def log_if_running(called: Future[Any], what: str) -> None:
+    """Name in the log *what* still runs in a thread although nobody waits for it any more."""
+    if called.running():
+        log.info("%s still runs, and nobody waits for it: a thread cannot be stopped", what)

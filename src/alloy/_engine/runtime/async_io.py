@@ -12,6 +12,7 @@ from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
+from alloy._engine.runtime.deadline import loading
 from alloy._engine.runtime.gates import NoGate, loop_gate, waiting_for
 from alloy._engine.runtime.tool_runs import in_time, run_async_tool, run_tool, tools_of
 from alloy._engine.toolbox import ToolEnd, ToolRun, results_of
@@ -50,7 +51,7 @@ class AsyncIO(CallIO):
 
     async def gather(self, calls: Sequence[Call]) -> Sequence[Outcome]:
         """Run async parsers side by side and wait for their outcomes."""
-        return await self._in_time(lambda: gathered(calls))
+        return await self._in_time(lambda: gathered(calls), "an async parser")
 
     # --- model requests -----------------------------------------------------------------------------
 
@@ -121,7 +122,7 @@ class AsyncIO(CallIO):
     async def _load(self, backend: Backend) -> None:
         # In a thread: the loop's other tasks must not wait while an SDK is imported.
         if not is_loaded(backend):
-            await in_thread(partial(load_backend, backend))
+            await self._in_time(lambda: in_thread(partial(load_backend, backend)), loading(backend.name))
 
     @asynccontextmanager
     async def _in_exchange(self, exchange: Exchange, ends: float | None) -> AsyncIterator[None]:
@@ -180,15 +181,15 @@ class AsyncIO(CallIO):
 
             return await in_time(in_thread(partial(run_tool, run, gather), "alloy-tool"), run)
 
-    async def _in_time(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What *work* returns. Raises `DeadlineError` when the deadline passes first, or has passed."""
+    async def _in_time(self, work: Callable[[], Awaitable[T]], what: str) -> T:
+        """What *work* returns; the call waits for *what*. Raises `DeadlineError` at the deadline."""
         scope = asyncio.timeout(self.clock.left())
         try:
             async with scope:
                 return await work()
         except TimeoutError:
             if scope.expired():
-                raise self.clock.deadline_error("an async parser") from None
+                raise self.clock.deadline_error(what) from None
             raise
 
 

@@ -6,7 +6,7 @@ from time import monotonic
 
 from alloy.errors import AlloyError, DeadlineError, ProviderTimeoutError
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "loading"]
 
 
 class Clock:
@@ -72,3 +72,8 @@ class Clock:
         """The error for a call that has used its deadline up."""
         what = f"; it waited for {waited_for}" if waited_for else ""
         return DeadlineError(f"the call took longer than deadline={self.deadline} seconds{what}")
+
+
+def loading(provider: str) -> str:
+    """What a call waits for whose *provider* has an SDK that was not imported yet."""
+    return f"the import of the SDK for {provider}"

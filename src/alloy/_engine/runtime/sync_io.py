@@ -14,6 +14,7 @@ from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
+from alloy._engine.runtime.deadline import loading
 from alloy._engine.runtime.gates import NoGate, thread_gate, waiting_for
 from alloy._engine.runtime.stopping import current_stop
 from alloy._engine.runtime.tool_runs import (
@@ -27,7 +28,7 @@ from alloy._engine.runtime.tool_runs import (
 from alloy._engine.state import State
 from alloy._engine.toolbox import ToolEnd, ToolRun, results_of
 from alloy._typed.types.async_parsers import Call, Outcome
-from alloy.backends.base import CancelToken, load_backend
+from alloy.backends.base import CancelToken, is_loaded, load_backend
 from alloy.backends.batches import ApiCall
 from alloy.backends.fallback.choose import codec_for
 from alloy.errors import DeadlineError
@@ -106,7 +107,10 @@ class SyncIO(CallIO):
     @contextmanager
     def _exchange(self, route: Route) -> Iterator[tuple[Exchange, CancelToken]]:
         """Bound a request in time, and raise its errors as Alloy errors."""
-        load_backend(route.backend)
+        if not is_loaded(route.backend):
+            load_backend(route.backend)
+            if self.clock.passed():
+                raise self.clock.deadline_error(loading(route.backend.name))
         exchange, cancel = Exchange(route, self.clock.request_limit(), self.carried), CancelToken()
         alarm = None if exchange.limit is None else call_later(exchange.limit, cancel.fire)
         stop = current_stop()

@@ -17,6 +17,7 @@ from alloy.backends.http.errors import ErrorReader, Failure, is_error_object
 from alloy.backends.http.event_stream import END_MARK, EventStream, StreamReader
 from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.formats import Format, format_of
+from alloy.backends.http.keys import with_key, with_key_async
 from alloy.backends.http.payload import parse_body, unparsed, written
 from alloy.backends.http.received import Received, bad_reply, redirect_error
 from alloy.backends.http.redaction import repeats_secret
@@ -346,7 +347,7 @@ class HttpBackend(BaseBackend, ABC):
     def _posted(
         self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken, *, streamed: bool
     ) -> Received:
-        endpoint = self.located(body, endpoint.with_key(), cancel)
+        endpoint = self.located(body, with_key(endpoint, cancel), cancel)
         exchange = HttpExchange(CLIENTS.get(self.sdk, self.settings(endpoint), endpoint), endpoint)
         try:
             body = self.prepare(exchange, body, cancel)
@@ -377,7 +378,7 @@ class HttpBackend(BaseBackend, ABC):
             return body.noted(_refusal(received, await body.read_async(), self.errors))
 
     async def _posted_async(self, body: Mapping[str, Any], endpoint: Endpoint, *, streamed: bool) -> Received:
-        endpoint = await self.located_async(body, await endpoint.with_key_async())
+        endpoint = await self.located_async(body, await with_key_async(endpoint))
         exchange = HttpExchange(
             await CLIENTS.get_async(self.sdk, self.settings(endpoint), endpoint), endpoint
         )

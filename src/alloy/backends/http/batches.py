@@ -15,6 +15,7 @@ from alloy.backends.http.body import Body
 from alloy.backends.http.cancel import closing_async
 from alloy.backends.http.clients import CLIENTS, Address
 from alloy.backends.http.exchange import HttpExchange
+from alloy.backends.http.keys import with_key, with_key_async
 from alloy.backends.http.payload import parse_body, unparsed
 from alloy.backends.http.received import Received, bad_reply
 from alloy.endpoints import Endpoint
@@ -38,7 +39,7 @@ class HttpBatchBackend(HttpBackend, ABC):
 
     def perform(self, call: ApiCall, endpoint: Endpoint, cancel: CancelToken) -> Any:
         """Send *call*; return the object that is the answer, or the `Rows` of the file."""
-        endpoint = _with_room(endpoint.with_key(), call)
+        endpoint = _with_room(with_key(endpoint, cancel), call)
         connection = CLIENTS.get(self.sdk, self.settings(endpoint), endpoint)
         exchange = HttpExchange(connection, endpoint, once=call.once)
         try:
@@ -56,7 +57,7 @@ class HttpBatchBackend(HttpBackend, ABC):
 
     async def perform_async(self, call: ApiCall, endpoint: Endpoint) -> Any:
         """As `perform`. Cancelling it closes the connection."""
-        endpoint = _with_room(await endpoint.with_key_async(), call)
+        endpoint = _with_room(await with_key_async(endpoint), call)
         connection = await CLIENTS.get_async(self.sdk, self.settings(endpoint), endpoint)
         exchange = HttpExchange(connection, endpoint, once=call.once)
         try:
