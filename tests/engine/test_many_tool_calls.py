@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kit.apis import Api, every_api, pieces_of
+from kit.apis import RESPONSES, Api, every_api, pieces_of
+from kit.steps import lines_run
 
 from alloy import ask
 from alloy.events import ToolFinished
@@ -104,3 +105,56 @@ def test_reading_each_call_costs_the_same_whatever_their_number(api: Api) -> Non
     cost(10)
     for few, many in zip(cost(100), cost(800), strict=True):
         assert many < 12 * few
+
+
+def item_of(number: int, *, ids: str) -> dict[str, Any]:
+    """A call as the Responses API has it; *ids* says which ids a compatible server gives."""
+    own = {"none": {}, "one": {"id": "fc"}, "each": {"id": f"fc_{number}"}, "zero": {"id": f"fc_{number}"}}[
+        ids
+    ]
+    return {
+        **own,
+        "type": "function_call",
+        "call_id": f"call_{number}",
+        "name": "add",
+        "arguments": f'{{"a": {number}}}',
+    }
+
+
+@pytest.mark.parametrize("ids", ["each", "one", "none", "zero"])
+@pytest.mark.parametrize("order", ["one by one", "all begun first"])
+@pytest.mark.parametrize("final", ["the same", "other call ids", "reversed", "twice as many"])
+def test_the_items_of_a_response_are_compared_with_few_others(ids: str, order: str, final: str) -> None:
+    """Whatever ids and indices a server gives them; counted in lines of Python, comprehensions included."""
+
+    def cost(number: int) -> int:
+        items = [item_of(nth, ids=ids) for nth in range(number)]
+        index = [0 if ids == "zero" else nth for nth in range(number)]
+
+        def event(kind: str, nth: int) -> dict[str, Any]:
+            return {"type": f"response.output_item.{kind}", "output_index": index[nth], "item": items[nth]}
+
+        pairs = [(event("added", nth), event("done", nth)) for nth in range(number)]
+        if order == "one by one":
+            events = [each for pair in pairs for each in pair]
+        else:
+            events = [*(begun for begun, _ in pairs), *(done for _, done in pairs)]
+        output = {
+            "the same": items,
+            "other call ids": [{**item, "call_id": f"other_{item['call_id']}"} for item in items],
+            "reversed": items[::-1],
+            "twice as many": [*items, *(item_of(nth + number, ids=ids) for nth in range(number))],
+        }[final]
+        events.append({"type": "response.completed", "response": {"status": "completed", "output": output}})
+        accumulator = RESPONSES.backend.accumulator()
+
+        def read() -> None:
+            for each in events:
+                accumulator.feed(each)
+            assert len(accumulator.reply().calls) == len(output)
+
+        return lines_run(read)
+
+    cost(10)
+    few, many = cost(50), cost(400)
+    assert many < 12 * few

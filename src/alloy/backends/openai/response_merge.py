@@ -6,6 +6,7 @@ Compatible servers leave out items, texts and arguments in one of the two, or gi
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from alloy.jsontypes import JsonObject
 
 __all__ = ["arguments_of", "fuller", "is_repeated", "merged", "text_of"]
 
-_Same = Callable[[JsonObject, JsonObject], bool]
+_Rule = tuple[str, Callable[[JsonObject, JsonObject], bool]]  # a field that is the same, and more
 
 
 def merged(built: Sequence[JsonObject], final: Sequence[JsonObject]) -> list[JsonObject]:
@@ -30,7 +31,7 @@ def merged(built: Sequence[JsonObject], final: Sequence[JsonObject]) -> list[Jso
     covered = _pair_messages(_of("message", built), _of("message", final), pairs)
     _pair(_of("function_call", built), _of("function_call", final), _SAME_CALLS, pairs)
     for kind in {as_text(item.get("type")) for item in final} - {"message", "function_call"}:
-        _pair(_of(kind, built), _of(kind, final), (_same_id, lambda old, new: True), pairs)
+        _pair(_of(kind, built), _of(kind, final), (("id", _same_id), ("", lambda old, new: True)), pairs)
     before: dict[int, list[JsonObject]] = {}
     waiting: list[JsonObject] = []
     for place, item in enumerate(final):
@@ -115,17 +116,28 @@ def _of(kind: str, items: Sequence[JsonObject]) -> _Placed:
     return [(place, item) for place, item in enumerate(items) if as_text(item.get("type")) == kind]
 
 
-def _pair(old: _Placed, new: _Placed, rules: Iterable[_Same], pairs: dict[int, int]) -> None:
-    """Add the *pairs* of *new* and *old* items by the first rule that holds, each item once."""
-    used: set[int] = set()
-    for rule in rules:
+def _pair(old: _Placed, new: _Placed, rules: Iterable[_Rule], pairs: dict[int, int]) -> None:
+    """Add the *pairs* of *new* and *old* items by the first rule that holds, each item once.
+
+    There may be thousands of items. So a rule compares only those that have the same value of its field, and
+    what has its pair is taken out: of a dict that keeps its order, and whose first key is found at once.
+    """
+    free = OrderedDict(old)
+    for field, same in rules:
+        groups: dict[str, OrderedDict[int, JsonObject]] = {}
+        for at, other in free.items():
+            groups.setdefault(_value(other, field), OrderedDict())[at] = other
         for place, item in new:
-            if place in pairs:
+            if place in pairs or (group := groups.get(_value(item, field))) is None:
                 continue
-            at = next((at for at, other in old if at not in used and rule(other, item)), None)
-            if at is not None:
-                pairs[place] = at
-                used.add(at)
+            found = next((at for at, other in group.items() if same(other, item)), None)
+            if found is not None:
+                pairs[place] = found
+                del group[found], free[found]
+
+
+def _value(item: JsonObject, field: str) -> str:
+    return repr(item.get(field)) if field else ""
 
 
 def _pair_messages(old: _Placed, new: _Placed, pairs: dict[int, int]) -> set[tuple[bool, int]]:
@@ -157,10 +169,10 @@ def _continued(old: JsonObject, new: JsonObject) -> bool:
     return first.startswith(second) or second.startswith(first)
 
 
-_SAME_MESSAGES: tuple[_Same, ...] = (
-    lambda old, new: _same_id(old, new) and _continued(old, new),
-    _same_id,
-    lambda old, new: not _other_id(old, new),
+_SAME_MESSAGES: tuple[_Rule, ...] = (
+    ("id", lambda old, new: _same_id(old, new) and _continued(old, new)),
+    ("id", _same_id),
+    ("", lambda old, new: not _other_id(old, new)),
 )
 
 
@@ -184,8 +196,8 @@ def _alike(old: JsonObject, new: JsonObject) -> bool:
     return _agree(old, new)
 
 
-_SAME_CALLS: tuple[_Same, ...] = (
-    lambda old, new: _same_call_id(old, new) and _agree(old, new),
-    lambda old, new: _same_call_id(old, new) and not _other_id(old, new),
-    _alike,
+_SAME_CALLS: tuple[_Rule, ...] = (
+    ("call_id", lambda old, new: _same_call_id(old, new) and _agree(old, new)),
+    ("call_id", lambda old, new: _same_call_id(old, new) and not _other_id(old, new)),
+    ("name", _alike),
 )
