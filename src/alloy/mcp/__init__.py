@@ -52,7 +52,9 @@ def serve(
     port: int = 8000,
     name: str = "alloy",
 ) -> None:
-    """Serve *tools*, which are commands, tools or functions, until the client leaves or the process ends.
+    """Serve *tools* until the client leaves or the process ends.
+
+    Each is a command, a tool, a function, or a list of them.
 
     Over `"stdio"` the client starts this process. Over `"http"` the address is `http://{host}:{port}/mcp`;
     only this machine reaches it unless *host* says otherwise, and whoever reaches it can call the tools.

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -20,7 +21,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from alloy._engine.ledger import current_ledger
 from alloy._engine.runtime.background_loop import BackgroundLoop
-from alloy.endpoints import without_credentials
+from alloy.backends.http.redaction import Redactor, clean
+from alloy.endpoints import secret_values, secrets_in, secrets_in_url, without_credentials
 from alloy.errors import AlloyError, ConfigurationError, McpError, ToolError
 from alloy.excerpts import printable
 from alloy.mcp.tools import McpTool, mcp_tools, text_of
@@ -57,7 +59,11 @@ class McpServer:
         if not timeout > 0:
             raise ConfigurationError(f"connect(): timeout must be a number above 0, not {timeout!r:.80}")
         self._env, self._headers, self._timeout, self._prefix = env, headers, timeout, prefix
+        self._redact = Redactor(
+            [*secrets_in(env or {}), *secret_values((headers or {}).items()), *secrets_in_url(self._url)]
+        )
         self._loop: BackgroundLoop | None = None
+        self._process = 0  # the id of the process that has connected
         self._client: Client | None = None
         self._tools: tuple[McpTool, ...] = ()
         self._errors: Any = None  # the stderr of a process
@@ -90,7 +96,12 @@ class McpServer:
     # --- the block ----------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        self._begin().result()
+        ready = self._begin()
+        try:
+            ready.result()
+        except BaseException:  # KeyboardInterrupt, too
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -99,9 +110,10 @@ class McpServer:
         self._end()
 
     async def __aenter__(self) -> Self:
+        ready = self._begin()
         try:
-            await asyncio.wrap_future(self._begin())
-        except asyncio.CancelledError:
+            await asyncio.wrap_future(ready)
+        except BaseException:
             await asyncio.to_thread(self._end)
             raise
         return self
@@ -112,8 +124,10 @@ class McpServer:
         await asyncio.to_thread(self._end)
 
     def _begin(self) -> Future[None]:
-        if self._loop is not None:
+        if self._loop is not None and not self._is_forked():
             raise ConfigurationError("this MCP server is connected already: call connect() for another one")
+        self._process, self._client = os.getpid(), None
+        self._leave, self._ended = asyncio.Event(), threading.Event()
         self._loop = BackgroundLoop("alloy-mcp")
         ready: Future[None] = Future()
         self._holding = asyncio.run_coroutine_threadsafe(self._hold(ready), self._loop.loop)
@@ -122,16 +136,21 @@ class McpServer:
     def _end(self) -> None:
         if (loop := self._loop) is None:
             return
-        with suppress(RuntimeError):  # the loop has ended
-            loop.loop.call_soon_threadsafe(self._leave.set)
-        with suppress(Exception):
-            self._holding.result(LEAVING)
+        if not self._is_forked():
+            if self._client is None:
+                self._holding.cancel()  # it may still be connecting
+            with suppress(RuntimeError):  # the loop has ended
+                loop.loop.call_soon_threadsafe(self._leave.set)
+            self._ended.wait(LEAVING)
+            loop.close()
         self._loop = self._client = None
-        loop.close()
+
+    def _is_forked(self) -> bool:
+        """Whether the connection is that of a parent process, whose thread does not run in this one."""
+        return self._process != os.getpid()
 
     async def _hold(self, ready: Future[None]) -> None:
         """Hold the connection until the block ends."""
-        self._leave = asyncio.Event()
         try:
             async with self._connection() as client:
                 self._client = client
@@ -139,13 +158,13 @@ class McpServer:
                 ready.set_result(None)
                 await self._leave.wait()
         except BaseException as error:
-            if not ready.done():
+            if not ready.cancelled() and not ready.done():
                 ready.set_exception(self._explained(error, "cannot be reached"))
-                self._loop = None
             if not isinstance(error, Exception):
                 raise
         finally:
             self._client = None
+            self._ended.set()
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Client]:
@@ -176,6 +195,11 @@ class McpServer:
     # --- requests -----------------------------------------------------------------------------------
 
     def _connected(self) -> Client:
+        if self._loop is not None and self._is_forked():
+            raise McpError(
+                f"the MCP server {self.name} is connected to the parent of this process: "
+                "call connect() in the process that uses it"
+            )
         if self._client is None:
             ended = self._loop is not None
             reason = "has left" if ended else "is not connected: use it in a `with` block"
@@ -183,9 +207,11 @@ class McpServer:
         return self._client
 
     def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        if self._loop is None or self._client is None:
-            work.close()
+        try:
             self._connected()
+        except McpError:
+            work.close()
+            raise
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop.loop)
 
@@ -223,7 +249,7 @@ class McpServer:
         result = await asyncio.wrap_future(self._start(ask()))
         text = text_of(result)
         if result.is_error:
-            raise ToolError(text or "the tool failed", tool=name)
+            raise ToolError(self._redact(text) or "the tool failed", tool=name)
         return text
 
     # --- errors -------------------------------------------------------------------------------------
@@ -237,7 +263,9 @@ class McpServer:
         reason = str(error) or type(error).__name__
         if isinstance(error, TimeoutError):
             reason = f"it did not answer within {self._timeout:g} seconds"
-        problem = McpError(f"the MCP server {self.name} {what}: {printable(reason)}{self._last_words()}")
+        reason = self._redact(printable(reason))
+        problem = McpError(f"the MCP server {self.name} {what}: {reason}{self._last_words()}")
+        clean(error, self._redact)
         problem.__cause__ = error
         return problem
 
@@ -246,7 +274,7 @@ class McpServer:
         with suppress(ValueError, AttributeError, OSError):  # an address, or a file that is closed
             self._errors.seek(0)
             self._words = self._errors.read()[-LAST_WORDS:].strip()
-        return f"; it wrote: {printable(self._words.splitlines()[-1])}" if self._words else ""
+        return f"; it wrote: {self._redact(printable(self._words.splitlines()[-1]))}" if self._words else ""
 
     def __repr__(self) -> str:
         return f"<MCP server {self.name}{'' if self._client is not None else ', not connected'}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -20,6 +21,8 @@ from alloy._engine.runtime.stopping import Stop, stop_with
 from alloy._typed.answers.parse import dump
 from alloy._typed.types.compile import TypeSpec, compile_type
 from alloy._typed.types.signature import ArgumentsError
+from alloy.backends.http.redaction import Redactor
+from alloy.endpoints import secrets_in
 from alloy.errors import ConfigurationError
 from alloy.events import Event, ReplyReceived, ToolFinished
 from alloy.jsontypes import JsonObject
@@ -56,7 +59,7 @@ async def _serve_stdio(server: Server[Any]) -> None:
 
 
 def _server(tools: Sequence[Any], name: str) -> Server[Any]:
-    served = {tool.name: Served(tool) for tool in as_tools(list(tools), "serve()")}
+    served = {tool.name: Served(tool) for tool in as_tools(_flat(tools), "serve()")}
     if not served:
         raise ConfigurationError("serve() needs at least one command, tool or function")
 
@@ -69,6 +72,11 @@ def _server(tools: Sequence[Any], name: str) -> Server[Any]:
         return await found.call(params.arguments or {}, context)
 
     return Server(name, version=__version__, on_list_tools=list_tools, on_call_tool=call_tool)
+
+
+def _flat(tools: Sequence[Any]) -> list[Any]:
+    """The tools themselves, or those of lists among them."""
+    return [each for given in tools for each in (given if isinstance(given, list | tuple) else [given])]
 
 
 class Served:
@@ -164,4 +172,6 @@ def _output_of(tool: Tool[..., Any]) -> TypeSpec[Any] | None:
 
 
 def _failed(text: str) -> types.CallToolResult:
+    # The errors of tools may quote anything, and whoever calls is not asked who they are.
+    text = Redactor(secrets_in(dict(os.environ)))(text)
     return types.CallToolResult(content=[types.TextContent(text=text)], is_error=True)

@@ -11,6 +11,8 @@ from typing import Any
 from jsonschema import SchemaError
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from alloy._typed.json.text import Unreadable, decode
 from alloy._typed.schemas.coercion import coerce
@@ -76,7 +78,8 @@ class _Arguments:
             kind.check_schema(schema)
         except SchemaError as error:
             raise ConfigurationError(f"the MCP tool {name} has an invalid schema: {error.message}") from error
-        self._checker: Validator = kind(schema)
+        # Without a registry jsonschema loads what `$ref` names, from servers and from files of this machine.
+        self._checker: Validator = kind(schema, registry=Registry())
 
     def read(self, text: str, wire: Wire | None = None) -> Json:
         return self.take(decode(text or "{}"), wire)
@@ -94,7 +97,10 @@ class _Arguments:
         return value
 
     def _problems(self, value: Json) -> list[str]:
-        return [f"{error.json_path}: {error.message}" for error in self._checker.iter_errors(value)]
+        try:
+            return [f"{error.json_path}: {error.message}" for error in self._checker.iter_errors(value)]
+        except Unresolvable as error:
+            return [f"the tool's schema refers to {error.ref!r:.200}, which is not in it"]
 
 
 def mcp_tools(listed: Iterable[Any], prefix: str, call: Call) -> tuple[McpTool, ...]:
