@@ -126,9 +126,12 @@ def _end(
     future: Future[Any],
 ) -> None:
     running.discard(future)
-    found = finished(plan, counted, index, args, future)
-    if found is not None:
-        ended.put(plan.record(found) if isinstance(found, Finished) else found)
+    try:
+        found = finished(plan, counted, index, args, future)
+        if found is not None:
+            ended.put(plan.record(found) if isinstance(found, Finished) else found)
+    except BaseException as error:  # noqa: BLE001 - an executor only logs what its callbacks raise
+        ended.put(error)
 
 
 class _Call:
