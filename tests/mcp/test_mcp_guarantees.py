@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +160,29 @@ def test_a_list_of_tools_can_be_served() -> None:
     assert alloy.mcp.app([add]).routes
     with pytest.raises(alloy.ConfigurationError, match="more than one tool"):
         alloy.mcp.app([add], add)
+
+
+GROWING = [sys.executable, str(Path(__file__).with_name("growing_server.py"))]
+
+
+@pytest.mark.parametrize("version", ["old", "new"])
+def test_tools_follow_the_changes_that_a_server_reports(version: str) -> None:
+    """In early versions of the protocol it reports them unasked; a line that is no message does no harm."""
+    with alloy.mcp.connect([*GROWING, version]) as server:
+        (grow,) = server.tools
+        asyncio.run(grow())
+        while [each.name for each in server.tools] != ["grow", "grown_1"]:
+            time.sleep(0.01)
+        asyncio.run(grow())
+        assert [each.name for each in server.refresh()] == ["grow", "grown_1", "grown_2"]
+
+
+def test_a_list_that_is_refused_is_an_error_and_the_tools_stay() -> None:
+    with alloy.mcp.connect([*GROWING, "old"]) as server:
+        for _ in range(3):
+            asyncio.run(server.tools[0]())
+        with pytest.raises(McpError, match="does not list its tools: too many tools"):
+            server.refresh()
+        with pytest.raises(McpError, match="does not list its tools: too many tools"):
+            asyncio.run(server.refresh_async())
+        assert server.tools[0].name == "grow"

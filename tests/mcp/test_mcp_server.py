@@ -151,8 +151,14 @@ def test_another_host_is_refused(address: str) -> None:
     """Against DNS rebinding: a page in a browser cannot reach it under a name of its own."""
     import httpx
 
-    answer = httpx.post(address, headers={"host": "evil.example", "accept": "application/json"}, json={})
-    assert answer.status_code >= 400
+    def status(**headers: str) -> int:
+        accept = {"accept": "application/json, text/event-stream"}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+        return httpx.post(address, headers={**accept, **headers}, json=message).status_code
+
+    assert status(host="evil.example") == 421
+    assert status(origin="https://evil.example") == 403
+    assert status() not in (403, 421)
 
 
 def test_wrong_things_are_refused() -> None:

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.client.subscriptions import ListenNotSupportedError
+from mcp_types import ToolListChangedNotification
 
 from alloy._engine.ledger import current_ledger
 from alloy._engine.runtime.background_loop import BackgroundLoop
@@ -25,6 +27,7 @@ from alloy.backends.http.redaction import Redactor, clean
 from alloy.endpoints import secret_values, secrets_in, secrets_in_url, without_credentials
 from alloy.errors import AlloyError, ConfigurationError, McpError, ToolError
 from alloy.excerpts import printable
+from alloy.logger import log
 from alloy.mcp.tools import McpTool, mcp_tools, text_of
 
 __all__ = ["McpServer"]
@@ -79,18 +82,21 @@ class McpServer:
 
     @property
     def tools(self) -> list[McpTool]:
-        """The server's tools, for `tools=`; `refresh` looks again. Raises `McpError` if not connected."""
+        """The server's tools, for `tools=`. Raises `McpError` if not connected.
+
+        The list follows the server's changes, if it says that there are some; `refresh` looks again.
+        """
         self._connected()
         return list(self._tools)
 
     def refresh(self) -> list[McpTool]:
         """Ask the server again for its tools, and return them. Raises `McpError`."""
-        self._tools = self._run(self._list())
+        self._start(self._relist()).result()
         return list(self._tools)
 
     async def refresh_async(self) -> list[McpTool]:
         """As `refresh`."""
-        self._tools = await asyncio.wrap_future(self._start(self._list()))
+        await asyncio.wrap_future(self._start(self._relist()))
         return list(self._tools)
 
     # --- the block ----------------------------------------------------------------------------------
@@ -127,7 +133,7 @@ class McpServer:
         if self._loop is not None and not self._is_forked():
             raise ConfigurationError("this MCP server is connected already: call connect() for another one")
         self._process, self._client = os.getpid(), None
-        self._leave, self._ended = asyncio.Event(), threading.Event()
+        self._leave, self._changed, self._ended = asyncio.Event(), asyncio.Event(), threading.Event()
         self._loop = BackgroundLoop("alloy-mcp")
         ready: Future[None] = Future()
         self._holding = asyncio.run_coroutine_threadsafe(self._hold(ready), self._loop.loop)
@@ -156,7 +162,12 @@ class McpServer:
                 self._client = client
                 self._tools = await self._list()
                 ready.set_result(None)
-                await self._leave.wait()
+                following = asyncio.create_task(self._follow(client))
+                try:
+                    await self._leave.wait()
+                finally:
+                    following.cancel()
+                    await asyncio.gather(following, return_exceptions=True)
         except BaseException as error:
             if not ready.cancelled() and not ready.done():
                 ready.set_exception(self._explained(error, "cannot be reached"))
@@ -170,7 +181,9 @@ class McpServer:
     async def _connection(self) -> AsyncIterator[Client]:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self._timeout):
-                client = await stack.enter_async_context(Client(self._transport(stack)))
+                client = await stack.enter_async_context(
+                    Client(self._transport(stack), message_handler=self._hear)
+                )
             yield client
 
     def _transport(self, stack: AsyncExitStack) -> Any:
@@ -215,15 +228,45 @@ class McpServer:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop.loop)
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._start(work).result()
+    async def _hear(self, message: object) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            self._changed.set()
+
+    async def _follow(self, client: Client) -> None:
+        """List the tools again whenever the server says that they have changed."""
+        tools = client.server_capabilities.tools
+        if tools is None or not tools.list_changed:
+            return
+        try:
+            async with client.listen(tools_list_changed=True) as changes:
+                await self._relist_or_log()  # they may have changed before the server knew that we listen
+                async for _ in changes:
+                    await self._relist_or_log()
+        except ListenNotSupportedError:  # a protocol before 2026-07-28 sends the news without being asked
+            while await self._changed.wait():
+                self._changed.clear()
+                await self._relist_or_log()
+        except Exception as error:  # noqa: BLE001 - whatever the SDK raises when the server does not follow
+            log.warning("%s", self._explained(error, "no longer reports changes of its tools"))
+
+    async def _relist_or_log(self) -> None:
+        try:
+            await self._relist()
+        except AlloyError as error:
+            log.warning("%s", error)
+
+    async def _relist(self) -> None:
+        try:
+            self._tools = await self._list()
+        except Exception as error:
+            raise self._explained(error, "does not list its tools") from error
 
     async def _list(self) -> tuple[McpTool, ...]:
         found: list[Any] = []
         cursor: str | None = None
         async with asyncio.timeout(self._timeout):
             while True:
-                page = await self._connected().list_tools(cursor=cursor)
+                page = await self._connected().list_tools(cursor=cursor, cache_mode="refresh")
                 found += page.tools
                 if (cursor := page.next_cursor) is None:
                     return mcp_tools(found, self._prefix, self.call)
