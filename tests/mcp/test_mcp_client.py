@@ -296,8 +296,9 @@ def test_wrong_arguments_are_refused() -> None:
         alloy.mcp.connect("http://127.0.0.1:1/mcp", env={"a": "b"})
     with pytest.raises(ConfigurationError, match="headers= is for an address"):
         alloy.mcp.connect("a command", headers={"a": "b"})
-    with pytest.raises(ConfigurationError, match="timeout"):
-        alloy.mcp.connect("a command", timeout=0)
+    for timeout in (0, -1, float("nan"), "5", None, True):
+        with pytest.raises(ConfigurationError, match="timeout must be"):
+            alloy.mcp.connect("a command", timeout=timeout)  # type: ignore[arg-type]
 
 
 def test_outside_of_the_block() -> None:

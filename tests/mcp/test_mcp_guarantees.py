@@ -79,12 +79,36 @@ def test_no_secret_is_in_an_error_of_a_tool_that_is_served(monkeypatch: pytest.M
         """Pay."""
         raise LookupError(f"no account for {os.environ['SHOP_API_KEY']}")
 
+    assert served(pay) == (True, "LookupError: no account for [key]", None)
+
+
+def test_a_result_that_is_not_of_its_type_is_an_error() -> None:
+    """The client would refuse it, in words that its model cannot use; any other is sent as it is."""
+
+    @alloy.tool
+    def wrong() -> int:
+        """Count."""
+        return "many"  # type: ignore[return-value]
+
+    @alloy.tool
+    def maybe() -> str | None:
+        """Look."""
+        return None
+
+    failed, text, structured = served(wrong)
+    assert (failed, structured) == (True, None)
+    assert text == "ToolError: it returned what is not of its type: $.value: 'many' is not of type 'integer'"
+    assert served(maybe) == (False, "null", {"value": None})
+
+
+def served(tool: Any) -> tuple[bool, str, Any]:
+    """Whether the result of a call is an error, its text, and its structured content."""
+
     class Context:
         session = None
 
-    result = asyncio.run(Served(pay).call({}, Context()))
-    assert result.is_error
-    assert [part.text for part in result.content] == ["LookupError: no account for [key]"]
+    result = asyncio.run(Served(tool).call({}, Context()))
+    return bool(result.is_error), "".join(part.text for part in result.content), result.structured_content
 
 
 @pytest.mark.parametrize(("target", "timeout"), [(["no-such-command-here"], 30), ([*ODD, "silent"], 0.5)])

@@ -59,7 +59,7 @@ class McpServer:
         self._url = None if self._command else str(target)
         if (env and self._url) or (headers and self._command):
             raise ConfigurationError("connect(): env= is for a command, and headers= is for an address")
-        if not timeout > 0:
+        if not _is_seconds(timeout):
             raise ConfigurationError(f"connect(): timeout must be a number above 0, not {timeout!r:.80}")
         self._env, self._headers, self._timeout, self._prefix = env, headers, timeout, prefix
         self._redact = Redactor(
@@ -321,6 +321,10 @@ class McpServer:
 
     def __repr__(self) -> str:
         return f"<MCP server {self.name}{'' if self._client is not None else ', not connected'}>"
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _command(target: Any) -> tuple[str, ...]:

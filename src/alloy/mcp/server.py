@@ -12,8 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import mcp_types as types
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
+from referencing import Registry
 
 from alloy import __version__
 from alloy._engine.handlers import listen
@@ -23,7 +26,7 @@ from alloy._typed.types.compile import TypeSpec, compile_type
 from alloy._typed.types.signature import ArgumentsError
 from alloy.backends.http.redaction import Redactor
 from alloy.endpoints import secrets_in
-from alloy.errors import ConfigurationError
+from alloy.errors import ConfigurationError, ToolError
 from alloy.events import Event, ReplyReceived, ToolFinished
 from alloy.jsontypes import JsonObject
 from alloy.logger import log
@@ -85,11 +88,13 @@ class Served:
     def __init__(self, tool: Tool[..., Any]) -> None:
         self._tool = tool
         self._output = _output_of(tool)
+        schema = None if self._output is None else self._output.schema
+        self._checker = Draft202012Validator(schema or {}, registry=Registry())
         self.listed = types.Tool(
             name=tool.name,
             description=tool.description or None,
             input_schema=tool.signature.schema,
-            output_schema=None if self._output is None else self._output.schema,
+            output_schema=schema,
         )
 
     async def call(self, given: JsonObject, context: Any) -> types.CallToolResult:
@@ -99,11 +104,10 @@ class Served:
         except ArgumentsError as error:
             return _failed(f"bad arguments: {error}")
         try:
-            value = await self._run(arguments, context)
+            return self._succeeded(await self._run(arguments, context))
         except Exception as error:  # whatever a tool raises is its result
             log.warning("the tool %r failed", self._tool.name, exc_info=error)
             return _failed(f"{type(error).__name__}: {error}")
-        return self._succeeded(value)
 
     async def _run(self, arguments: dict[str, Any], context: Any) -> Any:
         progress = _Progress(context)
@@ -130,6 +134,9 @@ class Served:
             return types.CallToolResult(content=content)
         data = text if isinstance(value, str) else json.loads(text)
         structured = {"value": data} if self._output.wrapped else data
+        # A client refuses what does not fit, with an error that its model cannot understand.
+        if (problem := best_match(self._checker.iter_errors(structured))) is not None:
+            raise ToolError(f"it returned what is not of its type: {problem.json_path}: {problem.message}")
         return types.CallToolResult(content=content, structured_content=structured)
 
 
