@@ -206,6 +206,10 @@ CHANGES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "output": (lambda asked: asked.with_options(output=float), "output"),
     "model": (lambda asked: asked.with_options(model="openai:gpt-5.6-mini"), "model"),
     "effort": (lambda asked: asked.with_options(reasoning_effort="low"), "reasoning_effort"),
+    "models": (
+        lambda asked: asked.with_options(model=["openai:gpt-5.6", {"model": "openai:gpt-4.1", "seed": 1}]),
+        "model",
+    ),
     "system": (lambda asked: asked.with_options(system="Be brief"), "system"),
     "tools": (lambda asked: asked.with_options(tools=[add]), "tools"),
     "parser": (lambda asked: asked.with_options(parser=abs), "output, parser"),
@@ -240,6 +244,17 @@ def test_what_does_not_decide_the_answer_may_change(numbers: NumberServer, file:
     asked = double.with_options(**numbers.options)
     assert list(asked.map([1], checkpoint=file)) == [2]
     assert list(SAME[name](asked).map([1], checkpoint=file)) == [2]
+    assert numbers.asked() == [1]
+
+
+def test_the_keys_of_models_do_not_decide_the_answer(numbers: NumberServer, file: Path):
+    """Nor do their addresses; their other settings do."""
+    asked = double.with_options(**{**numbers.options, "model": None})
+    first, last = (
+        [{"model": "openai:gpt-5.6", "api_key": key, "temperature": None}, "openai:gpt-4.1"] for key in "ab"
+    )
+    assert list(asked.with_options(model=first).map([1], checkpoint=file)) == [2]
+    assert list(asked.with_options(model=last).map([1], checkpoint=file)) == [2]
     assert numbers.asked() == [1]
 
 

@@ -566,3 +566,16 @@ def test_provider_errors_are_counted_by_kind(numbers: NumberServer):
 
     assert [isinstance(value, ProviderError) for value in found] == [True, False]
     assert (found.summary.errors, found.summary.requests) == ({"ServerError": 1}, 4)
+
+
+@every_map
+def test_the_summary_has_the_cost_of_all_requests(numbers: NumberServer, way: Any):
+    """As the results together; a model without a price is named."""
+    pytest.importorskip("genai_prices")
+    priced = way({**numbers.options, "model": "openai:gpt-4.1"})(range(3))
+    costs = [outcome.result.cost for outcome in read(priced.outcomes())]
+    unpriced = way({**numbers.options, "model": "openai:of-our-own"})(range(3))
+    read(unpriced)
+
+    assert priced.summary.cost == sum(costs) > 0
+    assert (unpriced.summary.cost, unpriced.summary.unpriced) == (None, ("openai:of-our-own",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, assert_type
 
@@ -63,6 +64,7 @@ assert_type(either.outcomes(), Iterator[Outcome[Invoice]])
 assert_type(four.map(scans, [1], [b""], [0.5]), Map[int])
 assert_type(four.map(scans, [1], [b""], [0.5], on_error="raise"), Map[int])
 assert_type(Reader().count.map(scans), Map[int])
+assert_type(read_invoice.map(scans, executor=ThreadPoolExecutor(2)), Map[Invoice])
 assert_type(read_invoice.with_options(output=int).map(scans), Map[int])
 
 
