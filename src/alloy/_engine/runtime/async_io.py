@@ -20,6 +20,7 @@ from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.base import Backend, is_loaded, load_backend
 from alloy.backends.batches import ApiCall
 from alloy.backends.fallback.choose import codec_for
+from alloy.backends.limits import note_limit
 from alloy.events import Event
 from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta, ToolResult
 from alloy.threads import in_thread
@@ -128,6 +129,7 @@ class AsyncIO(CallIO):
     async def _in_exchange(self, exchange: Exchange, ends: float | None) -> AsyncIterator[None]:
         """Stop at *ends* by the loop's clock, and raise errors as Alloy errors."""
         scope = asyncio.timeout_at(ends)
+        note_limit(scope)
         try:
             async with scope:
                 yield

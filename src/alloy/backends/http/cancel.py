@@ -14,6 +14,7 @@ from typing import Any
 from alloy.backends.base import CancelToken
 from alloy.backends.http.library_logs import hide_addresses
 from alloy.backends.http.transport_errors import transport_error
+from alloy.backends.limits import request_is_late
 from alloy.threads import value_of
 from alloy.watchdog import call_later
 
@@ -224,13 +225,16 @@ def drain(response: Any, chunks: Iterable[bytes]) -> None:
 
 
 async def drain_async(chunks: Any) -> None:
-    """As `drain`."""
+    """As `drain`. The time limit of the request ends it, but not the request, whose answer is whole."""
     try:
         async with asyncio.timeout(DRAIN):
             async for _ in chunks:
                 pass
     except TimeoutError:
         return
+    except asyncio.CancelledError:
+        if not request_is_late():
+            raise
     except Exception as error:
         if transport_error("", error) is None:
             raise
