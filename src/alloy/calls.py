@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from alloy._typed.types.expressions import check_is_type
 from alloy.config import check_settings, current
 from alloy.conversations import Conversation
 from alloy.errors import ConfigurationError
-from alloy.pickling import Given
+from alloy.pickling import Given, check_pickles
 from alloy.prompts import read_prompt
 from alloy.settings import ALIASES, SETTINGS
 from alloy.tools import Tool, as_tools
@@ -33,6 +34,14 @@ class CallOptions:
     conversation: Conversation | None = None
     parser: Callable[[Any], Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=Given)
+
+    def __reduce__(self) -> Any:
+        own = {name: getattr(self, name) for name in OWN_OPTIONS}
+        check_pickles(own)
+        return CallOptions, (*own.values(), self.settings)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CallOptions:
+        return CallOptions(*(deepcopy(getattr(self, each.name), memo) for each in fields(self)))
 
     def changed(self, options: Mapping[str, Any], where: str, also: tuple[str, ...] = ()) -> CallOptions:
         """These options with *options* in place of those of the same name.

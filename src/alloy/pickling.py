@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from alloy.config import current
 from alloy.endpoints import KeyFunction, Transport, is_public, is_secret_name
+from alloy.errors import ConfigurationError
 from alloy.settings import ALIASES
 
-__all__ = ["Given"]
+__all__ = ["Given", "check_pickles"]
 
 FLAG = "pickle_secrets"
 
@@ -23,7 +24,9 @@ class Given(dict[str, Any]):
 
     def __reduce__(self) -> Any:
         with_secrets = self.get(FLAG, current().pickle_secrets)
-        return Given, (dict(self) if with_secrets else _without_secrets(self),)
+        kept = dict(self) if with_secrets else _without_secrets(self)
+        check_pickles(kept)
+        return Given, (kept,)
 
     def __copy__(self) -> Given:
         return Given(self)
@@ -104,3 +107,31 @@ _SAFE = {
     "transport": _safe_transport,
     "extra": _safe_fields,
 }
+
+
+def check_pickles(options: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` for the first of *options* that pickle refuses.
+
+    Not where cloudpickle or dill asks, which pickle more than pickle does.
+    """
+    import pickle
+
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if not {"cloudpickle", "dill"}.isdisjoint(frame.f_globals.get("__name__", "").split(".")):
+            return
+    for name, value in options.items():
+        if isinstance(value, str | int | float | None):
+            continue
+        try:
+            pickle.dumps(value)
+        except Exception as error:
+            raise ConfigurationError(
+                f"a command with the option {name} cannot be pickled ({type(error).__name__}: {error}): use "
+                "what pickle takes, such as a function at the top level of a module, or leave the option out "
+                f"and set it where the command runs, as in {_WHERE.get(name, f'configure({name}=…)')}"
+            ) from error
+
+
+_WHERE = dict.fromkeys(("output", "parser", "tools", "conversation"), "with_options(…)")

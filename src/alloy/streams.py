@@ -98,7 +98,17 @@ class Stream(Generic[T_co]):
 
     def close(self) -> None:
         """End the request now, if it still runs."""
+        self._check_that_nothing_reads()
         self._parts.close()
+
+    def _check_that_nothing_reads(self) -> None:
+        if getattr(self._parts, "gi_running", False):
+            from alloy._engine.runtime.async_parts import StreamInUseError
+
+            raise StreamInUseError(
+                "another thread, or a listener, is reading this stream: read it in one thread, and hand its "
+                "pieces on"
+            )
 
     def __enter__(self) -> Stream[T_co]:
         return self
@@ -110,6 +120,7 @@ class Stream(Generic[T_co]):
 
     def _next(self) -> Any:
         """The next part; `None` at the end."""
+        self._check_that_nothing_reads()
         try:
             return next(self._parts)
         except StopIteration as done:

@@ -7,10 +7,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from kit.apis import Api, every_api
+from kit.apis import OLLAMA, Api, every_api
 from kit.patience import PATIENCE
 from kit.wire import Answer, Gate, WireServer
 
@@ -183,8 +184,6 @@ def test_a_reading_that_is_closed_ends():
 
 def test_two_tasks_cannot_read_one_stream(server: WireServer):
     """That is the error of an async generator, too, and the first reader is not disturbed."""
-    from kit.apis import OLLAMA
-
     gate = Gate()
     answer = OLLAMA.answer("open", "some words")
     answer.body = [gate, *answer.body]
@@ -200,6 +199,49 @@ def test_two_tasks_cannot_read_one_stream(server: WireServer):
         return await first + await stream.result()
 
     assert asyncio.run(main()).endswith("some words")
+
+
+@pytest.mark.parametrize("what", ["piece", "rest", "close"])
+def test_a_stream_belongs_to_its_event_loop(server: WireServer, what: str):
+    """Another loop is told so, and the first one reads on."""
+    server.script(OLLAMA.answer("open", "some words"))
+    stream: AsyncStream[str] = ask.stream_async("go", **OLLAMA.options(server))
+    elsewhere = {"piece": lambda: anext(stream), "rest": stream.run, "close": stream.aclose}[what]
+
+    async def read() -> Any:
+        return await elsewhere()
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        begun = first.run(_first(stream))
+        with pytest.raises(ConfigurationError, match="belongs to the event loop in which its reading began"):
+            second.run(read())
+        assert begun + first.run(_rest(stream)) == "some words"
+
+
+async def _first(stream: AsyncStream[str]) -> str:
+    return await anext(stream)
+
+
+async def _rest(stream: AsyncStream[str]) -> str:
+    return "".join([piece async for piece in stream])
+
+
+@pytest.mark.parametrize("what", ["piece", "rest", "close"])
+def test_two_threads_cannot_read_one_stream(server: WireServer, what: str):
+    """The second is told so, and the first reads on."""
+    gate = Gate()
+    answer = OLLAMA.answer("open", "some words")
+    answer.body = [gate, *answer.body]
+    server.script(answer)
+    stream = ask.stream("go", **OLLAMA.options(server))
+    elsewhere: Any = {"piece": lambda: next(stream), "rest": stream.run, "close": stream.close}[what]
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit("".join, stream)
+        gate.wait_reached()
+        with pytest.raises(ConfigurationError, match="another thread, or a listener, is reading this stream"):
+            elsewhere()
+        gate.open()
+        assert first.result() == "some words"
 
 
 @command

@@ -4,13 +4,24 @@ import asyncio
 import copy
 import multiprocessing
 import pickle
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 
-from alloy import CommandError, PostconditionError, ToolError, command, ensure, require, tool
+from alloy import (
+    CommandError,
+    ConfigurationError,
+    PostconditionError,
+    ToolError,
+    command,
+    ensure,
+    require,
+    tool,
+)
 from alloy.testing import replies
 from alloy.tools import as_tool
 
@@ -205,3 +216,59 @@ def test_a_process_pool_carries_commands_tools_results_and_errors():
         with pytest.raises(PostconditionError, match="positive") as raised:
             pool.submit(refused_in_child).result()
         assert raised.value.usage is not None and raised.value.transcript
+
+
+def identity(value: Any) -> Any:
+    """Give back."""
+    return value
+
+
+STUCK: dict[str, Any] = {
+    "http_client": httpx.Client(),
+    "parser": lambda value: value,
+    "on_event": lambda event: None,
+    "model": [{"model": "openai:a", "http_client": httpx.Client()}, "fake:b"],
+    "extra": {"openai": {"a": threading.Lock()}},
+    "tools": [tool(name="local")(lambda: None)],
+}
+
+
+@pytest.mark.parametrize("name", STUCK)
+def test_what_cannot_be_pickled_is_named(name: str):
+    """With the option, and with what to do; a copy in the process has it."""
+    given = count.with_options(**{name: STUCK[name]})
+    match = rf"the option {name} cannot be pickled \(.*\): use what"
+    with pytest.raises(ConfigurationError, match=match) as caught:
+        pickle.dumps(given)
+    where = "with_options(…)" if name in ("parser", "tools") else f"configure({name}=…)"
+    assert str(caught.value).endswith(f"set it where the command runs, as in {where}")
+    assert copy.copy(given).request("x") == given.request("x")
+
+
+@pytest.mark.parametrize("name", ["parser", "on_event"])
+def test_functions_are_copied_with_a_command(name: str):
+    """As Python's `deepcopy` takes them."""
+    given = count.with_options(**{name: STUCK[name]})
+    assert copy.deepcopy(given).request("x") == given.request("x")
+    named = count.with_options(**{name: identity})
+    assert pickle.loads(pickle.dumps(named)).request("x") == named.request("x")
+
+
+def test_cloudpickle_takes_more():
+    """Distributed engines use it, and functions without a name are no problem then."""
+    cloudpickle = pytest.importorskip("cloudpickle")  # comes with Dask
+    given = count.with_options(parser=lambda value: value)
+    assert pickle.loads(cloudpickle.dumps(given)).request("x") == given.request("x")
+
+
+def test_a_command_that_is_pickled_by_its_parts_names_the_option_too():
+    """Its function has a name, and another object has it."""
+    given = command(parser=STUCK["parser"], backend="fake")(identity_prompt)
+    with pytest.raises(ConfigurationError, match="the option parser cannot be pickled"):
+        pickle.dumps(given)
+    assert copy.deepcopy(given).request("x") == given.request("x")
+
+
+def identity_prompt(text: str) -> str:
+    """Give back."""
+    return text

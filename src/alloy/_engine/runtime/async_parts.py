@@ -17,7 +17,7 @@ from alloy.errors import ConfigurationError
 if TYPE_CHECKING:
     from asyncio import Event
 
-__all__ = ["AsyncParts", "check_asyncio", "put"]
+__all__ = ["AsyncParts", "StreamInUseError", "check_asyncio", "put"]
 
 T = TypeVar("T")
 
@@ -28,6 +28,10 @@ NOT_ASYNCIO = (
     "async calls run in a task of asyncio's event loop, and there is none here: with trio, call the sync "
     "form in a thread (trio.to_thread.run_sync); with anyio, choose the backend asyncio"
 )
+
+
+class StreamInUseError(ConfigurationError, RuntimeError):
+    """A stream is read in two places at once; a `RuntimeError`, too, as Python has it for generators."""
 
 
 def check_asyncio() -> None:
@@ -121,7 +125,7 @@ class _Run(Generic[T]):
         return await self._send(None)
 
     async def close(self) -> None:
-        """Close the coroutine and wait for it. Raises `RuntimeError` while a task reads it."""
+        """Close the coroutine and wait for it. Raises `StreamInUseError` while a task reads it."""
         from asyncio import Event
 
         if self._closed is not None:  # another task closes it
@@ -162,8 +166,18 @@ class _Run(Generic[T]):
             await self._inner.close_dropped(wait=self.over and not self._is_unwound)
 
     def _check_that_nothing_reads(self) -> None:
+        """Raise `StreamInUseError` while another task reads, and in another event loop."""
+        from asyncio import get_running_loop
+
+        if get_running_loop() is not self._loop:
+            raise StreamInUseError(
+                "this stream belongs to the event loop in which its reading began: read and close it there, "
+                "or make another stream in this loop"
+            )
         if self._is_read:
-            raise RuntimeError("another task is reading this stream")
+            raise StreamInUseError(
+                "another task is reading this stream: read it in one task, and hand its pieces on"
+            )
 
     def drive(self, value: Any) -> Generator[Any, Any, Any]:
         """Run the coroutine up to the next part; everything else that it awaits is for the event loop."""
