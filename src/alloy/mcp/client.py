@@ -91,13 +91,11 @@ class McpServer:
 
     def refresh(self) -> list[McpTool]:
         """Ask the server again for its tools, and return them. Raises `McpError`."""
-        self._start(self._relist()).result()
-        return list(self._tools)
+        return list(self._start(self._relist()).result())
 
     async def refresh_async(self) -> list[McpTool]:
         """As `refresh`."""
-        await asyncio.wrap_future(self._start(self._relist()))
-        return list(self._tools)
+        return list(await asyncio.wrap_future(self._start(self._relist())))
 
     # --- the block ----------------------------------------------------------------------------------
 
@@ -136,20 +134,28 @@ class McpServer:
         self._leave, self._changed, self._ended = asyncio.Event(), asyncio.Event(), threading.Event()
         self._loop = BackgroundLoop("alloy-mcp")
         ready: Future[None] = Future()
-        self._holding = asyncio.run_coroutine_threadsafe(self._hold(ready), self._loop.loop)
+        self._loop.loop.call_soon_threadsafe(self._hold_in_task, ready)
         return ready
+
+    def _hold_in_task(self, ready: Future[None]) -> None:
+        self._holding = asyncio.create_task(self._hold(ready))
+        ended = self._ended
+        self._holding.add_done_callback(lambda _: ended.set())  # also if it was cancelled before it began
 
     def _end(self) -> None:
         if (loop := self._loop) is None:
             return
         if not self._is_forked():
-            if self._client is None:
-                self._holding.cancel()  # it may still be connecting
             with suppress(RuntimeError):  # the loop has ended
-                loop.loop.call_soon_threadsafe(self._leave.set)
+                loop.loop.call_soon_threadsafe(self._stop_holding)
             self._ended.wait(LEAVING)
             loop.close()
         self._loop = self._client = None
+
+    def _stop_holding(self) -> None:
+        if self._client is None:
+            self._holding.cancel()  # it may still be connecting
+        self._leave.set()
 
     def _is_forked(self) -> bool:
         """Whether the connection is that of a parent process, whose thread does not run in this one."""
@@ -175,7 +181,6 @@ class McpServer:
                 raise
         finally:
             self._client = None
-            self._ended.set()
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Client]:
@@ -255,11 +260,12 @@ class McpServer:
         except AlloyError as error:
             log.warning("%s", error)
 
-    async def _relist(self) -> None:
+    async def _relist(self) -> tuple[McpTool, ...]:
         try:
-            self._tools = await self._list()
+            tools = self._tools = await self._list()
         except Exception as error:
             raise self._explained(error, "does not list its tools") from error
+        return tools
 
     async def _list(self) -> tuple[McpTool, ...]:
         found: list[Any] = []
