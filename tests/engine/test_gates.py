@@ -106,7 +106,7 @@ def test_the_deadline_ends_the_wait_for_a_place(server: WireServer, mode: str) -
     first, second, third = calls.outcomes()
     assert (first, third) == (TEXT, TEXT)
     assert isinstance(second, DeadlineError)
-    assert "one of 1 places: max_connections=1" in str(second)
+    assert "it waited for a free place among max_connections=1" in str(second)
     assert len(server.requests) == 2
 
 

@@ -149,7 +149,7 @@ def loop_gate(route: Route, most: int) -> NoGate:
 
 def waiting_for(most: int) -> str:
     """What a request waits for at a gate, for an error."""
-    return f"one of {most} places: max_connections={most}"
+    return f"a free place among max_connections={most}"
 
 
 def _key(route: Route, most: int) -> Hashable:
