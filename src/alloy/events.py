@@ -3,6 +3,7 @@
     CallStarted
       FallbackTaken                    the model lacks a feature that Alloy emulates
       RequestSent                      one for each try
+      RateLimited                      the request waits for its turn by the rate limits
         TextDelta, ReasoningDelta      streamed calls only
       ReplyReceived, UsageReport
       Retry                            the request failed and is made again
@@ -35,6 +36,7 @@ __all__ = [
     "Final",
     "Listener",
     "Notice",
+    "RateLimited",
     "Reask",
     "ReasoningDelta",
     "ReplyReceived",
@@ -136,6 +138,14 @@ class Retry(_OfCall):
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimited(_OfCall):
+    """A request to *model* waits for its turn by the rate limits, for about *wait* seconds."""
+
+    wait: float
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reask(_OfCall):
     """The answer did not fit, because of *problems*: the model is asked again, and its next answer counts."""
 
@@ -189,6 +199,7 @@ Notice: TypeAlias = (
     | ToolProgress
     | ToolFinished
     | Retry
+    | RateLimited
     | Reask
     | UsageReport
     | Final[Any]

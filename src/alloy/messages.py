@@ -182,8 +182,8 @@ class Reply:
     end. *echo* is the turn in the provider's own form, for `encode` to send back untouched in the next
     request. *is_end_stated* is false when the server does not say why the answer ended, so that only its
     tokens show whether it was cut off. *status* and *request_id* are those of the HTTP response, where there
-    was one, and *seconds* is how long the request took; they are set by the driver and are not part of the
-    reply's value.
+    was one, *seconds* is how long the request took, and *waited* how long it was held back before by the rate
+    limits; they are set by the driver and are not part of the reply's value.
     """
 
     text: str = ""
@@ -199,6 +199,7 @@ class Reply:
     status: int | None = field(default=None, compare=False, repr=False)
     request_id: str | None = field(default=None, compare=False, repr=False)
     seconds: float = field(default=0.0, compare=False, repr=False)
+    waited: float = field(default=0.0, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class _OneModel(TypedDict, total=False):
     http_client: object | None  # of httpx or httpx2, which need not be installed
     transport: Transport | Mapping[str, Transport] | None
     extra: Mapping[str, Mapping[str, Any]]
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
 
 
 class ModelOptions(_OneModel, total=False, closed=True):

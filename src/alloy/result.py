@@ -28,7 +28,7 @@ class Result(Generic[T_co]):
     - *downgrades*: the features that Alloy emulated because the model does not support them: `"tools"`
       (ReAct), `"output"` (the type described in the prompt), `"output_with_tools"` (the typed answer in a
       separate turn), `"strict_tools"` (tools whose schemas are not enforced).
-    - *seconds*: how long the whole call took.
+    - *seconds*: how long the whole call took; *waited*: how long of it the rate limits held requests back.
     - *requests*: what each model request used, those of commands that ran as tools included.
     """
 
@@ -43,6 +43,7 @@ class Result(Generic[T_co]):
     downgrades: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     requests: tuple[RequestUsage, ...] = field(default=(), compare=False, repr=False)
+    waited: float = field(default=0.0, compare=False, repr=False)
 
     @property
     def cost(self) -> Decimal | None:

@@ -430,6 +430,19 @@ class Config:
         BUDGET,
         "A `Budget`, which limits what all calls that share it use together; `None` means no limit.",
     )
+    requests_per_minute: int | None = _setting(
+        _count(1),
+        "How many requests in a minute all calls of the process may send together to a model at one address; "
+        "more wait. `None` means no limit.",
+        variables=("ALLOY_REQUESTS_PER_MINUTE",),
+        per_model=True,
+    )
+    tokens_per_minute: int | None = _setting(
+        _count(1),
+        "The same for tokens, input and output together.",
+        variables=("ALLOY_TOKENS_PER_MINUTE",),
+        per_model=True,
+    )
     reask: int = _setting(
         _count(0),
         "How many times an invalid answer is sent back to the model with a description of the problem.",

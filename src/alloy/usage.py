@@ -32,7 +32,8 @@ class UsageTotal:
     """What calls used together: *calls*, *requests* (failed ones included) and *usage* in tokens.
 
     *by_model* has the usage of each model, by `provider:model`. *seconds* is how long the model requests
-    took, added up, also of those that ran at the same time. Safe to read while calls run.
+    took, added up, also of those that ran at the same time; *waited* is how long the rate limits held them
+    back before, added up in the same way. Safe to read while calls run.
     """
 
     calls: int = 0
@@ -40,6 +41,7 @@ class UsageTotal:
     usage: Usage = field(default_factory=Usage)
     by_model: dict[str, Usage] = field(default_factory=dict)
     seconds: float = 0.0
+    waited: float = 0.0
     _pending: list[RequestUsage] = field(default_factory=list, repr=False)
     _cost: Decimal | None = field(default=None, repr=False)
     _unpriced: set[str] = field(default_factory=set, repr=False)
@@ -84,12 +86,13 @@ class UsageTotal:
         with self._lock:
             self.requests -= 1
 
-    def _add(self, request: RequestUsage, seconds: float) -> None:
-        """Add what a *request* used, and the *seconds* that it took."""
+    def _add(self, request: RequestUsage, seconds: float, waited: float = 0.0) -> None:
+        """Add what a *request* used, the *seconds* that it took, and how long it had *waited* before."""
         with self._lock:
             self.usage += request.usage
             self.by_model[request.model] = self.by_model.get(request.model, Usage()) + request.usage
             self.seconds += seconds
+            self.waited += waited
             if HAS_PRICES:
                 self._pending.append(request)
                 if len(self._pending) >= PENDING_MAX:
@@ -138,7 +141,7 @@ def _count(total: UsageTotal, effect: Effect[Any]) -> Script[Any]:
             except NOT_SENT:
                 total._take_back_request()
                 raise
-            total._add(route.used(reply.usage), reply.seconds)
+            total._add(route.used(reply.usage), reply.seconds, reply.waited)
             return reply
     return (yield from effect)
 

@@ -10,7 +10,16 @@ import logging
 
 from alloy._engine.fallbacks import TEXTS
 from alloy.errors import ProviderError
-from alloy.events import CallFailed, Event, FallbackTaken, Final, ReplyReceived, RequestSent, Retry
+from alloy.events import (
+    CallFailed,
+    Event,
+    FallbackTaken,
+    Final,
+    RateLimited,
+    ReplyReceived,
+    RequestSent,
+    Retry,
+)
 from alloy.logger import log
 from alloy.messages import Usage
 
@@ -31,6 +40,8 @@ def log_event(event: Event) -> None:
             _log_fallback(feature, model)
         case Retry(error, wait):
             log.warning("a request failed (%s); next try in %.1f s", describe(error), wait)
+        case RateLimited(wait, model):
+            log.debug("a request to %s waits for %.1f s for the rate limits", model, wait)
         case Final(result, command):
             requests = f"{result.attempts} request{'s' * (result.attempts != 1)}"
             tokens, seconds = _tokens(result.usage), result.seconds

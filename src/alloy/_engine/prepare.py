@@ -24,6 +24,7 @@ from alloy._engine.handlers import current_handlers, current_listeners
 from alloy._engine.ledger import current_ledger
 from alloy._engine.logs import wants_events
 from alloy._engine.models import models
+from alloy._engine.pacing import limits_of, paced
 from alloy._engine.planning import Draft, MissingCapability, plan
 from alloy._engine.policy import Policy
 from alloy._engine.retry_budget import BUDGETS
@@ -101,9 +102,10 @@ def prepare(
     listeners = (*current_listeners(), *(settings.on_event or ()))
     watchers = new_watchers()
     policy = _policy(settings, streamed=streamed, observed=bool(listeners or watchers))
+    several = models(settings)
     drafts = [
         (route, Draft(_request(turns, chosen, toolbox, spec), chosen.extra, policy.fallbacks))
-        for route, chosen in models(settings)
+        for route, chosen in several
     ]
     if conversation is None:
         _notice_prefixes(name, drafts)
@@ -130,7 +132,7 @@ def prepare(
         shape=Shape(spec, _wire(spec, route), route.backend.dialect),
         tools=toolbox,
         settings=settings,
-        handlers=(*_handlers(settings, toolbox.budgets), *(watcher.handler for watcher in watchers)),
+        handlers=(*_handlers(settings, toolbox.budgets, several), *(watcher.handler for watcher in watchers)),
         listeners=listeners,
         watchers=watchers,
     )
@@ -182,9 +184,13 @@ def _budgets(settings: Config) -> tuple[Budget, ...]:
     return outer if settings.budget is None else (*outer, settings.budget)
 
 
-def _handlers(settings: Config, budgets: tuple[Budget, ...]) -> tuple[Handler, ...]:
+def _handlers(
+    settings: Config, budgets: tuple[Budget, ...], several: Sequence[tuple[Route, Config]]
+) -> tuple[Handler, ...]:
     """The handlers of the scopes; the breaker comes last, so that it sees only what would be sent."""
     found = (*current_handlers(), *missing_budgets(budgets)) if budgets else current_handlers()
+    if limits := limits_of(several):
+        found = (*found, paced(limits, settings.retry_after_max, settings.deadline))
     breaker = settings.circuit_breaker
     return found if breaker is None else (*found, breaking(breaker))
 

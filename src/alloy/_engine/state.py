@@ -85,7 +85,7 @@ class State:
         self.failed: list[tuple[str, AlloyError]] = []  # the models that were given up, with their errors
         self._reported = 0
         self._has_called = False  # whether the tool that `tool_choice` forces has been called
-        self.usage = Usage()
+        self.usage, self.waited = Usage(), 0.0
         self.requests: list[RequestUsage] = []
         self.turns = self.attempts = self.tool_turns = 0
         self.tool_calls: list[ToolResult] = []
@@ -191,6 +191,7 @@ class State:
         reply = in_plain_form(with_unique_call_ids(reply, self.messages), self.plan.request.tools)
         self.messages.append(reply)
         self.usage += reply.usage
+        self.waited += reply.waited
         self.requests.append(self.route.used(reply.usage))
         self.turns += 1
         self.model = reply.model or self.model
@@ -209,6 +210,7 @@ class State:
             downgrades=self.plan.fallbacks,
             seconds=seconds,
             requests=tuple(self.requests),
+            waited=self.waited,
         )
 
 

@@ -145,7 +145,10 @@ DEFAULTS: dict[str, Any] = {
     "progress": None,
     "checkpoint": None,
     "executor": None,
+    "requests_per_minute": None,
+    "tokens_per_minute": None,
 }
+_LIMITS = ("requests_per_minute", "tokens_per_minute")  # settings of the calls
 
 
 def plan(command: Any, iterables: tuple[Any, ...], options: Mapping[str, Any], *, asynchronous: bool) -> Plan:
@@ -158,8 +161,10 @@ def plan(command: Any, iterables: tuple[Any, ...], options: Mapping[str, Any], *
                 f"{where}: no option {name!r}{guess}; valid options are {', '.join(DEFAULTS)}"
             )
     concurrency, ordered, on_error, progress, checkpoint, executor = (
-        options.get(name, DEFAULTS[name]) for name in DEFAULTS
+        options.get(name, DEFAULTS[name]) for name in DEFAULTS if name not in _LIMITS
     )
+    if limits := {name: options[name] for name in _LIMITS if options.get(name) is not None}:
+        command = command.with_options(**limits)
     for each in iterables:
         _check_iterable(each, where, asynchronous=asynchronous)
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:

@@ -35,6 +35,8 @@ class _Options(TypedDict, total=False):
     progress: bool | None
     checkpoint: str | PathLike[str] | None
     executor: Executor | None
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
 
 
 class Raising(_Options, total=False, closed=True):
@@ -193,6 +195,7 @@ class Mapped(_MappedInTasks[T_co]):
 
         - *checkpoint*: the path of a file that keeps the answers, so that a run which is killed or fails can
           be repeated, and only asks what was not answered.
+        - *requests_per_minute*, *tokens_per_minute*: the settings of these names, for the calls of the map.
         - *executor*: a `concurrent.futures.Executor` that makes the calls, such as a pool of processes or
           that of a Dask client; commands, results and errors are pickled, keys are not.
 

@@ -44,7 +44,7 @@ class MapSummary:
     *succeeded* and *failed* count inputs, and *errors* counts the failed ones by the name of their error.
     *resumed* says how many of those that succeeded came from the checkpoint. *requests* counts the model
     requests of this run, retries included, and *usage* has their tokens. *seconds* is the time from the first
-    input to the last outcome.
+    input to the last outcome, and *waited* how long the rate limits held requests back, added up.
     """
 
     succeeded: int = 0
@@ -53,6 +53,7 @@ class MapSummary:
     errors: dict[str, int] = field(default_factory=dict)
     requests: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     _total: UsageTotal = field(default_factory=UsageTotal, repr=False)
     _began: float | None = field(default=None, repr=False, compare=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -85,6 +86,8 @@ class MapSummary:
             parts.append(f"{self.failed:,} failed ({kinds})")
         usage = self.usage
         parts.append(f"{usage.input_tokens:,} + {usage.output_tokens:,} tokens")
+        if self.waited:
+            parts.append(f"{self.waited:,.0f} s held back by rate limits")
         return f"{', '.join(parts)} in {self.seconds:.0f} s"
 
     def _begin(self) -> None:
@@ -103,6 +106,7 @@ class MapSummary:
             elif outcome.error is None:
                 self.succeeded += 1
                 self.requests += 0 if outcome.result is None else outcome.result.attempts
+                self.waited += 0 if outcome.result is None else outcome.result.waited
             else:
                 kind = type(outcome.error).__name__
                 self.failed += 1

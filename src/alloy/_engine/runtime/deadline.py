@@ -50,7 +50,7 @@ class Clock:
         left = self.left()
         if left is not None and seconds >= left:
             raise DeadlineError(
-                f"a retry after {seconds:.1f} seconds would exceed deadline={self.deadline} seconds"
+                f"a wait of {seconds:.1f} seconds would exceed deadline={self.deadline} seconds"
             )
 
     def check_reader(self) -> None:
