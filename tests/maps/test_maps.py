@@ -345,8 +345,10 @@ def test_a_wait_before_a_retry_ends_with_the_map(numbers: NumberServer):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name == "nt", reason="needs signals of POSIX")
-def test_ctrl_c_ends_the_calls(numbers: NumberServer):
-    """The main thread waits for a call, and the signal comes."""
+def test_ctrl_c_ends_the_calls(numbers: NumberServer, request: pytest.FixtureRequest):
+    """The main thread waits for a call, and the signal comes; background jobs of a shell would ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     numbers.hold(0)
     found = double.with_options(**numbers.options).map(range(5))
 

@@ -215,7 +215,8 @@ class Servers:
         """Drop all servers, also those that are starting, without ending them: they are the parent's."""
         self._lock, self._starts = threading.Lock(), {}
         for process in list(_children):
-            process.stdin.close()  # type: ignore[union-attr]  # or else it would outlive the parent
+            # Or else it would outlive the parent. A thread of the parent may hold the lock of the buffer.
+            process.stdin.raw.close()  # type: ignore[union-attr]
             process.returncode = 0  # or else Python warns that it is still running
         _children.clear()
 
