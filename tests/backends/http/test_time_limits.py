@@ -152,7 +152,7 @@ def over() -> Iterator[threading.Event]:
 def test_a_wait_beyond_the_deadline_has_the_error_before_as_its_cause(way: Any, server: WireServer):
     """The call ends at once, and says why it wanted to wait."""
     server.script(json_answer({"error": "slow down"}, status=429, retry_after="30"))
-    with pytest.raises(DeadlineError, match=r"a retry after 3\d\.\d seconds .* deadline=10 ") as caught:
+    with pytest.raises(DeadlineError, match=r"a wait of 3\d\.\d seconds .* deadline=10 ") as caught:
         way(**at(server.url, retry=2, deadline=10))
     assert isinstance(caught.value.__cause__, RateLimitError)
 
