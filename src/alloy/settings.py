@@ -3,60 +3,47 @@
 A row is a field of `Config`. All other lists of settings are derived from the rows: the checks, the
 environment variables, what a request carries, the table in `docs/configuration.md`. To add a setting,
 add its row here and its type to `alloy.options`; one that is sent also needs a field in
-`alloy.messages.Request` and a place in the codecs.
+`alloy.messages.Request` and a place in the codecs. What a row accepts is a kind of `alloy.setting_kinds`.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from alloy.budgets import Budget
 from alloy.circuit_breakers import CircuitBreaker
-from alloy.endpoints import (
-    ByBackend,
-    Headers,
-    HttpClients,
-    KeyFunction,
-    Transport,
-    check_headers,
-    check_http_client,
-    check_key,
-    check_transport,
-)
-from alloy.errors import UNFINISHED, AlloyError, AnswerError, ProviderError
+from alloy.endpoints import ByBackend, Headers, HttpClients, KeyFunction, Transport
+from alloy.errors import AlloyError
 from alloy.events import Listener
-from alloy.functions import is_async
 from alloy.jsontypes import JsonObject
+from alloy.setting_kinds import (
+    BREAKER,
+    BUDGET,
+    BY_BACKEND,
+    CACHING,
+    FALLBACK_ERRORS,
+    FLAG,
+    HEADERS,
+    HTTP_CLIENT,
+    KEY,
+    LISTENERS,
+    LONGEST,
+    RETRIED_ERRORS,
+    TEXT,
+    TEXTS,
+    TRANSPORT,
+    Kind,
+    count,
+    number,
+    one_of,
+)
 from alloy.suggestions import did_you_mean, nearest
 
 __all__ = ["ABOUT_TOOLS", "ALIASES", "SENT", "SETTINGS", "VARIABLES", "Config", "ModelEntry", "Setting"]
 
-# --- what a setting accepts -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What values a setting accepts.
-
-    *check* returns a valid value, perhaps converted, and *read* turns the text of an environment
-    variable into a value for *check*. Both raise `ValueError` with a description of what is accepted.
-    """
-
-    check: Callable[[Any], Any]
-    read: Callable[[str], Any] = str
-
-
-def _check_text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("a non-empty str")
-    return value
-
-
-TEXT = Kind(_check_text)
+# --- one model, or several ------------------------------------------------------------------------
 
 
 class ModelEntry(dict[str, Any]):
@@ -124,159 +111,6 @@ def _not_of_one_model(name: Any) -> str:
 MODEL = "model"
 MODELS = Kind(_check_models, lambda text: [each.strip() for each in text.split(",")] if "," in text else text)
 
-
-def _check_texts(value: Any) -> tuple[str, ...]:
-    texts = (value,) if isinstance(value, str) else value
-    if not isinstance(texts, tuple | list) or not texts or not all(isinstance(t, str) and t for t in texts):
-        raise ValueError("a non-empty str, or a list of them")
-    return tuple(texts)
-
-
-TEXTS = Kind(_check_texts)
-
-
-def _check_flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("a bool")
-    return value
-
-
-def _read_flag(text: str) -> bool:
-    if text.lower() in ("1", "true", "yes", "on"):
-        return True
-    if text.lower() in ("0", "false", "no", "off"):
-        return False
-    raise ValueError("true or false")
-
-
-FLAG = Kind(_check_flag, _read_flag)
-
-
-def _check_caching(value: Any) -> bool | str:
-    if not isinstance(value, bool) and value != "long":
-        raise ValueError('a bool or "long"')
-    return value  # type: ignore[no-any-return]
-
-
-CACHING = Kind(_check_caching)
-
-LONGEST = 1e9  # seconds: a wait that every platform's clock can measure
-LARGEST = 1e300  # larger than any useful setting, and small enough for a float
-
-
-def _reading(convert: Callable[[str], Any], wanted: str) -> Callable[[str], Any]:
-    """*convert*, whose `ValueError` says that the text must be *wanted*."""
-
-    def read(text: str) -> Any:
-        try:
-            return convert(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(wanted.format(error)) from None
-
-    return read
-
-
-def _number(low: float, high: float = math.inf, *, above: bool = False) -> Kind:
-    """A finite number from *low* to *high*, or only *above* the lower bound."""
-    wanted = f"a number {'above' if above else 'of at least'} {low:g}" + (
-        f" and at most {high:g}" if high < math.inf else ""
-    )
-
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(wanted)
-        if not low <= value <= min(high, LARGEST) or (above and value == low):  # false for NaN, too
-            raise ValueError(wanted)
-        return value
-
-    return Kind(check, _reading(float, "a number"))
-
-
-def _count(low: int) -> Kind:
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ValueError(f"an int of at least {low}")
-        return value
-
-    return Kind(check, _reading(int, "an int"))
-
-
-def _one_of(*choices: str) -> Kind:
-    def check(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(" or ".join(map(repr, choices)))
-        return str(value)
-
-    return Kind(check)
-
-
-def _error_classes(description: str, *wanted: type[AlloyError]) -> Kind:
-    """*wanted* classes and subclasses of them, one or several."""
-
-    def check(value: Any) -> tuple[type[AlloyError], ...]:
-        kinds = value if isinstance(value, tuple | list | set | frozenset) else (value,)
-        for kind in kinds:
-            several = isinstance(kind, type) and any(issubclass(each, kind) for each in wanted)
-            if not several and not (isinstance(kind, type) and issubclass(kind, wanted)):
-                raise ValueError(description)
-            if issubclass(AlloyError, kind):
-                raise ValueError(
-                    f"{description}; {kind.__name__} includes errors that would come again, such as "
-                    "ConfigurationError"
-                )
-        return tuple(kinds)
-
-    return Kind(check)
-
-
-RETRIED_ERRORS = _error_classes(
-    "ProviderError classes, RefusalError, TruncatedError or FilteredError, in a tuple "
-    "(an answer of the wrong type is asked for again: see reask)",
-    ProviderError,
-    *(error for error, _ in UNFINISHED.values()),
-)
-FALLBACK_ERRORS = _error_classes(
-    "ProviderError and AnswerError classes, in a tuple", ProviderError, AnswerError
-)
-
-
-def _check_by_backend(value: Any) -> Mapping[str, Mapping[str, Any]]:
-    if not isinstance(value, Mapping) or not all(
-        isinstance(name, str) and isinstance(body, Mapping) for name, body in value.items()
-    ):
-        raise ValueError('a dict by backend name, such as {"openai": {"service_tier": "flex"}}')
-    return value
-
-
-BY_BACKEND = Kind(_check_by_backend, _reading(json.loads, "JSON ({})"))
-
-KEY, HEADERS = Kind(check_key), Kind(check_headers)
-HTTP_CLIENT, TRANSPORT = Kind(check_http_client), Kind(check_transport)
-
-
-def check_listeners(value: Any) -> tuple[Listener, ...]:
-    """One listener or several, as a tuple. Raises `ValueError` with a description of what is accepted."""
-    listeners = tuple(value) if isinstance(value, tuple | list) else (value,)
-    for each in listeners:
-        if is_async(each):
-            raise ValueError("a plain function that takes an event, not an async one")
-        if not callable(each):
-            raise ValueError("a function that takes an event, or a list of them")
-    return listeners
-
-
-def _object_of(kind: type) -> Kind:
-    def check(value: Any) -> Any:
-        if not isinstance(value, kind):
-            raise ValueError(f"a {kind.__name__}")
-        return value
-
-    return Kind(check)
-
-
-BREAKER, BUDGET = _object_of(CircuitBreaker), _object_of(Budget)
-
-LISTENERS = Kind(check_listeners)
 
 # --- the rows -------------------------------------------------------------------------------------
 
@@ -349,27 +183,27 @@ class Config:
         per_model=True,
     )
     temperature: float | None = _setting(
-        _number(0),
+        number(0),
         "The sampling temperature: a higher value gives more varied answers.",
         variables=("ALLOY_TEMPERATURE",),
         sent=True,
         per_model=True,
     )
     max_tokens: int | None = _setting(
-        _count(1),
+        count(1),
         "The most tokens that the model may write in one reply.",
         variables=("ALLOY_MAX_TOKENS",),
         sent=True,
         per_model=True,
     )
     top_p: float | None = _setting(
-        _number(0, 1),
+        number(0, 1),
         "Nucleus sampling: only the most likely tokens that together have this probability are considered.",
         sent=True,
         per_model=True,
     )
     seed: int | None = _setting(
-        _count(0),
+        count(0),
         "The seed of the provider's random numbers, for answers that can be repeated as far as it allows.",
         sent=True,
         per_model=True,
@@ -385,7 +219,7 @@ class Config:
         per_model=True,
     )
     retry: int = _setting(
-        _count(0),
+        count(0),
         "How many times a failed model request is tried again.",
         default=2,
         variables=("ALLOY_RETRY",),
@@ -395,25 +229,25 @@ class Config:
         "The errors after which a request is tried again; `None` means those that are `transient`.",
     )
     backoff: float = _setting(
-        _number(0, LONGEST),
+        number(0, LONGEST),
         "Seconds that the first retry waits at most; the limit doubles with each further one.",
         default=0.5,
         variables=("ALLOY_BACKOFF",),
     )
     backoff_max: float = _setting(
-        _number(0, LONGEST),
+        number(0, LONGEST),
         "Seconds that a retry waits at most, unless the provider asks for a longer wait.",
         default=30.0,
         variables=("ALLOY_BACKOFF_MAX",),
     )
     retry_after_max: float = _setting(
-        _number(0, LONGEST),
+        number(0, LONGEST),
         "Seconds that the provider may ask to wait before a retry; for a longer wait the error is raised.",
         default=60.0,
         variables=("ALLOY_RETRY_AFTER_MAX",),
     )
     retry_budget: int | None = _setting(
-        _count(1),
+        count(1),
         "How many retries in a minute all calls of the process may make together at one address; "
         "`None` means no limit.",
         variables=("ALLOY_RETRY_BUDGET",),
@@ -431,74 +265,74 @@ class Config:
         "A `Budget`, which limits what all calls that share it use together; `None` means no limit.",
     )
     requests_per_minute: int | None = _setting(
-        _count(1),
+        count(1),
         "How many requests in a minute all calls of the process may send together to a model at one address; "
         "more wait. `None` means no limit.",
         variables=("ALLOY_REQUESTS_PER_MINUTE",),
         per_model=True,
     )
     tokens_per_minute: int | None = _setting(
-        _count(1),
+        count(1),
         "The same for tokens, input and output together.",
         variables=("ALLOY_TOKENS_PER_MINUTE",),
         per_model=True,
     )
     reask: int = _setting(
-        _count(0),
+        count(0),
         "How many times an invalid answer is sent back to the model with a description of the problem.",
         default=1,
         variables=("ALLOY_REASK",),
     )
     timeout: float | None = _setting(
-        _number(0, above=True),
+        number(0, above=True),
         "Seconds that one model request may take; `None` means that only the SDK's own limits apply.",
         variables=("ALLOY_TIMEOUT",),
     )
     deadline: float | None = _setting(
-        _number(0, above=True),
+        number(0, above=True),
         "Seconds that the whole call may take, with its tools, retries and waits; `None` means no limit.",
         variables=("ALLOY_DEADLINE",),
     )
     max_response_bytes: int | None = _setting(
-        _count(1),
+        count(1),
         "How large the body of one answer may be, in bytes after decompression; `None` means no limit.",
         default=100_000_000,
         optional=True,
         variables=("ALLOY_MAX_RESPONSE_BYTES",),
     )
     max_tool_turns: int = _setting(
-        _count(0),
+        count(0),
         "How many rounds of tool calls one call may have.",
         default=10,
         variables=("ALLOY_MAX_TOOL_TURNS",),
     )
     parallel_tools_max: int = _setting(
-        _count(1),
+        count(1),
         "How many tools of one round run at the same time.",
         default=8,
         variables=("ALLOY_PARALLEL_TOOLS_MAX",),
     )
     max_connections: int = _setting(
-        _count(1),
+        count(1),
         "How many requests go to one address at once, from all threads, or from one event loop; "
         "more wait, before their `timeout` begins.",
         default=64,
         variables=("ALLOY_MAX_CONNECTIONS",),
     )
     tool_errors: str = _setting(
-        _one_of("return", "raise"),
+        one_of("return", "raise"),
         '`"return"` sends a tool\'s exception to the model as the result of its call; '
         '`"raise"` ends the call with a `ToolError`.',
         default="return",
         variables=("ALLOY_TOOL_ERRORS",),
     )
     tool_timeout: float | None = _setting(
-        _number(0, above=True),
+        number(0, above=True),
         "Seconds that one tool may take, after which the model is told so; `None` means no limit.",
         variables=("ALLOY_TOOL_TIMEOUT",),
     )
     tool_result_max_chars: int | None = _setting(
-        _count(1),
+        count(1),
         "How many characters of a tool's result the model reads; a marker says how many were cut; "
         "`None` means no limit.",
         default=100_000,
@@ -548,14 +382,14 @@ class Config:
         per_model=True,
     )
     tool_mode: str = _setting(
-        _one_of("auto", "native", "react"),
+        one_of("auto", "native", "react"),
         '`"native"`, `"react"` (the prompt describes the tools), or `"auto"`: native where the model '
         "supports tool calls.",
         default="auto",
         variables=("ALLOY_TOOL_MODE",),
     )
     output_mode: str = _setting(
-        _one_of("auto", "native", "prompted"),
+        one_of("auto", "native", "prompted"),
         '`"native"`, `"prompted"` (the prompt describes the type), or `"auto"`: native where the model '
         "supports structured output.",
         default="auto",

@@ -13,7 +13,7 @@ from alloy._engine.effects import Handler
 from alloy.errors import ConfigurationError
 from alloy.events import Listener
 from alloy.functions import generator_kind
-from alloy.settings import check_listeners
+from alloy.setting_kinds import check_listeners
 
 __all__ = ["current_handlers", "current_listeners", "handlers", "listen"]
 
