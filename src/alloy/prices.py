@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from alloy.errors import ConfigurationError
+from alloy.extras import import_extra
 from alloy.messages import RequestUsage
 
 __all__ = ["cost_of", "price"]
@@ -71,10 +71,4 @@ def _batch_price(prices: Any, usage: Any, model: str, place: dict[str, Any]) -> 
 
 
 def _library() -> Any:
-    try:
-        import genai_prices
-    except ImportError as error:
-        raise ConfigurationError(
-            "the prices of models come from another package: pip install 'alloy-ai[prices]'"
-        ) from error
-    return genai_prices
+    return import_extra("genai_prices", "prices", "the prices of models come from another package")

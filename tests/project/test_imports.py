@@ -139,6 +139,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alloy.media",
         "alloy.messages",
         "alloy.errors",
+        "alloy.extras",
         "alloy.prices",
         "alloy.result",
         "alloy.events",

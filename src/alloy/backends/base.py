@@ -12,7 +12,6 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from alloy._typed.schemas.dialects import Dialect
 from alloy.endpoints import Endpoint, secret_values, secrets_in_url
 from alloy.errors import AlloyError, ConfigurationError
+from alloy.extras import import_extra
 from alloy.jsontypes import Json, JsonObject
 from alloy.messages import Delta, Reply, Request
 from alloy.threads import late_error
@@ -272,13 +272,7 @@ def load_backend(backend: Backend) -> None:
 def import_sdk(module: str, *, extra: str) -> ModuleType:
     """Import a provider's SDK on first use. Raises `ConfigurationError` with the install line."""
     try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
-            raise  # the SDK is installed, and one of its own imports is missing
-        raise ConfigurationError(
-            f"this model needs the package {module!r}: pip install 'alloy-ai[{extra}]'"
-        ) from error
+        return import_extra(module, extra, f"this model needs the package {module!r}")
     except RuntimeError as error:
         if (late := late_error(error)) is None:
             raise

@@ -6,10 +6,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, Protocol
 
-from alloy.errors import ConfigurationError
+from alloy.extras import import_extra
 from alloy.logger import log
 from alloy.maps.outcomes import MapSummary
 
@@ -44,12 +43,8 @@ class Bar:
     """A bar of tqdm on stderr, or in the notebook."""
 
     def __init__(self, name: str, total: int | None) -> None:
-        try:
-            tqdm: Any = import_module("tqdm.auto").tqdm
-        except ImportError as error:
-            raise ConfigurationError(
-                f"{name}: progress=True shows a bar of another package: pip install 'alloy-ai[progress]'"
-            ) from error
+        why = f"{name}: progress=True shows a bar of another package"
+        tqdm: Any = import_extra("tqdm.auto", "progress", why).tqdm
         self._lock, self._shown = threading.Lock(), 0
         self._bar: Any = tqdm(desc=name, total=total)
 

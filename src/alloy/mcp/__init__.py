@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from alloy.errors import ConfigurationError
+from alloy.extras import import_extra
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -79,7 +79,4 @@ def app(*tools: Any, host: str = "127.0.0.1", path: str = "/mcp", name: str = "a
 
 
 def _check_sdk() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("mcp") is None:
-        raise ConfigurationError("alloy.mcp needs the package 'mcp': pip install 'alloy-ai[mcp]'")
+    import_extra("mcp", "mcp", "alloy.mcp needs the package 'mcp'")

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alloy._engine.watching import set_watchers
-from alloy.errors import ConfigurationError
+from alloy.extras import import_extra
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -37,14 +37,9 @@ def instrument(
 
     Raises `ConfigurationError` when OpenTelemetry is not installed.
     """
-    try:
-        from alloy.telemetry.tracing import Telemetry
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "opentelemetry":
-            raise
-        raise ConfigurationError(
-            "alloy.telemetry needs the package 'opentelemetry-api': pip install 'alloy-ai[otel]'"
-        ) from error
+    import_extra("opentelemetry.trace", "otel", "alloy.telemetry needs the package 'opentelemetry-api'")
+    from alloy.telemetry.tracing import Telemetry
+
     set_watchers(Telemetry(tracer_provider, meter_provider, content=content).watch)
 
 
