@@ -31,11 +31,15 @@ __all__ = [
     "BatchResults",
     "Rows",
     "Steps",
+    "about",
     "count",
+    "id_in",
+    "lines_of",
     "no_batch_api",
     "not_a_batch",
+    "object_in",
     "state_named",
-    "unknown_batch",
+    "without_answer",
 ]
 
 T = TypeVar("T", default=Any)
@@ -160,6 +164,50 @@ def count(found: Json) -> int:
     if isinstance(found, str) and found.isdecimal():
         return int(found[:15])
     return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else 0
+
+
+def object_in(found: Json, name: str) -> JsonObject:
+    """The object *name* of *found*; an empty one if there is none."""
+    inner = found.get(name) if isinstance(found, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def id_in(found: JsonObject, name: str, pattern: re.Pattern[str], provider: str) -> str:
+    """The id *name* of *found*, which becomes part of a path. Raises `BadReplyError` for what is none."""
+    if not isinstance(id := found.get(name), str) or not pattern.fullmatch(id):
+        raise not_a_batch(found, provider)
+    return id
+
+
+def about(id: str, call: ApiCall, provider: str) -> Steps[JsonObject]:
+    """The answer to *call*, which is about the batch *id*."""
+    try:
+        found: JsonObject = yield call
+    except ProviderError as error:
+        raise unknown_batch(error, id, provider) from error
+    return found
+
+
+def lines_of(
+    call: ApiCall, file: str, gone: str, *statuses: int
+) -> Steps[tuple[list[JsonObject], list[str]]]:
+    """The objects in the lines of *file*, for which *call* asks, and what is wrong with it.
+
+    *gone* is said of a file that was deleted, which *statuses* mean.
+    """
+    try:
+        rows: Rows = yield call
+    except ProviderError as error:
+        if error.status not in statuses:
+            raise
+        return [], [f"{gone} ({error})"]
+    return rows.found, [f"{rows.unreadable} lines of {file} are not JSON"] if rows.unreadable else []
+
+
+def without_answer(id: str, provider: str) -> BatchLine:
+    """A result that says nothing."""
+    text = "the result has neither an answer nor an error"
+    return BatchLine(id, error=BadReplyError(text, provider=provider))
 
 
 def no_batch_api(error: ProviderError, provider: str) -> ProviderError:

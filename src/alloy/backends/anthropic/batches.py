@@ -16,18 +16,20 @@ from alloy.backends.batches import (
     BatchLine,
     BatchReport,
     BatchResults,
-    Rows,
     Steps,
+    about,
     count,
+    id_in,
+    lines_of,
     no_batch_api,
-    not_a_batch,
+    object_in,
     state_named,
-    unknown_batch,
+    without_answer,
 )
 from alloy.backends.http.errors import ErrorBody, Failure
 from alloy.backends.http.payload import written
 from alloy.batch_status import BatchState, BatchStatus
-from alloy.errors import BadReplyError, ProviderError, ProviderTimeoutError
+from alloy.errors import ProviderError, ProviderTimeoutError
 from alloy.jsontypes import JsonObject
 
 __all__ = ["AnthropicBatches"]
@@ -63,37 +65,24 @@ class AnthropicBatches:
 
     def report(self, id: str, requests: int | None) -> Steps[BatchReport]:
         """The batch object."""
-        try:
-            batch = yield ApiCall("GET", f"{PATH}/{id}")
-        except ProviderError as error:
-            raise unknown_batch(error, id, NAME) from error
+        batch = yield from about(id, ApiCall("GET", f"{PATH}/{id}"), NAME)
         return BatchReport(_status(batch), batch)
 
     def cancel(self, id: str) -> Steps[None]:
         """Requests that run are finished."""
-        try:
-            yield ApiCall("POST", f"{PATH}/{id}/cancel")
-        except ProviderError as error:
-            raise unknown_batch(error, id, NAME) from error
+        yield from about(id, ApiCall("POST", f"{PATH}/{id}/cancel"), NAME)
 
     def results(self, id: str, report: BatchReport, requests: int) -> Steps[BatchResults]:
         """The lines of the file, by its documented path: the key goes to no address that an answer names."""
-        try:
-            rows: Rows = yield ApiCall("GET", f"{PATH}/{id}/results", rows=True, answers=requests)
-        except ProviderError as error:
-            if error.status not in (404, 410):
-                raise
-            return BatchResults([], (f"the results were deleted ({error})",), has_all=True)
-        lost = f"{rows.unreadable} lines of the results are not JSON"
-        problems = (lost,) if rows.unreadable else ()
-        return BatchResults([_line(row) for row in rows.found], problems, has_all=True)
+        call = ApiCall("GET", f"{PATH}/{id}/results", rows=True, answers=requests)
+        rows, problems = yield from lines_of(call, "the results", "the results were deleted", 404, 410)
+        return BatchResults(list(map(_line, rows)), tuple(problems), has_all=True)
 
 
 def _status(batch: JsonObject) -> BatchStatus:
     _id_in(batch)
     state = state_named(STATES, batch.get("processing_status"), NAME)
-    counts = batch.get("request_counts")
-    numbers: JsonObject = counts if isinstance(counts, dict) else {}
+    numbers = object_in(batch, "request_counts")
     names = ("processing", "succeeded", "errored", "expired", "canceled")
     pending, succeeded, failed, expired, cancelled = (count(numbers.get(name)) for name in names)
     if state == "completed" and (expired or cancelled):
@@ -103,9 +92,7 @@ def _status(batch: JsonObject) -> BatchStatus:
 
 
 def _id_in(batch: JsonObject) -> str:
-    if not isinstance(id := batch.get("id"), str) or not AnthropicBatches.id_pattern.fullmatch(id):
-        raise not_a_batch(batch, NAME)
-    return id
+    return id_in(batch, "id", AnthropicBatches.id_pattern, NAME)
 
 
 def _line(row: JsonObject) -> BatchLine:
@@ -125,5 +112,4 @@ def _line(row: JsonObject) -> BatchLine:
             text = "the batch was cancelled before this request was run"
             return BatchLine(id, error=ProviderError(text, provider=NAME, code="canceled"))
         case _:
-            text = "the result has neither an answer nor an error"
-            return BatchLine(id, error=BadReplyError(text, provider=NAME))
+            return without_answer(id, NAME)

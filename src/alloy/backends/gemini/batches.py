@@ -15,19 +15,21 @@ from alloy.backends.batches import (
     BatchLine,
     BatchReport,
     BatchResults,
-    Rows,
     Steps,
+    about,
     count,
+    id_in,
+    lines_of,
     no_batch_api,
-    not_a_batch,
+    object_in,
     state_named,
-    unknown_batch,
+    without_answer,
 )
 from alloy.backends.gemini.errors import ERRORS, NAME
 from alloy.backends.http.errors import ErrorBody, Failure
 from alloy.backends.http.payload import written
 from alloy.batch_status import BatchState, BatchStatus
-from alloy.errors import BadReplyError, ProviderError
+from alloy.errors import ProviderError
 from alloy.jsontypes import Json, JsonObject
 
 __all__ = ["GeminiBatches"]
@@ -79,47 +81,32 @@ class GeminiBatches:
 
     def report(self, id: str, requests: int | None) -> Steps[BatchReport]:
         """The operation; its metadata are the batch, with the answers when it has ended."""
-        try:
-            batch = yield ApiCall("GET", id, answers=requests or ANSWERS)
-        except ProviderError as error:
-            raise unknown_batch(error, id, NAME) from error
+        batch = yield from about(id, ApiCall("GET", id, answers=requests or ANSWERS), NAME)
         return BatchReport(_status(batch), batch)
 
     def cancel(self, id: str) -> Steps[None]:
         """Requests that run are finished."""
-        try:
-            yield ApiCall("POST", f"{id}:cancel")
-        except ProviderError as error:
-            raise unknown_batch(error, id, NAME) from error
+        yield from about(id, ApiCall("POST", f"{id}:cancel"), NAME)
 
     def results(self, id: str, report: BatchReport, requests: int) -> Steps[BatchResults]:
         """The answers in *report*, or in the file that it names."""
-        found, problems = _inlined(report.raw), []
+        found, problems = _inlined(report.raw), list[str]()
         file = _output(report.raw).get("responsesFile")
         if not found and isinstance(file, str) and _FILE.fullmatch(file):
-            try:
-                rows: Rows = yield ApiCall("GET", f"{file}:download?alt=media", rows=True, answers=requests)
-            except ProviderError as error:
-                if error.status not in (403, 404, 410):  # 403 is what Google says of files that are gone
-                    raise
-                return BatchResults([], (f"the file {file} with results was deleted ({error})",))
-            if rows.unreadable:
-                problems.append(f"{rows.unreadable} lines of the file {file} are not JSON")
-            found = [*rows.found]
+            call = ApiCall("GET", f"{file}:download?alt=media", rows=True, answers=requests)
+            gone = f"the file {file} with results was deleted"
+            # 403 is what Google says of files that are gone.
+            rows, problems = yield from lines_of(call, f"the file {file}", gone, 403, 404, 410)
+            found = [*rows]
         each = [row for row in found if isinstance(row, dict)]
         if len(each) < len(found):
             problems.append(f"{len(found) - len(each)} results are not objects")
         return BatchResults([_line(row) for row in each], tuple(problems))
 
 
-def _object(found: Json, name: str) -> JsonObject:
-    inner = found.get(name) if isinstance(found, dict) else None
-    return inner if isinstance(inner, dict) else {}
-
-
 def _output(batch: JsonObject) -> JsonObject:
     """Where the answers are: in the metadata, as the SDK reads them, or in the operation's response."""
-    return _object(_object(batch, "metadata"), "output") or _object(batch, "response")
+    return object_in(object_in(batch, "metadata"), "output") or object_in(batch, "response")
 
 
 def _inlined(batch: JsonObject) -> list[Json]:
@@ -131,10 +118,10 @@ def _inlined(batch: JsonObject) -> list[Json]:
 
 def _status(batch: JsonObject) -> BatchStatus:
     _id_in(batch)
-    metadata = _object(batch, "metadata")
+    metadata = object_in(batch, "metadata")
     word = metadata.get("state", batch.get("state"))
     state = state_named(STATES, _PREFIX.sub("", word) if isinstance(word, str) else word, NAME)
-    stats = _object(metadata, "batchStats")
+    stats = object_in(metadata, "batchStats")
     names = ("requestCount", "pendingRequestCount", "successfulRequestCount", "failedRequestCount")
     total, pending, succeeded, failed = (count(stats.get(name)) for name in names)
     rest = max(0, total - pending - succeeded - failed)
@@ -148,16 +135,13 @@ def _status(batch: JsonObject) -> BatchStatus:
 
 
 def _id_in(batch: JsonObject) -> str:
-    if not isinstance(id := batch.get("name"), str) or not GeminiBatches.id_pattern.fullmatch(id):
-        raise not_a_batch(batch, NAME)
-    return id
+    return id_in(batch, "name", GeminiBatches.id_pattern, NAME)
 
 
 def _line(row: JsonObject) -> BatchLine:
-    id = str(_object(row, "metadata").get("key", row.get("key")))  # in a file next to the answer
+    id = str(object_in(row, "metadata").get("key", row.get("key")))  # in a file next to the answer
     if isinstance(answer := row.get("response"), dict):
         return BatchLine(id, answer)
     if problem := row.get("error") or row.get("status"):
         return BatchLine(id, error=ERRORS.explain(Failure(ErrorBody.read(problem))))
-    text = "the result has neither an answer nor an error"
-    return BatchLine(id, error=BadReplyError(text, provider=NAME))
+    return without_answer(id, NAME)

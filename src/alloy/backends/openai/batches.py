@@ -17,18 +17,21 @@ from alloy.backends.batches import (
     BatchLine,
     BatchReport,
     BatchResults,
-    Rows,
     Steps,
+    about,
     count,
+    id_in,
+    lines_of,
     no_batch_api,
     not_a_batch,
+    object_in,
     state_named,
-    unknown_batch,
+    without_answer,
 )
 from alloy.backends.http.errors import ErrorBody, ErrorReader, Failure
 from alloy.backends.http.payload import written
 from alloy.batch_status import BatchState, BatchStatus
-from alloy.errors import BadReplyError, ConfigurationError, ProviderError, ProviderTimeoutError
+from alloy.errors import ConfigurationError, ProviderError, ProviderTimeoutError
 from alloy.jsontypes import Json, JsonObject
 
 __all__ = ["OpenAIBatches"]
@@ -86,22 +89,16 @@ class OpenAIBatches:
 
     def report(self, id: str, requests: int | None) -> Steps[BatchReport]:
         """The batch object."""
-        try:
-            batch = yield ApiCall("GET", f"/batches/{id}")
-        except ProviderError as error:
-            raise unknown_batch(error, id, self._name) from error
+        batch = yield from about(id, ApiCall("GET", f"/batches/{id}"), self._name)
         return BatchReport(self._status(batch), batch)
 
     def cancel(self, id: str) -> Steps[None]:
         """Cancelling takes up to ten minutes."""
-        try:
-            yield ApiCall("POST", f"/batches/{id}/cancel")
-        except ProviderError as error:
-            raise unknown_batch(error, id, self._name) from error
+        yield from about(id, ApiCall("POST", f"/batches/{id}/cancel"), self._name)
 
     def results(self, id: str, report: BatchReport, requests: int) -> Steps[BatchResults]:
         """The lines of both files: answers, and errors."""
-        batch, lines, problems = report.raw, [], []
+        batch, lines, problems = report.raw, list[BatchLine](), list[str]()
         if (made_for := batch.get("endpoint")) != self._endpoint:
             raise ConfigurationError(
                 f"the batch {id} has requests to {made_for}, and {self._name} sends them to {self._endpoint}"
@@ -112,23 +109,17 @@ class OpenAIBatches:
                 continue
             if not _FILE_ID.fullmatch(file):
                 raise not_a_batch(batch, self._name)
-            try:
-                rows: Rows = yield ApiCall("GET", f"/files/{file}/content", rows=True, answers=requests)
-            except ProviderError as error:
-                if error.status not in (404, 410):
-                    raise
-                problems.append(f"the file {file} with results was deleted ({error})")
-                continue
-            lines += [self._line(row) for row in rows.found]
-            if rows.unreadable:
-                problems.append(f"{rows.unreadable} lines of the file {file} are not JSON")
+            call = ApiCall("GET", f"/files/{file}/content", rows=True, answers=requests)
+            gone = f"the file {file} with results was deleted"
+            rows, lost = yield from lines_of(call, f"the file {file}", gone, 404, 410)
+            lines += map(self._line, rows)
+            problems += lost
         return BatchResults(lines, tuple(problems))
 
     def _status(self, batch: JsonObject) -> BatchStatus:
         self._id_in(batch)
         state = state_named(STATES, batch.get("status"), self._name)
-        counts = batch.get("request_counts")
-        numbers: JsonObject = counts if isinstance(counts, dict) else {}
+        numbers = object_in(batch, "request_counts")
         total, done, failed = (count(numbers.get(name)) for name in ("total", "completed", "failed"))
         rest = max(0, total - done - failed)
         open_or_not = state if state in ("expired", "cancelled") else "pending"
@@ -140,24 +131,20 @@ class OpenAIBatches:
         )
 
     def _id_in(self, found: JsonObject) -> str:
-        if not isinstance(id := found.get("id"), str) or not _FILE_ID.fullmatch(id):
-            raise not_a_batch(found, self._name)
-        return id
+        return id_in(found, "id", _FILE_ID, self._name)
 
     def _line(self, row: JsonObject) -> BatchLine:
-        id, response, error = str(row.get("custom_id")), row.get("response"), row.get("error")
+        id, found, error = str(row.get("custom_id")), object_in(row, "response"), row.get("error")
         if isinstance(error, dict) and (why := NOT_RUN.get(str(error.get("code")))) is not None:
             kind = ProviderTimeoutError if error["code"] == "batch_expired" else ProviderError
             return BatchLine(id, error=kind(why, provider=self._name, code=error["code"]))
         if error:
             return BatchLine(id, error=self._error(error, None, None))
-        found: JsonObject = response if isinstance(response, dict) else {}
         status, answer = found.get("status_code"), found.get("body")
         if isinstance(status, int) and status >= 400:
             return BatchLine(id, error=self._error(answer, status, found.get("request_id")))
         if answer is None:
-            text = "the result has neither an answer nor an error"
-            return BatchLine(id, error=BadReplyError(text, provider=self._name))
+            return without_answer(id, self._name)
         return BatchLine(id, answer)
 
     def _error(self, body: Json, status: int | None, request_id: Json) -> ProviderError:
