@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from alloy._engine.budgeting import missing_budgets
 from alloy._engine.effects import CallModel, Effect, Emit, Handler, Script
@@ -126,30 +126,44 @@ def track_usage() -> Iterator[UsageTotal]:
     tasks that Alloy starts. Blocks nest: an outer one counts what an inner one counts.
     """
     total = UsageTotal()
-    with handlers(partial(_count, total)):
+    with counting(total):
         yield total
 
 
-def _count(total: UsageTotal, effect: Effect[Any]) -> Script[Any]:
+class Counter(Protocol):
+    """What counts calls and their requests."""
+
+    def _begin_call(self) -> None: ...
+    def _begin_request(self) -> None: ...
+    def _take_back_request(self) -> None: ...
+    def _add(self, request: RequestUsage, seconds: float, waited: float) -> None: ...
+
+
+def counting(counter: Counter) -> AbstractContextManager[None]:
+    """Have *counter* count what the calls in a `with` block use."""
+    return handlers(partial(_count, counter))
+
+
+def _count(counter: Counter, effect: Effect[Any]) -> Script[Any]:
     match effect:
         case Emit(CallStarted()):
-            total._begin_call()
+            counter._begin_call()
         case CallModel(route, _):
-            total._begin_request()
+            counter._begin_request()
             try:
                 reply: Reply = yield from effect
             except NOT_SENT:
-                total._take_back_request()
+                counter._take_back_request()
                 raise
-            total._add(route.used(reply.usage), reply.seconds, reply.waited)
+            counter._add(route.used(reply.usage), reply.seconds, reply.waited)
             return reply
     return (yield from effect)
 
 
 def totals_of(several: Iterable[Handler]) -> tuple[UsageTotal, ...]:
     """The totals that those of the handlers add to that `track_usage` has installed."""
-    counts = (each for each in several if isinstance(each, partial) and each.func is _count)
-    return tuple(each.args[0] for each in counts)
+    counters = [each.args[0] for each in several if isinstance(each, partial) and each.func is _count]
+    return tuple(each for each in counters if isinstance(each, UsageTotal))
 
 
 @contextmanager

@@ -12,26 +12,24 @@ import pickle
 from concurrent.futures import CancelledError, Executor, Future
 from contextvars import Context
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from alloy._engine.budgeting import budgets_of
-from alloy._engine.effects import CallModel, Effect, Emit, Script
-from alloy._engine.handlers import current_handlers, handlers
+from alloy._engine.handlers import current_handlers
 from alloy._engine.runtime.stopping import Stop, Stopped
 from alloy.budgets import Budget
 from alloy.config import current, given_here, with_given
-from alloy.errors import NOT_SENT, BudgetError, WorkerError
-from alloy.events import CallStarted
+from alloy.errors import BudgetError, WorkerError
 from alloy.functions import is_async
 from alloy.maps.calls import Finished, Plan, ask
 from alloy.maps.outcomes import Outcome
-from alloy.messages import Reply, RequestUsage
+from alloy.messages import RequestUsage
 from alloy.pickling import Given
 from alloy.result import Result
-from alloy.usage import UsageTotal, totals_of
+from alloy.usage import UsageTotal, counting, totals_of
 
 __all__ = ["Counted", "Futures", "counted_around", "finished", "given_to"]
 
@@ -166,7 +164,7 @@ class _Portable:
     def _run(self) -> _Done:
         noted = _Noted()
         result, error = None, None
-        with with_given(self._settings), handlers(noted.note):
+        with with_given(self._settings), counting(noted):
             try:
                 result = _run(self._command, self._args)
             except Exception as problem:  # noqa: BLE001 - of the call, for the reader
@@ -216,23 +214,19 @@ class _Noted:
 
     calls: int = 0
     requests: int = 0
-    used: list[tuple[RequestUsage, float]] | None = None
+    used: list[tuple[RequestUsage, float]] = field(default_factory=list)
 
-    def note(self, effect: Effect[Any]) -> Script[Any]:
-        """A handler that counts."""
-        match effect:
-            case Emit(CallStarted()):
-                self.calls += 1
-            case CallModel(route, _):
-                self.requests += 1
-                try:
-                    reply: Reply = yield from effect
-                except NOT_SENT:
-                    self.requests -= 1
-                    raise
-                self.used = [*(self.used or ()), (route.used(reply.usage), reply.seconds)]
-                return reply
-        return (yield from effect)
+    def _begin_call(self) -> None:
+        self.calls += 1
+
+    def _begin_request(self) -> None:
+        self.requests += 1
+
+    def _take_back_request(self) -> None:
+        self.requests -= 1
+
+    def _add(self, request: RequestUsage, seconds: float, waited: float) -> None:
+        self.used.append((request, seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +240,10 @@ class _Done:
     def added_to(self, counted: Counted, index: int, args: tuple[Any, ...]) -> Finished:
         """The outcome in this process, whose usage is added to what counts around the map."""
         result, error = self.result, self.error
-        used = self.noted.used or []
-        counted.add(self.noted, used)
+        counted.add(self.noted)
         value = None if result is None else result.value
-        return Finished(Outcome(index, args, value, error, result), tuple(each for each, _ in used))
+        requests = tuple(request for request, _ in self.noted.used)
+        return Finished(Outcome(index, args, value, error, result), requests)
 
 
 class Counted:
@@ -270,12 +264,12 @@ class Counted:
                 return error
         return None
 
-    def add(self, noted: _Noted, used: list[tuple[RequestUsage, float]]) -> None:
+    def add(self, noted: _Noted) -> None:
         """Count what a worker has used."""
         for total in self._totals:
-            total._add_from_worker(noted.calls, noted.requests, used)
+            total._add_from_worker(noted.calls, noted.requests, noted.used)
         for budget in self._budgets:
-            budget.add_from_worker(noted.requests, [request for request, _ in used])
+            budget.add_from_worker(noted.requests, [request for request, _ in noted.used])
 
 
 def counted_around(plan: Plan) -> Counted:
