@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from alloy._engine.ledger import Ledger, current_ledger, note_in
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from alloy.maps.checkpoint import Checkpoint
 
-__all__ = ["Finished", "Plan", "ask", "ask_async", "plan"]
+__all__ = ["Finished", "Plan", "Workers", "ask", "ask_async", "plan"]
 
 
 class Finished(NamedTuple):
@@ -234,6 +235,27 @@ def _total(iterables: tuple[Any, ...]) -> int | None:
     """How many inputs there are, if that is known."""
     lengths = [len(each) for each in iterables if hasattr(each, "__len__")]
     return min(lengths) if lengths and len(lengths) == len(iterables) else None
+
+
+class Workers:
+    """What makes the calls of one map: the state that its own threads and an executor share."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._stop = plan, Stop()
+        # An exception is one that no outcome holds, such as SystemExit; `None` wakes the reader up.
+        self._ended: SimpleQueue[Outcome[Any] | BaseException | None] = SimpleQueue()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the map is closed."""
+        return self._stop.is_set
+
+    def ended(self, *, wait: bool) -> Outcome[Any] | BaseException | None:
+        """What has finished; `None` for nothing, after a *wait* only when the map is closed."""
+        try:
+            return self._ended.get(block=wait)
+        except Empty:
+            return None
 
 
 # --- the call -------------------------------------------------------------------------------------

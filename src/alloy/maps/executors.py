@@ -14,7 +14,7 @@ from contextvars import Context
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 from alloy._engine.budgeting import budgets_of
@@ -24,7 +24,7 @@ from alloy.budgets import Budget
 from alloy.config import current, given_here, with_given
 from alloy.errors import BudgetError, WorkerError
 from alloy.functions import is_async
-from alloy.maps.calls import Finished, Plan, ask
+from alloy.maps.calls import Finished, Plan, Workers, ask
 from alloy.maps.outcomes import Outcome
 from alloy.messages import RequestUsage
 from alloy.pickling import Given
@@ -39,19 +39,13 @@ _Outcome = tuple[Result[Any] | None, Exception | None]
 _LOCAL = ("on_event", "http_client", "circuit_breaker", "budget")
 
 
-class Futures:
+class Futures(Workers):
     """Has the calls of one map made by an executor, in place of the map's own threads."""
 
     def __init__(self, plan: Plan, executor: Executor) -> None:
-        self._plan, self._executor, self._stop = plan, executor, Stop()
-        self._counted = counted_around(plan)
-        self._ended: SimpleQueue[Outcome[Any] | BaseException | None] = SimpleQueue()
+        super().__init__(plan)
+        self._executor, self._counted = executor, counted_around(plan)
         self._running: set[Future[Any]] = set()
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether the map is closed."""
-        return self._stop.is_set
 
     def begin(self, given: tuple[int, tuple[Any, ...]]) -> None:
         """Have the call of an input made. Raises `WorkerError` if the executor takes no more."""
@@ -60,13 +54,6 @@ class Futures:
         # Neither the callback nor the future knows the map, so that one which is dropped is collected.
         state = self._plan, self._counted, self._running, self._ended
         future.add_done_callback(partial(_end, *state, *given))
-
-    def ended(self, *, wait: bool) -> Outcome[Any] | BaseException | None:
-        """What has finished; `None` for nothing, after a *wait* only when the map is closed."""
-        try:
-            return self._ended.get(block=wait)
-        except Empty:
-            return None
 
     def stop(self) -> None:
         """End the calls in this process, and have those that have not begun elsewhere cancelled."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
 from alloy._engine.runtime.stopping import Stop, Stopped
-from alloy.maps.calls import Plan, ask
+from alloy.maps.calls import Plan, Workers, ask
 from alloy.maps.executors import Futures
 from alloy.maps.outcomes import MapSummary, Outcome
 from alloy.maps.window import Window
@@ -44,7 +44,7 @@ class Map(Generic[T_co, I_co]):
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._inputs: Iterator[tuple[Any, ...]] | None = _side_by_side(plan.inputs)
-        self._workers = _Workers(plan) if plan.executor is None else Futures(plan, plan.executor)
+        self._workers = _Threads(plan) if plan.executor is None else Futures(plan, plan.executor)
         # Twice the places: a thread that ends a call finds its next input without the reader.
         most = (2 if plan.executor is None else 1) * plan.concurrency
         self._window = Window(plan.concurrency, most, ordered=plan.ordered)
@@ -146,19 +146,13 @@ class Map(Generic[T_co, I_co]):
             self._window.add(ended)
 
 
-class _Workers:
+class _Threads(Workers):
     """The threads of one map, which begin when there is work for them."""
 
     def __init__(self, plan: Plan) -> None:
-        self._plan, self._stop = plan, Stop()
+        super().__init__(plan)
         self._inputs: SimpleQueue[_Input | None] = SimpleQueue()
-        # An exception is one that no outcome holds, such as SystemExit; `None` wakes the reader up.
-        self._ended: SimpleQueue[Outcome[Any] | BaseException | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-
-    @property
-    def is_stopped(self) -> bool:
-        return self._stop.is_set
 
     def begin(self, given: _Input) -> None:
         """Have the call of an input made."""
@@ -169,13 +163,6 @@ class _Workers:
             start_thread(thread)
             self._threads.append(thread)
         self._inputs.put(given)
-
-    def ended(self, *, wait: bool) -> Outcome[Any] | BaseException | None:
-        """What has finished; `None` for nothing, after a *wait* only when the map is closed."""
-        try:
-            return self._ended.get(block=wait)
-        except Empty:
-            return None
 
     def stop(self) -> None:
         """End the calls and the threads."""
