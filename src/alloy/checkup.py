@@ -6,6 +6,7 @@ known of servers: circuits that are open, and features that a model turned out t
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from alloy import __version__
@@ -113,7 +114,7 @@ class Checkup:
 
     def to_dict(self) -> JsonObject:
         """All of it as plain JSON values."""
-        return {"ok": self.ok, **_jsonable(asdict(self))}
+        return {"ok": self.ok, **json.loads(json.dumps(asdict(self)))}
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
@@ -329,9 +330,3 @@ def _circuit_row(circuit: CircuitState) -> tuple[str, str, str]:
     wait = f", next trial in {circuit.seconds:.0f} s" if circuit.state == "open" else ""
     where = circuit.address or "the SDK's address"
     return f"{circuit.backend}:{circuit.model}", where, f"{circuit.state}, {failures}{wait}"
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _jsonable(each) for key, each in value.items()}
-    return [_jsonable(each) for each in value] if isinstance(value, tuple | list) else value

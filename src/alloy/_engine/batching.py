@@ -213,7 +213,7 @@ def reading(
     codec = codec_for(route.backend, planned.request)
     request = replace(planned.request, messages=turns, output_mode="native")
     handlers = tuple(each for each in current_handlers() if not is_budget(each))
-    listeners = (*current_listeners(), *(call.settings.on_event or ()))
+    listeners = current_listeners(call.settings.on_event)
     answered = replace(route, backend=Answered(codec, line), in_batch=True)
     policy = replace(
         question.policy,

@@ -73,6 +73,6 @@ def current_handlers() -> tuple[Handler, ...]:
     return _handlers.get()
 
 
-def current_listeners() -> tuple[Listener, ...]:
-    """The listeners of the scopes around the caller, the outermost first."""
-    return _listeners.get()
+def current_listeners(own: tuple[Listener, ...] | None) -> tuple[Listener, ...]:
+    """The listeners of the scopes around the caller, the outermost first, and then a call's *own*."""
+    return (*_listeners.get(), *(own or ()))

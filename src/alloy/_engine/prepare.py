@@ -99,7 +99,7 @@ def prepare(
         turns = (*conversation.turns, *turns)
     toolbox = _toolbox(tools, settings)
     spec = compile_type(output, parser=parser)
-    listeners = (*current_listeners(), *(settings.on_event or ()))
+    listeners = current_listeners(settings.on_event)
     watchers = new_watchers()
     policy = _policy(settings, streamed=streamed, observed=bool(listeners or watchers))
     several = models(settings)
