@@ -74,6 +74,7 @@ class Proxy:
                     break
                 else:
                     self._forward(client, method, target, headers, body)
+                    break
 
     def _is_allowed(self, headers: dict[str, str]) -> bool:
         if self._login is None:
@@ -97,8 +98,12 @@ class Proxy:
         lines = [f"{method} {url.path} HTTP/1.1", *(f"{name}: {value}" for name, value in kept.items())]
         server.sendall("\r\n".join([*lines, "connection: close", "", ""]).encode("latin-1") + body)
         server.shutdown(socket.SHUT_WR)
-        _copy(server, client)
-        client.shutdown(socket.SHUT_RDWR)
+        with server.makefile("rb") as answer:
+            # Told that this connection ends, the client does not send its next request into it.
+            client.sendall(answer.readline() + b"connection: close\r\n")
+            while data := answer.read1():
+                client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
 
     def _connect(self, host: str, port: int) -> socket.socket:
         here = ("127.0.0.1", self._ports[host]) if host in self._ports else (host, port)
