@@ -20,13 +20,14 @@ from typing import Any, ClassVar
 import pytest
 from kit.apis import ANTHROPIC, CHAT, RESPONSES, Api, every_api
 from kit.patience import PATIENCE
-from kit.ways import every_way
+from kit.walking import parts_of
+from kit.ways import every_way, stream, stream_async
 from kit.wire import WireServer
 
 import alloy
 import alloy.telemetry
 from alloy import Image, ProviderError, ask, command, tool
-from alloy.messages import Reply, Usage
+from alloy.messages import Reply, ToolCall, Usage
 from alloy.telemetry import names
 from alloy.telemetry.contents import LONGEST
 from alloy.testing import call, replies
@@ -372,6 +373,37 @@ def test_tokens_and_durations_are_measured(traces: Traces, server: WireServer) -
     assert tuple(durations[0].explicit_bounds) == names.DURATION_BUCKETS
 
 
+@every_api
+@every_way
+def test_the_time_to_the_first_chunk(traces: Traces, server: WireServer, api: Api, way: Any) -> None:
+    """Of streamed requests only, also when a stream fails later."""
+    streamed = "stream" in way.__name__
+    server.script(api.answer("open" if streamed else "send", "Hello"))
+    way(command(output=str, **api.options(server))(question))
+    found = of(traces.named(f"chat {api.model}"))
+    points = traces.measured(names.FIRST_CHUNK)
+    assert (names.REQUEST_STREAM in found, names.TIME_TO_FIRST_CHUNK in found) == (streamed, streamed)
+    assert len(points) == streamed
+    for point in points:
+        assert (point.count, point.sum) == (1, found[names.TIME_TO_FIRST_CHUNK])
+        assert tuple(point.explicit_bounds) == names.DURATION_BUCKETS
+        assert point.attributes[names.REQUEST_MODEL] == api.model
+
+
+@pytest.mark.parametrize("way", [stream, stream_async], ids=["stream", "stream_async"])
+def test_the_first_chunk_of_a_stream_that_breaks_off(traces: Traces, server: WireServer, way: Any) -> None:
+    broken, failed = CHAT.answer("open", "Hello"), CHAT.failure(503, "down", None)
+    broken.body = broken.body[:1]
+    server.script(failed, broken)
+    for _ in range(2):
+        with pytest.raises(ProviderError):
+            way(command(output=str, **CHAT.options(server))(question))
+    early, late = [of(span) for span in traces.spans if span.name.startswith("chat")]
+    assert (early[names.REQUEST_STREAM], late[names.REQUEST_STREAM]) == (True, True)
+    assert (names.TIME_TO_FIRST_CHUNK in early, names.TIME_TO_FIRST_CHUNK in late) == (False, True)
+    assert [point.count for point in traces.measured(names.FIRST_CHUNK)] == [1]
+
+
 # --- content and secrets ------------------------------------------------------------------------------
 
 
@@ -428,6 +460,55 @@ def test_secrets_are_in_no_span(traces: Traces, server: WireServer) -> None:
         ask(f"repeat {SECRET}", **options)
     assert SECRET not in everything(traces)
     assert "the key is" in everything(traces)
+
+
+def test_a_key_of_another_request_is_in_no_span(traces: Traces, server: WireServer) -> None:
+    """Of the model before, and of a command that is the tool: a key that does not look like one."""
+    traces.instrument(content=True)
+    keys = "gate-one-31415926", "gate-two-27182818", "gate-three-16180339"
+    at = {"base_url": server.url + CHAT.base}
+    models = [{"model": f"openai-chat:m{n}", "api_key": keys[n], **at} for n in (0, 1)]
+
+    def inner() -> str:
+        """Inner."""
+        return "Inner?"
+
+    tools = [command(output=str, model="openai-chat:m2", api_key=lambda: keys[2], **at)(inner)]
+    server.script(
+        CHAT.failure(503, "down", None),
+        CHAT.reply(CHAT.whole("", calls=[("inner", "{}")])),
+        CHAT.answer("send", f"inner {keys[2]}"),
+        CHAT.answer("send", f"outer {' '.join(keys)}"),
+    )
+    ask(f"repeat {keys[0]}", model=models, tools=tools, retry=0)
+    shown = everything(traces)
+    assert "outer [key]" in shown
+    assert "inner [key]" in shown
+    assert [key for key in keys if parts_of(key, shown)] == []
+
+
+def test_ids_that_repeat_a_key_are_recorded_without_it(traces: Traces) -> None:
+    """Of a reply and of a tool call, and the model's name, in spans and metrics, also without content."""
+    with replies(
+        Reply("", (ToolCall(SECRET, "price", '{"item": "a"}'),), finish="tool_calls"),
+        Reply("3", model=f"m {SECRET}", id=f"r {SECRET}"),
+    ):
+        ask("Hi", tools=[price])
+    found = of(traces.spans[-1])
+    assert (found[names.RESPONSE_MODEL], found[names.RESPONSE_ID]) == ("m [key]", "r [key]")
+    assert {point.attributes[names.RESPONSE_MODEL] for point in traces.measured(names.TOKENS)} == {
+        "fake",
+        "m [key]",
+    }
+    assert SECRET not in everything(traces)
+
+
+def test_a_tool_that_the_model_made_up_is_not_named(traces: Traces) -> None:
+    """Its name is the model's text, of any length."""
+    with replies(call("a_made_up_name"), "done"):
+        ask("Hi", tools=[price])
+    assert "a_made_up_name" not in everything(traces)
+    assert traces.tree() == ["invoke_agent ask", "  chat fake", "  execute_tool unknown", "  chat fake"]
 
 
 def test_long_texts_are_cut_and_media_left_out(traces: Traces) -> None:

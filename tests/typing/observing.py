@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, assert_type
 
 import alloy
+import alloy.telemetry
 from alloy import Budget, UsageTotal, command
 from alloy.effects import CallModel, Effect, Handler, Script
 from alloy.events import Event, Listener, ReplyReceived, ToolFinished
@@ -61,3 +62,7 @@ assert_type(count.run("bees").requests, tuple[RequestUsage, ...])
 assert_type(total.by_model["openai:gpt-5.6"].input_tokens, int)
 alloy.configure(on_event=on_event)
 alloy.configure(on_event=None)
+
+assert_type(alloy.telemetry.instrument(), None)
+assert_type(alloy.telemetry.instrument(tracer_provider=None, meter_provider=None, content=True), None)
+assert_type(alloy.telemetry.uninstrument(), None)

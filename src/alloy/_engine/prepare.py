@@ -100,7 +100,7 @@ def prepare(
     toolbox = _toolbox(tools, settings)
     spec = compile_type(output, parser=parser)
     listeners = current_listeners(settings.on_event)
-    watchers = new_watchers()
+    watchers = new_watchers(streamed=streamed)
     policy = _policy(settings, streamed=streamed, observed=bool(listeners or watchers))
     several = models(settings)
     drafts = [

@@ -25,22 +25,29 @@ class Watcher(Protocol):
     def handler(self) -> Handler:
         """Sees the effects of the call, after all other handlers."""
 
+    def first_chunk(self) -> None:
+        """The first event of a streamed reply has arrived."""
+
     def around_tool(self, call: ToolCall) -> AbstractContextManager[Ended]:
         """A block around one tool; what it gives is called with the tool's result."""
 
 
-_makers: tuple[Callable[[], Watcher], ...] = ()
+Maker = Callable[[bool], Watcher]
+_makers: tuple[Maker, ...] = ()
 
 
-def set_watchers(*makers: Callable[[], Watcher]) -> None:
-    """Have each call watched by what *makers* make when it is prepared, and by nothing else."""
+def set_watchers(*makers: Maker) -> None:
+    """Have each call watched by what *makers* make when it is prepared, and by nothing else.
+
+    They are called with whether the call is streamed.
+    """
     global _makers
     _makers = makers
 
 
-def new_watchers() -> tuple[Watcher, ...]:
+def new_watchers(*, streamed: bool = False) -> tuple[Watcher, ...]:
     """The watchers of one call."""
-    return tuple(make() for make in _makers)
+    return tuple(make(streamed) for make in _makers)
 
 
 UNWATCHED: AbstractContextManager[Ended] = nullcontext(lambda _: None)

@@ -13,6 +13,7 @@ __all__ = [
     "DURATION",
     "DURATION_BUCKETS",
     "EXECUTE_TOOL",
+    "FIRST_CHUNK",
     "INVOKE_AGENT",
     "PROVIDERS",
     "TOKENS",
@@ -31,6 +32,7 @@ OPERATION_NAME = "gen_ai.operation.name"
 PROVIDER_NAME = "gen_ai.provider.name"
 AGENT_NAME = "gen_ai.agent.name"
 REQUEST_MODEL = "gen_ai.request.model"
+REQUEST_STREAM = "gen_ai.request.stream"
 REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
 REQUEST_TEMPERATURE = "gen_ai.request.temperature"
 REQUEST_TOP_P = "gen_ai.request.top_p"
@@ -39,6 +41,7 @@ REQUEST_STOP = "gen_ai.request.stop_sequences"
 RESPONSE_MODEL = "gen_ai.response.model"
 RESPONSE_ID = "gen_ai.response.id"
 FINISH_REASONS = "gen_ai.response.finish_reasons"
+TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 OUTPUT_TYPE = "gen_ai.output.type"
 INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
@@ -69,5 +72,6 @@ ATTEMPT = "alloy.attempt"
 # Metrics, with the boundaries that the conventions advise.
 TOKENS = "gen_ai.client.token.usage"
 DURATION = "gen_ai.client.operation.duration"
+FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
 TOKEN_BUCKETS = tuple(4**power for power in range(14))
 DURATION_BUCKETS = tuple(0.01 * 2**power for power in range(14))

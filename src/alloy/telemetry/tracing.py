@@ -7,8 +7,9 @@ end with the effects, so they are true for streams and for calls that are left, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +43,9 @@ __all__ = ["Telemetry"]
 
 Attributes = dict[str, Any]
 
+_SECRETS = contexts.create_key("alloy-secrets")
+_UNKNOWN = "unknown"  # a tool that the model made up: its name may be any text
+
 
 @contextmanager
 def _harmless() -> Iterator[None]:
@@ -50,6 +54,10 @@ def _harmless() -> Iterator[None]:
         yield
     except Exception:
         log.exception("telemetry failed; the call continues")
+
+
+def _ignore() -> None:
+    """Nothing: no request is being sent."""
 
 
 class Telemetry:
@@ -73,20 +81,33 @@ class Telemetry:
             description="How long a model request took.",
             explicit_bucket_boundaries_advisory=names.DURATION_BUCKETS,
         )
+        self.first_chunk = meter.create_histogram(
+            names.FIRST_CHUNK,
+            unit="s",
+            description="How long the first part of a streamed reply took.",
+            explicit_bucket_boundaries_advisory=names.DURATION_BUCKETS,
+        )
 
-    def watch(self) -> CallSpans:
+    def watch(self, streamed: bool) -> CallSpans:
         """What watches one call, which is being prepared in this context."""
-        return CallSpans(self, contexts.get_current())
+        return CallSpans(self, contexts.get_current(), streamed=streamed)
 
 
 class CallSpans:
-    """The spans of one call. *parent* is the context in which it was prepared."""
+    """The spans of one call. *parent* is the context in which it was prepared.
 
-    def __init__(self, telemetry: Telemetry, parent: Context) -> None:
-        self._telemetry, self._parent = telemetry, parent
+    The secrets of all its requests are collected, in one set with those of the commands that its tools are:
+    each of them may repeat what it got from another.
+    """
+
+    def __init__(self, telemetry: Telemetry, parent: Context, *, streamed: bool) -> None:
+        self._telemetry, self._parent, self._streamed = telemetry, parent, streamed
         self._span: Span | None = None
         self._attempt = 0
-        self._secrets: tuple[str, ...] = ()
+        self._tools: set[str] = set()  # that the model was shown
+        self._on_chunk: Callable[[], None] = _ignore
+        shared = contexts.get_value(_SECRETS, parent)
+        self._secrets: set[str] = shared if isinstance(shared, set) else set()
 
     @property
     def handler(self) -> Handler:
@@ -160,28 +181,52 @@ class CallSpans:
         span: Span | None = None
         facts: Attributes = {}
         with _harmless():
-            self._secrets = secrets_of(route.backend, route.endpoint)
+            self._collect_secrets(route)
+            self._tools.update(tool.name for tool in request.tools)
             facts = _place(route)
+            streamed = {names.REQUEST_STREAM: True} if self._streamed else {}
             span = self._telemetry.tracer.start_span(
                 f"{names.CHAT} {route.model}",
                 context=self._inside,
                 kind=SpanKind.CLIENT,
-                attributes={**facts, **_asked(request), names.ATTEMPT: self._attempt, **self._said(request)},
+                attributes={
+                    **facts,
+                    **streamed,
+                    **_asked(request),
+                    names.ATTEMPT: self._attempt,
+                    **self._said(request),
+                },
             )
         began = perf_counter()
+        self._on_chunk = partial(self._chunk, span, began, facts)
         try:
             reply = yield from effect
         except BaseException as error:
+            self._collect_secrets(route)
             cause = error.__context__ if isinstance(error, GeneratorExit) else error
             self._measure(began, {**facts, names.ERROR_TYPE: type(cause or error).__name__})
             self._fail(span, cause or error)
             raise
-        self._measure(began, {**facts, names.RESPONSE_MODEL: reply.model or route.model}, reply.usage)
+        self._collect_secrets(route)
+        with _harmless():
+            facts[names.RESPONSE_MODEL] = self._shown(cut(reply.model or route.model))
+        self._measure(began, facts, reply.usage)
         with _harmless():
             if span is not None:
-                span.set_attributes({**_answered(reply), **self._answer(reply)})
+                span.set_attributes({**self._answered(reply), **self._answer(reply)})
                 span.end()
         return reply
+
+    def first_chunk(self) -> None:
+        """The first event of a streamed reply has arrived."""
+        self._on_chunk()
+
+    def _chunk(self, span: Span | None, began: float, facts: Attributes) -> None:
+        with _harmless():
+            seconds = perf_counter() - began
+            self._telemetry.first_chunk.record(seconds, facts)
+            if span is not None:
+                span.set_attribute(names.TIME_TO_FIRST_CHUNK, seconds)
 
     def _measure(self, began: float, facts: Attributes, usage: Usage | None = None) -> None:
         with _harmless():
@@ -198,10 +243,12 @@ class CallSpans:
         span: Span | None = None
         token: Any = None
         with _harmless():
+            name = call.name if call.name in self._tools else _UNKNOWN
+            inside = contexts.set_value(_SECRETS, self._secrets, self._inside)
             span = self._telemetry.tracer.start_span(
-                f"{names.EXECUTE_TOOL} {call.name}", context=self._inside, attributes=self._called(call)
+                f"{names.EXECUTE_TOOL} {name}", context=inside, attributes=self._called(call, name)
             )
-            token = contexts.attach(set_span_in_context(span))
+            token = contexts.attach(set_span_in_context(span, inside))
         try:
             yield lambda result: self._tool_ended(span, result)
         except BaseException as error:
@@ -214,11 +261,11 @@ class CallSpans:
                 if token is not None:
                     contexts.detach(token)
 
-    def _called(self, call: ToolCall) -> Attributes:
+    def _called(self, call: ToolCall, name: str) -> Attributes:
         facts: Attributes = {
             names.OPERATION_NAME: names.EXECUTE_TOOL,
-            names.TOOL_NAME: call.name,
-            names.TOOL_CALL_ID: call.id,
+            names.TOOL_NAME: name,
+            names.TOOL_CALL_ID: self._shown(cut(call.id)),
             names.TOOL_TYPE: "function",
         }
         return (
@@ -242,7 +289,15 @@ class CallSpans:
                     )
                 )
 
-    # --- content ------------------------------------------------------------------------------------
+    def _answered(self, reply: Reply) -> Attributes:
+        known = {names.RESPONSE_MODEL: reply.model, names.RESPONSE_ID: reply.id}
+        return {
+            **{name: self._shown(cut(text)) for name, text in known.items() if text},
+            names.FINISH_REASONS: (reply.finish,),
+            **_usage(reply.usage),
+        }
+
+    # --- content and secrets ---------------------------------------------------------------------------
 
     def _said(self, request: Request) -> Attributes:
         if not self._telemetry.content:
@@ -257,10 +312,15 @@ class CallSpans:
     def _answer(self, reply: Reply) -> Attributes:
         return {names.OUTPUT_MESSAGES: self._shown(output_messages(reply))} if self._telemetry.content else {}
 
+    def _collect_secrets(self, route: Route) -> None:
+        """Before a request, and after it, when a function may have returned its key."""
+        with _harmless():
+            self._secrets.update(secrets_of(route.backend, route.endpoint))
+
     def _shown(self, text: str) -> str:
         from alloy.backends.http.redaction import Redactor
 
-        return Redactor(self._secrets)(text)
+        return Redactor(tuple(self._secrets))(text)  # other threads may add some
 
 
 # --- facts of a request ---------------------------------------------------------------------------
@@ -290,15 +350,6 @@ def _asked(request: Request) -> Attributes:
         names.OUTPUT_TYPE: "text" if request.output is None else "json",
     }
     return {name: value for name, value in settings.items() if value is not None}
-
-
-def _answered(reply: Reply) -> Attributes:
-    known = {names.RESPONSE_MODEL: reply.model, names.RESPONSE_ID: reply.id}
-    return {
-        **{name: value for name, value in known.items() if value},
-        names.FINISH_REASONS: (reply.finish,),
-        **_usage(reply.usage),
-    }
 
 
 def _usage(usage: Usage) -> Attributes:

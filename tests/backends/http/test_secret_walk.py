@@ -20,6 +20,7 @@ from kit.walking import parts_of, texts_of
 from kit.wire import Answer, WireServer, json_answer, sse
 from kit.wire.proxy import Proxy
 
+import alloy.telemetry
 from alloy import AlloyError, Conversation, ProviderError, Transport, ask, use_config
 from alloy.backends.http.redaction import Redactor, clean, release
 from alloy.config import current
@@ -170,6 +171,39 @@ def test_no_secret_is_reachable_from_a_failed_call(
         assert error is not None or name in ("event", "error event", "chunks", "wait"), name
         shown = texts_of(error) + watched.shown()
         assert parts_of(SECRET, shown) == [], name
+
+
+@every_mode
+@every_api
+@pytest.mark.parametrize("place", PLACES)
+def test_no_secret_is_in_a_span(
+    server: WireServer, api: Api, mode: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With content, of an answer that repeats it, in every form, and of an error."""
+    if place == "header variable" and api in (GEMINI, OLLAMA):
+        pytest.skip("its SDK reads no such variable")
+    export = pytest.importorskip("opentelemetry.sdk.trace.export")
+    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    exporter = memory.InMemorySpanExporter()
+    provider = pytest.importorskip("opentelemetry.sdk.trace").TracerProvider()
+    provider.add_span_processor(export.SimpleSpanProcessor(exporter))
+    options = {"retry": 0, **PLACES[place](api, server, monkeypatch)}
+    answer = api.answer(mode, "The key is " + " ".join(form(SECRET) for form in FORMS.values()))
+    is_sent = place != "certificate"  # its files are not there
+    if is_sent:
+        server.script(answer, ECHOES["message"](SECRET))
+    alloy.telemetry.instrument(tracer_provider=provider, content=True)
+    try:
+        errors = [failed(api, mode, server, options) for _ in range(2)]
+    finally:
+        alloy.telemetry.uninstrument()
+    spans = exporter.get_finished_spans()
+    shown = texts_of([[span.name, dict(span.attributes), span.status.description] for span in spans])
+    assert [error is None for error in errors] == [is_sent, False]
+    assert ("The key is" in shown) == is_sent
+    assert len(spans) == 4
+    assert parts_of(SECRET.lower(), shown.lower()) == []
+    assert [form for form in FORMS.values() if form(SECRET) in shown] == []
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -83,11 +83,15 @@ class AsyncIO(CallIO):
         async with self._entered(route) as gate:
             exchange = Exchange(route, self.clock.request_limit(), self.carried)
             ends = _end_of(exchange)
+            is_first = True
             async with aclosing(backend.open_async(body, exchange.endpoint)) as events:
                 while True:
                     # A time limit round the whole loop would also cancel whoever reads this stream.
                     async with self._in_exchange(exchange, ends):
                         delta = await _next_delta(events, accumulator.feed)
+                    if is_first:
+                        is_first = False
+                        self.first_chunk()
                     if delta is _OVER:
                         break
                     if delta is not None:

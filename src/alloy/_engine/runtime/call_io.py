@@ -226,6 +226,11 @@ class CallIO(ABC):
         self._notify(event)
         return event
 
+    def first_chunk(self) -> None:
+        """Note that the first event of a streamed reply has arrived."""
+        for watcher in self.call.watchers:
+            watcher.first_chunk()
+
     def shown(self, delta: Delta) -> Delta:
         """*delta*, after the listeners were called with it."""
         if self.call.listeners and not isinstance(delta, ToolCallDelta):

@@ -82,7 +82,10 @@ class SyncIO(CallIO):
             closing(backend.open(body, exchange.endpoint, cancel)) as events,
         ):
             # No frame keeps an event, which may be a whole body.
-            fed: Iterator[Delta] = filter(None, map(accumulator.feed, events))
+            parts: Iterator[Delta | None] = map(accumulator.feed, events)
+            first = next(parts, None)
+            self.first_chunk()
+            fed: Iterator[Delta] = filter(None, chain((first,), parts))
             for delta in chain(map(exchange.text.add, fed), exchange.text.rest()):
                 gate.leave()
                 try:
