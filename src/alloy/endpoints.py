@@ -14,9 +14,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 from weakref import WeakValueDictionary
 
+from alloy.addresses import address_problem, login_in
 from alloy.errors import ConfigurationError
 from alloy.functions import is_async
 from alloy.suggestions import did_you_mean, nearest
@@ -191,18 +192,14 @@ class Transport:
 
 
 def _check_proxy(proxy: Any) -> None:
-    try:
-        parts = urlsplit(proxy) if isinstance(proxy, str) else None
-        valid = parts is not None and parts.scheme in PROXY_SCHEMES and bool(parts.hostname)
-        if parts is not None and parts.hostname:
-            parts.hostname.encode("idna")
-            valid = valid and parts.port != 0
-    except ValueError:  # an invalid port, or a UnicodeError for a host's name that is too long
-        valid = False
-    if not valid:  # without showing it, because it may contain a password
+    text = proxy if isinstance(proxy, str) else ""
+    problem = address_problem(text)
+    scheme, mark, _ = text.partition("://")
+    if not mark or scheme.lower() not in PROXY_SCHEMES:
+        problem = f"its scheme is one of {', '.join(PROXY_SCHEMES)}"
+    if problem is not None:  # without showing it, because it may contain a password
         raise ConfigurationError(
-            'Transport: proxy must be a URL such as "http://proxy.example:3128"; its scheme is one of '
-            f"{', '.join(PROXY_SCHEMES)}"
+            f'Transport: proxy must be a URL such as "http://proxy.example:3128"; {problem}'
         )
 
 
@@ -378,11 +375,10 @@ class Endpoint:
 
 def secrets_in_url(url: str | None) -> list[str]:
     """The name, the password and the keys in the query of *url*."""
-    try:
-        parts = urlsplit(url or "")
-        found = [*secrets_in(dict(parse_qsl(parts.query))), parts.username or "", parts.password or ""]
-    except ValueError:  # not an address
-        return []
+    _, login, rest = login_in(url or "")
+    name, _, password = login.partition(":")
+    query = rest.partition("#")[0].partition("?")[2]
+    found = [*secrets_in(dict(parse_qsl(query))), name, password]
     return [form for each in found for form in {each, unquote(each)}]
 
 
@@ -393,7 +389,7 @@ def without_credentials(url: str) -> str:
     address = f"{scheme}{mark}{rest}" if mark else rest
     address = re.split("[?#]", address, maxsplit=1)[0]
     # What is in the place of a port and is not one may be a password that lacks its @.
-    return re.sub(r":(?!//|\d+(?:/|$)).*", ":…", address)
+    return re.sub(r"((?:^|/)\[[\da-fA-F:.]*)|:(?!//|\d+(?:/|$)).*", lambda found: found[1] or ":…", address)
 
 
 # Headers that say what a request is; the values of all others are nobody's business.

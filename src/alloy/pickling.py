@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 
+from alloy.addresses import login_in
 from alloy.config import current
 from alloy.endpoints import KeyFunction, Transport, is_public, is_secret_name
 from alloy.errors import ConfigurationError
@@ -53,9 +54,11 @@ def _safe_models(models: Any) -> Any:
 
 
 def _safe_url(url: str) -> str:
-    parts = urlsplit(url)
-    query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not is_secret_name(pair[0])]
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=urlencode(query)))
+    before, _, after = login_in(url)
+    place, mark, _ = after.partition("#")  # what follows is never sent
+    place, _, query = place.partition("?")
+    kept = [pair for pair in parse_qsl(query, keep_blank_values=True) if not is_secret_name(pair[0])]
+    return f"{before}{place}{'?' * bool(kept)}{urlencode(kept)}{mark}"
 
 
 def _safe_key(key: Any) -> Any:

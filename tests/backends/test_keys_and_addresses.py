@@ -252,6 +252,10 @@ def test_an_invalid_address_is_a_configuration_error(server: WireServer, api: Ap
     [
         ("localhost:8000/v1", "localhost:8000/v1"),
         ("https://host:8000", "https://host:8000"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+        ("[::1]:8000", "[::1]:8000"),
+        ("http://[::1/v1", "http://[::1/v1"),
+        ("http://user:[::1", "http://user:…"),
         ("https://host/v1?api-key=secret#secret", "https://host/v1"),
         ("https://user:secret@host:99999/v1", "https://host:99999/v1"),
         ("https://user:sec@ret@host/v1", "https://host/v1"),

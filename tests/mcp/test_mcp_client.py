@@ -285,7 +285,7 @@ def test_an_address_with_another_server(server: WireServer) -> None:
         pass
 
 
-@pytest.mark.parametrize("target", ["", [], 7, ["a", 1], "'", b"x"])
+@pytest.mark.parametrize("target", ["", [], 7, ["a", 1], "'", b"x", "http://[::1/mcp", "https://a..b/mcp"])
 def test_a_wrong_target_is_refused(target: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"connect\(\)"):
         alloy.mcp.connect(target)

@@ -134,7 +134,14 @@ def test_the_reader_of_imports_sees_all_kinds() -> None:
 
 # From the bottom up: a module imports from its own layer and from those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("alloy.jsontypes", "alloy.functions", "alloy.suggestions", "alloy.partials", "alloy.excerpts"),
+    (
+        "alloy.addresses",
+        "alloy.jsontypes",
+        "alloy.functions",
+        "alloy.suggestions",
+        "alloy.partials",
+        "alloy.excerpts",
+    ),
     (
         "alloy.media",
         "alloy.messages",

@@ -217,7 +217,11 @@ def is_own_address(backend: Backend, endpoint: Endpoint) -> bool:
     """Whether requests would go to the provider itself, and not to a compatible server or a gateway."""
     hosts: tuple[str, ...] = getattr(backend, "own_hosts", ())
     address = address_of(backend, endpoint) or ""
-    return (urlsplit(address).hostname or address.partition(" ")[0]) in hosts
+    try:
+        host = urlsplit(address).hostname
+    except ValueError:  # not an address
+        return False
+    return (host or address.partition(" ")[0]) in hosts
 
 
 def secrets_of(backend: Backend, endpoint: Endpoint) -> tuple[str, ...]:

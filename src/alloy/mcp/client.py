@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
@@ -23,6 +22,7 @@ from mcp_types import ToolListChangedNotification
 
 from alloy._engine.ledger import current_ledger
 from alloy._engine.runtime.background_loop import BackgroundLoop
+from alloy.addresses import address_problem
 from alloy.backends.http.redaction import Redactor, clean
 from alloy.endpoints import secret_values, secrets_in, secrets_in_url, without_credentials
 from alloy.errors import AlloyError, ConfigurationError, McpError, ToolError
@@ -336,7 +336,10 @@ def _is_seconds(value: Any) -> bool:
 def _command(target: Any) -> tuple[str, ...]:
     """The words of a command; none for an address."""
     if isinstance(target, str):
-        if urlsplit(target).scheme in ("http", "https"):
+        if target.lower().startswith(("http://", "https://")):
+            if (problem := address_problem(target)) is not None:
+                shown = without_credentials(target)
+                raise ConfigurationError(f"connect(): {shown!r} is not an address, because {problem}")
             return ()
         try:
             words = tuple(shlex.split(target, posix=sys.platform != "win32"))

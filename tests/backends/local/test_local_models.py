@@ -210,7 +210,9 @@ def test_a_port_that_is_taken_is_named(noise: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("address", ["https://127.0.0.1:1", "http://example.com:1", "http://127.0.0.1", "x"])
+@pytest.mark.parametrize(
+    "address", ["https://127.0.0.1:1", "http://example.com:1", "http://127.0.0.1", "http://[::1", "x"]
+)
 def test_only_a_port_of_this_machine_can_be_chosen(noise: Path, address: str) -> None:
     with pytest.raises(ConfigurationError, match="at which port of this machine"):
         ask("?", model=f"local:{noise}", base_url=address)

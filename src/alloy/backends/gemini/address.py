@@ -167,8 +167,10 @@ def read_settings(endpoint: Endpoint) -> Settings:
                 f"no key for Gemini: set {KEYS} or configure(api_key=…), use Google Cloud with "
                 "GOOGLE_GENAI_USE_ENTERPRISE=true, or run offline with ALLOY_BACKEND=fake"
             )
-    if base_url := endpoint.base_url or env("GOOGLE_GEMINI_BASE_URL"):
-        checked_url(base_url, "https://host, with the API's version at its end or without it")
+    variable = _address_variable()
+    if base_url := endpoint.base_url or env(variable):
+        example = "https://host, with the API's version at its end or without it"
+        checked_url(base_url, example, "`base_url`" if endpoint.base_url else variable)
     cloud_keys = ("GOOGLE_API_KEY", "GEMINI_API_KEY") if key is None else ()
     environment = tuple(env(name) for name in (*_ENVIRONMENT, *cloud_keys))
     key = checked_key("Gemini", key.strip()) if key else None
@@ -185,9 +187,13 @@ def _split_version(base_url: str | None, key: str | None) -> tuple[str | None, s
     on_cloud = _on_cloud()
     if on_cloud and not key and not (env("GOOGLE_CLOUD_PROJECT") and env("GOOGLE_CLOUD_LOCATION")):
         return base_url, None
-    address = base_url or env("GOOGLE_VERTEX_BASE_URL" if on_cloud else "GOOGLE_GEMINI_BASE_URL") or ""
+    address = base_url or env(_address_variable()) or ""
     found = _VERSIONED.fullmatch(address)
     return (found[1] + (found[3] or ""), found[2]) if found else (base_url, None)
+
+
+def _address_variable() -> str:
+    return "GOOGLE_VERTEX_BASE_URL" if _on_cloud() else "GOOGLE_GEMINI_BASE_URL"
 
 
 def _on_cloud() -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
+from alloy.addresses import address_problem
 from alloy.endpoints import without_credentials
 from alloy.errors import ConfigurationError
 
@@ -27,23 +27,20 @@ def checked_key(provider: str, key: str) -> str:
     return key
 
 
-def checked_url(url: str, example: str) -> str:
-    """*url* if it is an address. Raises `ConfigurationError`, which shows it without a password."""
+def checked_url(url: str, example: str, source: str) -> str:
+    """*url*, which *source* sets, if it is an address.
+
+    Raises `ConfigurationError`, which shows it without a password.
+    """
     shown = without_credentials(url)
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(
-            f"`base_url` must start with http:// or https://, as in {example}, but it is {shown!r}"
+            f"{source} must start with http:// or https://, as in {example}, but it is {shown!r}"
         )
-    refuse_fragment(url, "base_url")
-    try:
-        parts = urlsplit(url)
-        valid = bool(parts.hostname) and parts.port != 0 and url.isprintable() and " " not in url
-    except ValueError:  # brackets that do not pair, or an invalid port
-        valid = False
-    if not valid:
+    refuse_fragment(url, source)
+    if (problem := address_problem(url)) is not None:
         raise ConfigurationError(
-            "`base_url` is not an address: its host, its port or one of its characters is not allowed; "
-            f"write it as in {example}, but it is {shown!r}"
+            f"{source} is not an address, because {problem}; write it as in {example}, but it is {shown!r}"
         )
     return url
 

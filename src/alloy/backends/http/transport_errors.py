@@ -81,6 +81,8 @@ def transport_error(
         meaning = f"no connection to {server}: check {settings_to_check(variable)}{proxy_hint()}"
     elif type(error).__name__ == "ProxyError":
         meaning = f"the proxy did not open a connection: check `transport`{proxy_hint()}"
+    elif isinstance(error, UnicodeError):
+        meaning = f"no host has the name of the server, or of its proxy: check `base_url`{proxy_hint()}"
     if "CERTIFICATE_VERIFY_FAILED" in cause:
         meaning += "; the certificates of a company gateway are trusted by transport=Transport(ca_bundle=…)"
     message = f"{meaning} ({cause})"
@@ -140,6 +142,8 @@ def _transport_kind(error: BaseException) -> type[ProviderError] | type[Configur
     found = next((kind for name, kind in _TRANSPORT.items() if name in names), None)
     if found is None and isinstance(error, SSLError | ConnectionError):
         return ProviderConnectionError  # asyncio's own, where the library below did not translate it
+    if isinstance(error, UnicodeError) and "'idna' codec" in str(error):
+        return ConfigurationError  # Python's own, for the host of a proxy, which nobody has checked
     return found
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from alloy.addresses import address_problem
 from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.fallback.turn_form import TurnForm
 from alloy.backends.http.errors import Failure
@@ -23,7 +24,7 @@ from alloy.backends.local.model_files import find_model, model_name
 from alloy.backends.local.servers import SERVERS, LocalServer, check_package
 from alloy.backends.openai.chat import OpenAIChatBackend
 from alloy.backends.openai.errors import OpenAIErrors
-from alloy.endpoints import Endpoint
+from alloy.endpoints import Endpoint, without_credentials
 from alloy.errors import AlloyError, ConfigurationError, ProviderConnectionError, UnsupportedError
 from alloy.jsontypes import JsonObject
 
@@ -122,18 +123,15 @@ def _port(endpoint: Endpoint) -> int:
     """The port in `base_url`; 0 for any free one."""
     if endpoint.base_url is None:
         return 0
-    parts = urlsplit(endpoint.base_url)
-    try:
-        port = parts.port
-    except ValueError:  # out of range
-        port = None
-    if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost") or not port:
-        raise ConfigurationError(
-            "local: base_url says at which port of this machine the model's server is to listen, as in "
-            f"http://127.0.0.1:8080, and {parts.scheme}://{parts.hostname} does not: leave it out for any "
-            "free port, or use openai-chat:MODEL for a server that is already running"
-        )
-    return port
+    if address_problem(endpoint.base_url) is None:
+        parts = urlsplit(endpoint.base_url)
+        if parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost") and parts.port:
+            return parts.port
+    raise ConfigurationError(
+        "local: base_url says at which port of this machine the model's server is to listen, as in "
+        f"http://127.0.0.1:8080, and {without_credentials(endpoint.base_url)} does not: leave it out for any "
+        "free port, or use openai-chat:MODEL for a server that is already running"
+    )
 
 
 def _endpoint(server: LocalServer, body: Mapping[str, Any], endpoint: Endpoint) -> Endpoint:

@@ -21,6 +21,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from alloy.addresses import address_problem
 from alloy.backends.base import CancelToken, import_sdk
 from alloy.backends.http import formats
 from alloy.backends.http.backend import HttpBackend
@@ -70,10 +71,12 @@ class Settings(NamedTuple):
 def read_settings(endpoint: Endpoint) -> Settings:
     """The server and the key: what *endpoint* says, or else the variables as they are now.
 
-    Raises `ConfigurationError` for a key that no header can carry.
+    Raises `ConfigurationError` for a key that no header can carry, and for what is not an address.
     """
     host, source = find_host(endpoint)
     refuse_fragment(host, source)
+    if (problem := address_problem(host, needs_host=False)) is not None:
+        raise _not_an_address(source, host, problem)
     key = endpoint.key or os.environ.get("OLLAMA_API_KEY", "").strip()
     return Settings(host, checked_key("Ollama", key), source)
 
@@ -140,9 +143,9 @@ class OllamaSdk(Sdk):
 OLLAMA = OllamaSdk()
 
 
-def _not_an_address(setting: str, value: str) -> ConfigurationError:
-    shown = without_credentials(value)
-    return ConfigurationError(f"{setting} is not an address: {_AN_ADDRESS}, but it is {shown!r}")
+def _not_an_address(setting: str, value: str, problem: str = "") -> ConfigurationError:
+    shown, why = without_credentials(value), f", because {problem}" if problem else ""
+    return ConfigurationError(f"{setting} is not an address{why}: {_AN_ADDRESS}, but it is {shown!r}")
 
 
 @lru_cache(maxsize=BOOKS_MAX)
