@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from alloy.arguments import with_names_checked
 from alloy.errors import BudgetError, ConfigurationError
 from alloy.messages import RequestUsage, Spent, Usage
 from alloy.threads import SharedByCalls
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Budget"]
 
 
+@with_names_checked
 class Budget(SharedByCalls):
     """Limits for all calls that share this object: in threads, tasks and event loops alike.
 

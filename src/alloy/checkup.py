@@ -22,6 +22,7 @@ from alloy import __version__
 from alloy._engine.fallbacks import missing_features
 from alloy._engine.models import models
 from alloy._engine.routes import Route
+from alloy.arguments import check_flag
 from alloy.backends.base import address_of, load_backend
 from alloy.backends.registry import backend_names, resolve
 from alloy.circuit_breakers import CircuitState, circuit_states
@@ -127,7 +128,8 @@ def doctor(*, connect: bool = False, **settings: Unpack[Settings]) -> Checkup:
     provider's server is, too. Circuits are those of all circuit breakers in this process. Raises
     `ConfigurationError` for an unknown setting or an invalid value.
     """
-    given = check_settings(settings, "doctor()")
+    given = check_settings(settings, "doctor()", ("connect",))
+    check_flag(connect, "doctor(): connect")
     chosen = current(given)
     problems: list[str] = []
     found: tuple[ModelFound, ...] = ()

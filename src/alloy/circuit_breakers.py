@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from alloy.arguments import with_names_checked
 from alloy.endpoints import without_credentials
 from alloy.errors import CircuitOpenError, ConfigurationError, ProviderError
 from alloy.threads import SharedByCalls, all_shared
@@ -45,6 +46,7 @@ class _Circuit:
     is_tried: bool = False
 
 
+@with_names_checked
 class CircuitBreaker(SharedByCalls):
     """Stops asking a model that keeps failing, for each address and model separately.
 

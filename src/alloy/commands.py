@@ -88,10 +88,13 @@ class _Base(ComparedAsMethods, Generic[P, T_co]):
         self._options, self._resolved = options, False
         annotate_return(self, self._function, options.output)
 
-    def _changed(self, options: dict[str, Any]) -> Self:
-        """A copy with other options; its type differs when *options* has an output."""
+    def _changed(self, options: dict[str, Any], where: str = "") -> Self:
+        """A copy with other options; its type differs when *options* has an output.
+
+        An error begins with *where*.
+        """
         changed = copy_of(self)
-        changed._set_options(self._options.changed(options, f"{self.__name__}.with_options()"))
+        changed._set_options(self._options.changed(options, where or f"{self.__name__}.with_options()"))
         base, before = self, Given()
         if self._origin is not None and self._origin[0] is _with_options:
             base, before = self._origin[1]

@@ -18,9 +18,9 @@ from urllib.parse import parse_qsl, unquote
 from weakref import WeakValueDictionary
 
 from alloy.addresses import address_problem, login_in
+from alloy.arguments import with_names_checked
 from alloy.errors import ConfigurationError
 from alloy.functions import is_async
-from alloy.suggestions import did_you_mean, nearest
 from alloy.threads import in_thread
 
 __all__ = ["Endpoint", "Transport"]
@@ -149,6 +149,7 @@ def _callable_without_arguments(function: Callable[..., Any]) -> bool:
 PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 
+@with_names_checked
 @dataclass(frozen=True, slots=True)
 class Transport:
     """How connections are opened, for a network with a gateway of its own.
@@ -165,15 +166,6 @@ class Transport:
     client_certificate: str | os.PathLike[str] | tuple[str | os.PathLike[str], ...] | None = field(
         default=None, repr=False
     )
-
-    def __new__(cls, *_: Any, **named: Any) -> Transport:
-        """Refuse unknown names before `__init__` does, which suggests nothing."""
-        for name in named:
-            if name not in cls.__slots__:
-                known = ", ".join(cls.__slots__)
-                guess = did_you_mean(nearest(name, cls.__slots__))
-                raise ConfigurationError(f"Transport has no {name!r}{guess}; it has {known}")
-        return object.__new__(cls)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the class is frozen

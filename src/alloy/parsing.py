@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from alloy._engine.runtime.await_parsers import resolved
 from alloy._typed.types.parsers import register_parser
+from alloy.arguments import check_flag
 from alloy.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def parse(output: TypeForm[T], text: str, *, report: bool = False) -> T | Parsed
     check_is_type(output, "parse(): output")
     if not isinstance(text, str):
         raise ConfigurationError(f"parse() takes a str, not {type(text).__name__}: decode it first")
+    check_flag(report, "parse(): report")
     repairs: dict[str, None] | None = {} if report else None
     value: Any = resolved(partial(read, compile_type(output), text, repairs=repairs))
     return value if repairs is None else Parsed(value, tuple(repairs))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import ClassVar, Literal, Self
 
+from alloy.arguments import with_names_checked
 from alloy.errors import CommandError
 from alloy.media import Media
 
@@ -108,6 +109,7 @@ class Document(_FromFile):
     accepted: ClassVar[tuple[str, ...]] = ("application/pdf", "text/plain", "text/markdown", "text/csv")
 
 
+@with_names_checked
 @dataclass(frozen=True, slots=True)
 class CachePoint:
     """The end of a part of the prompt that many calls have in common, such as a long document.
@@ -121,6 +123,7 @@ class CachePoint:
 Part = str | Image | Document
 
 
+@with_names_checked
 @dataclass(frozen=True, slots=True)
 class Message:
     """An earlier message: its *role*, `"user"` or `"assistant"`, and its *content*.

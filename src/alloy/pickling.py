@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,10 @@ from alloy.endpoints import KeyFunction, Transport, is_public, is_secret_name
 from alloy.errors import ConfigurationError
 from alloy.settings import ALIASES
 
-__all__ = ["Given", "check_pickles"]
+__all__ = ["Given", "check_pickles", "kept_here"]
+
+# What is around the caller and applies to calls in this process only, such as "replies()".
+kept_here: ContextVar[str] = ContextVar("alloy_kept_here", default="")
 
 FLAG = "pickle_secrets"
 

@@ -246,7 +246,8 @@ def as_tool(candidate: Any) -> Tool[..., Any]:
     if (convert := getattr(candidate, "__alloy_tool__", None)) is not None:
         candidate = convert()
     if not callable(candidate):
-        raise ConfigurationError(f"tools has {candidate!r:.80}, which is neither a function nor a tool")
+        fix = ": write tools=[*server.tools]" if hasattr(type(candidate), "tools") else ""
+        raise ConfigurationError(f"tools has {candidate!r:.80}, which is neither a function nor a tool{fix}")
     made: Tool[..., Any] = candidate if isinstance(candidate, Tool) else tool()(candidate)
     return made
 
@@ -255,6 +256,8 @@ def as_tools(candidates: Any, where: str) -> tuple[Tool[..., Any], ...]:
     """`tools=` as tools. Raises `ConfigurationError` for anything else, and for two tools of one name."""
     if not isinstance(candidates, Iterable) or isinstance(candidates, str):
         fix = f": write tools=[{name_of(candidates)}]" if callable(candidates) else ""
+        if hasattr(type(candidates), "tools"):  # an MCP server
+            fix = ": write tools=server.tools"
         raise ConfigurationError(f"{where}: tools must be a list of tools, not {candidates!r}{fix}")
     try:
         tools = tuple(as_tool(candidate) for candidate in candidates)

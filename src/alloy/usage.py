@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from alloy._engine.budgeting import missing_budgets
 from alloy._engine.effects import CallModel, Effect, Emit, Handler, Script
 from alloy._engine.handlers import handlers
+from alloy.arguments import names_checked
 from alloy.budgets import Budget
-from alloy.errors import NOT_SENT
+from alloy.errors import NOT_SENT, ConfigurationError
 from alloy.events import CallStarted
 from alloy.messages import Reply, RequestUsage, Usage
 
@@ -166,6 +167,7 @@ def totals_of(several: Iterable[Handler]) -> tuple[UsageTotal, ...]:
     return tuple(each for each in counters if isinstance(each, UsageTotal))
 
 
+@names_checked
 @contextmanager
 def budget(
     shared: Budget | None = None,
@@ -182,6 +184,13 @@ def budget(
 
     Raises `ConfigurationError` as `Budget` does. A call for which nothing is left raises `BudgetError`.
     """
-    made = shared or Budget(tokens=tokens, requests=requests, seconds=seconds, cost=cost)
+    limits = {"tokens": tokens, "requests": requests, "seconds": seconds, "cost": cost}
+    if shared is not None and any(limit is not None for limit in limits.values()):
+        raise ConfigurationError("budget() takes a shared Budget or limits, not both")
+    made = Budget(**limits) if shared is None else shared  # type: ignore[arg-type]
+    if not isinstance(made, Budget):
+        raise ConfigurationError(
+            f"budget() takes a Budget, not {made!r:.80}: name the limit, as in budget(requests=100)"
+        )
     with handlers(*missing_budgets([made])):
         yield made

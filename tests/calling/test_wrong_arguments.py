@@ -2,8 +2,11 @@
 
 import asyncio
 import functools
+import inspect
+import pickle
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -31,6 +34,12 @@ from alloy.testing import FakeBackend, replies
 @command
 def greet(name: str) -> str:
     """A command without options."""
+    return f"Greet {name}."
+
+
+@command
+async def greet_async(name: str) -> str:
+    """An async command."""
     return f"Greet {name}."
 
 
@@ -476,3 +485,116 @@ def test_a_predicate_names_parameters_of_its_function(predicate: Any):
 def test_a_predicate_may_take_all_arguments(predicate: Any):
     """By a name for the whole, or by what it reads."""
     assert require(predicate, "no")(pay)(3) == "3"
+
+
+# --- flags, and keyword arguments that do not exist ------------------------------------------------------
+
+FLAGS: dict[str, Callable[[Any], Any]] = {
+    "parse(): report": lambda flag: alloy.parse(int, "3", report=flag),
+    "doctor(): connect": lambda flag: alloy.doctor(connect=flag),
+    "greet.map(): ordered": lambda flag: greet.map(["Ann"], ordered=flag),
+    "greet.map(): progress": lambda flag: greet.map(["Ann"], progress=flag),
+    "greet.map_async(): progress": lambda flag: greet.map_async(["Ann"], progress=flag),
+    "strict": lambda flag: greet.batch(["Ann"]) and alloy.Batch.load("fake:batch_1", greet, strict=flag),
+    "load_async: strict": lambda flag: asyncio.run(
+        alloy.Batch.load_async("fake:batch_1", greet, strict=flag)
+    ),
+}
+
+
+@pytest.mark.parametrize("flag", ["no", "false", "", 0, 1, None, []], ids=repr)
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_flag_is_a_bool(name: str, flag: Any):
+    """To Python, "no" is true: nothing is guessed. *progress* may be None."""
+    if flag is None and "progress" in name:
+        return
+    words = rf"{name.split()[-1]} must be (a bool|True or None), not {re.escape(repr(flag))}$"
+    with alloy.use_config(backend="fake"), pytest.raises(ConfigurationError, match=words):
+        FLAGS[name](flag)
+
+
+UNKNOWN: dict[str, tuple[Callable[[], Any], str]] = {
+    "budget": (
+        lambda: alloy.Budget(usd=1),
+        r"^Budget has no 'usd'; it has tokens, requests, seconds, cost",
+    ),
+    "near": (lambda: alloy.Budget(token=1), r"'token' \(did you mean 'tokens'\?\)"),
+    "scope": (
+        lambda: alloy.budget(token=1),
+        r"^budget\(\) has no 'token' \(did you mean 'tokens'\?\)",
+    ),
+    "breaker": (
+        lambda: alloy.CircuitBreaker(failure=2),
+        r"'failure' \(did you mean 'failures'\?\); it has failures, w",
+    ),
+    "cache point": (lambda: alloy.CachePoint(ttl=3), "^CachePoint has no 'ttl'; it has none$"),
+    "message": (lambda: alloy.Message(rol="user", content=""), r"'rol' \(did you mean 'role'\?\)"),
+    "transport": (
+        lambda: alloy.Transport(proxi="http://a"),
+        r"^Transport has no 'proxi' \(did you mean 'proxy'",
+    ),
+    "doctor": (lambda: alloy.doctor(conect=True), r"no option 'conect' \(did you mean 'connect'\?\)"),
+    "map": (
+        lambda: greet.map(["Ann"], timeout=3),
+        r"^greet\.map\(\): timeout is an option of the command: write greet\.with_options\(timeout=…\)\.map",
+    ),
+    "map, model": (
+        lambda: greet.map_async(["Ann"], model="a"),
+        r"write greet\.with_options\(model=…\)\.map\(…\)",
+    ),
+    "batch": (lambda: greet.batch(["Ann"], concurrency=3), "concurrency is for map"),
+    "batch, option": (
+        lambda: greet.batch(["Ann"], timeout=3),
+        r"write greet\.with_options\(timeout=…\)\.batch\(…\)",
+    ),
+    "batch, parameter": (lambda: greet.batch(name=["Ann"]), "'name': give an iterable for each parameter"),
+    "batch, async": (lambda: asyncio.run(greet.batch_async(["Ann"], ordered=True)), "ordered is for map"),
+    "async batch": (lambda: asyncio.run(greet_async.batch(["Ann"], ordered=True)), "ordered is for map"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_unknown_keyword_argument_is_named_with_those_that_there_are(name: str):
+    """Where Python's TypeError would only say that it is unexpected."""
+    use, words = UNKNOWN[name]
+    with pytest.raises(ConfigurationError, match=words):
+        use()
+
+
+def test_checked_names_leave_the_signature_as_it_is():
+    """For editors, for `inspect.signature`, and for subclasses and copies."""
+    assert list(inspect.signature(alloy.Budget).parameters) == [
+        "tokens",
+        "requests",
+        "seconds",
+        "cost",
+        "clock",
+    ]
+    assert next(iter(inspect.signature(alloy.budget).parameters)) == "shared"
+    assert replace(alloy.Message("user", "Hi"), content="Ho") == alloy.Message(role="user", content="Ho")
+    assert pickle.loads(pickle.dumps(alloy.CachePoint())) == alloy.CachePoint()
+
+
+def test_a_budget_block_takes_a_budget_or_limits():
+    """Not a number without a name, and not both."""
+    with pytest.raises(ConfigurationError, match=r"takes a Budget, not 5: name the limit"), alloy.budget(5):
+        pass
+    both = alloy.budget(alloy.Budget(requests=1), tokens=5)
+    with pytest.raises(ConfigurationError, match="a shared Budget or limits, not both"), both:
+        pass
+
+
+class Connected:
+    """What a connection to an MCP server looks like."""
+
+    @property
+    def tools(self) -> list[Any]:
+        return [pay]
+
+
+def test_the_tools_of_a_server_are_given_and_not_the_server():
+    """The error says what to write."""
+    with pytest.raises(ConfigurationError, match=r"write tools=server\.tools$"):
+        ask("Hi", tools=Connected())
+    with pytest.raises(ConfigurationError, match=r"write tools=\[\*server\.tools\]$"):
+        ask("Hi", tools=[Connected()])

@@ -11,13 +11,14 @@ import multiprocessing
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import working
 
 import alloy
 from alloy import AsyncMap, Map
+from alloy.testing import replies
 
 KIND, URL, FILE = sys.argv[1:]
 
@@ -63,6 +64,11 @@ def read(found: Map[Any, Any] | AsyncMap[Any, Any]) -> list[str]:
     return seen
 
 
+def errors(found: Map[Any, Any]) -> list[str]:
+    """The error of each input, with its text."""
+    return [f"{type(each.error).__name__}: {each.error}" for each in found.outcomes()]
+
+
 def main() -> dict[str, Any]:
     """Every case, by its name."""
     alloy.configure(model="openai:gpt-5.6", base_url=URL, retry=0)
@@ -83,7 +89,11 @@ def main() -> dict[str, Any]:
         seen["tasks"] = read(double.map_async(range(3), executor=pool))
         seen["unusual"] = read(working.unusual.map([1], executor=pool))
         if KIND not in ("threads", "dask"):  # pools of processes cannot send it
-            seen["wrong"] = read(double.map([lambda: None], executor=pool))
+            parsing = double.with_options(output=int, parser=lambda answer: answer)
+            asked = {"wrong": (double, lambda: None), "parser": (parsing, 1), "replies": (double, 1)}
+            for name, (command, given) in asked.items():
+                with replies() if name == "replies" else nullcontext():
+                    seen[name] = errors(command.map([given], executor=pool))
         if KIND != "threads":  # the worker dies, and with it this process
             inputs = [0, 1, 2, 3, 4, 5, working.DEADLY, 7]
             seen["deadly"] = read(double.map(inputs, executor=pool, checkpoint=FILE, concurrency=1))

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -513,6 +514,15 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         "on_error must be 'raise' or 'return'",
     ),
     "progress": (lambda: double.map([1], progress=7), "progress must be True or None, not 7"),
+    "requests": (
+        lambda: double.map([1], requests_per_minute=0),
+        r"^double\.map\(\): requests_per_minute must be an int of at least 1, not 0",
+    ),
+    "tokens": (lambda: double.map_async([1], tokens_per_minute="9"), r"^double\.map\(\): tokens_per_minute"),
+    "a folder": (
+        lambda: double.map([1], checkpoint=Path(__file__).parent),
+        r"is a folder: name a file in it, such as '.*run\.sqlite'",
+    ),
     "unknown": (lambda: double.map([1], workers=7), r"double\.map\(\): no option 'workers'.* concurrency, "),
     "a conversation": (
         lambda: double.with_options(conversation=Conversation()).map([1]),

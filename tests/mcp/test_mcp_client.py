@@ -301,6 +301,34 @@ def test_wrong_arguments_are_refused() -> None:
             alloy.mcp.connect("a command", timeout=timeout)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"prefix": 3}, r"^connect\(\): prefix must be a str, not 3$"),
+        ({"env": {"A": 1}}, r"^connect\(\): env must be a dict of str, and the value of 'A' is of type int$"),
+        ({"env": {1: "a"}}, "env must be a dict of str, and a name is of type int"),
+        ({"env": ["A=1"]}, "env must be a dict of str, not list"),
+        ({"env": {"KEY": b"hidden-word"}}, "the value of 'KEY' is of type bytes"),
+        (
+            {"headers": {"x-team": 7}},
+            "headers must be a dict of str, and the value of 'x-team' is of type int",
+        ),
+        ({"headers": [("a", "b")]}, "headers must be a dict of str, not list"),
+        (
+            {"header": {}},
+            r"^connect\(\) has no 'header' \(did you mean 'headers'\?\); it has target",
+        ),
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_is_named_and_not_the_server(wrong: Any, problem: str) -> None:
+    """Where the connection is made; values may be secret."""
+    target = "http://127.0.0.1:1/mcp" if "headers" in wrong else "a command"
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        alloy.mcp.connect(target, **wrong)
+    assert "hidden-word" not in str(caught.value)
+
+
 def test_outside_of_the_block() -> None:
     server = alloy.mcp.connect(ODD)
     with pytest.raises(McpError, match="not connected"):

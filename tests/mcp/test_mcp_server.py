@@ -168,3 +168,65 @@ def test_wrong_things_are_refused() -> None:
         alloy.mcp.app(7)
     with pytest.raises(ConfigurationError, match="'stdio' or 'http'"):
         alloy.mcp.serve(our_server.add, transport="pigeon")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"port": "80"}, r"^serve\(\): port must be an int from 0 to 65535, not '80'$"),
+        ({"port": True}, "port must be an int"),
+        ({"port": 70_000}, "port must be an int"),
+        ({"host": 1}, r"^serve\(\): host must be a non-empty str, not 1$"),
+        ({"name": ""}, "name must be a non-empty str"),
+        ({"nam": "shop"}, r"^serve\(\) has no 'nam' \(did you mean 'name'\?\)"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_of_a_server_are_named(wrong: Any, problem: str) -> None:
+    """Before anything is served."""
+    with pytest.raises(ConfigurationError, match=problem):
+        alloy.mcp.serve(our_server.add, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"path": "mcp"}, {"path": 1}, {"host": ""}, {"port": 1}], ids=str)
+def test_wrong_arguments_of_an_application_are_named(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^app\(\)"):
+        alloy.mcp.app(our_server.add, **wrong)
+
+
+def test_what_a_program_prints_does_not_reach_the_client(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before and while it serves, flushed or not: it is on stderr, and the client's log is empty."""
+    program = tmp_path / "program.py"
+    program.write_text(PRINTING, "utf-8")
+
+    async def main(written: Any) -> None:
+        process = mcp.StdioServerParameters(command=sys.executable, args=[str(program)])
+        async with mcp.Client(mcp.stdio_client(process, errlog=written)) as client:
+            assert text(await client.call_tool("talk", {})) == "done"
+
+    with (tmp_path / "stderr.txt").open("w+", encoding="utf-8") as written:
+        asyncio.run(main(written))
+        written.seek(0)
+        lines = written.read().split()
+    assert [each.getMessage() for each in caplog.records if each.levelname in ("WARNING", "ERROR")] == []
+    assert {"before", "print", "flushed", "child", "kept"} <= set(lines)
+
+
+PRINTING = """
+import subprocess, sys
+import alloy.mcp
+
+out = sys.stdout
+print("before")
+
+def talk() -> str:
+    print("print")
+    print("flushed", flush=True)
+    out.write("kept\\n")
+    subprocess.run([sys.executable, "-c", "print('child')"])
+    return "done"
+
+alloy.mcp.serve(talk)
+"""

@@ -143,6 +143,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alloy.excerpts",
     ),
     (
+        "alloy.arguments",
         "alloy.media",
         "alloy.messages",
         "alloy.errors",

@@ -14,6 +14,7 @@ from alloy._engine.batching import (
     wait_for_end,
 )
 from alloy._engine.runtime.drivers import run, run_async
+from alloy.arguments import check_flag
 from alloy.batches.collecting import Collection, Input, arguments, check_call, command_digest
 from alloy.batches.matching import Entries
 from alloy.batches.steps import perform, perform_async
@@ -242,6 +243,7 @@ def _check_seconds(name: str, value: Any) -> None:
 
 def _loaded(id: Any, command: Any, collection: Collection[T], *, strict: bool, has_inputs: bool) -> Batch[T]:
     where, call = collection.where, collection.call
+    check_flag(strict, f"{where}: strict")
     if call is None:
         call = command._call_with("-", None, streamed=False)  # no prompt of the command's: it is not sent
         check_call(call, where)

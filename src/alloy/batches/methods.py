@@ -48,11 +48,11 @@ class _BatchedInLoops(Generic[T_co]):
         /,
         *more: Iterable[Any],
     ) -> Batch[T_co]: ...
-    async def batch_async(self, *inputs: Any) -> Any:
+    async def batch_async(self, *inputs: Any, **options: Any) -> Any:
         """As `batch`, without blocking the event loop."""
         from alloy.batches.beginning import begin_async
 
-        return await begin_async(self, inputs)
+        return await begin_async(self, inputs, options)
 
 
 class BatchMethods(_BatchedInLoops[T_co]):
@@ -80,7 +80,7 @@ class BatchMethods(_BatchedInLoops[T_co]):
         /,
         *more: Iterable[Any],
     ) -> Batch[T_co]: ...
-    def batch(self, *inputs: Any) -> Any:
+    def batch(self, *inputs: Any, **options: Any) -> Any:
         """Begin a call for each element of *inputs*, all in one batch of the provider.
 
         *inputs* has an iterable for each parameter, as those of `map`. The provider answers within a day, for
@@ -92,7 +92,7 @@ class BatchMethods(_BatchedInLoops[T_co]):
         """
         from alloy.batches.beginning import begin
 
-        return begin(self, inputs)
+        return begin(self, inputs, options)
 
 
 class AsyncBatchMethods(_BatchedInLoops[T_co]):
@@ -122,8 +122,8 @@ class AsyncBatchMethods(_BatchedInLoops[T_co]):
         /,
         *more: Iterable[Any],
     ) -> Coroutine[Any, Any, Batch[T_co]]: ...
-    def batch(self, *inputs: Any) -> Any:
+    def batch(self, *inputs: Any, **options: Any) -> Any:
         """As `batch` of a sync command."""
         from alloy.batches.beginning import begin_async
 
-        return begin_async(self, inputs)
+        return begin_async(self, inputs, options)

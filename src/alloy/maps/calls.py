@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from alloy._engine.ledger import Ledger, current_ledger, note_in
 from alloy._engine.runtime.stopping import Stop, stop_with
-from alloy.calls import CallOptions
+from alloy.arguments import check_flag
+from alloy.calls import OPTIONS, CallOptions
 from alloy.errors import AlloyError, CheckpointError, ConfigurationError
 from alloy.functions import signature_of
 from alloy.maps.outcomes import MapSummary, Outcome
@@ -155,28 +156,22 @@ _LIMITS = ("requests_per_minute", "tokens_per_minute")  # settings of the calls
 def plan(command: Any, iterables: tuple[Any, ...], options: Mapping[str, Any], *, asynchronous: bool) -> Plan:
     """The map of *command* over *iterables*. Raises `ConfigurationError` for what cannot be one."""
     where = f"{command.__name__}.map()"
-    for name in options:
-        if name not in DEFAULTS:
-            guess = did_you_mean(nearest(name, DEFAULTS))
-            raise ConfigurationError(
-                f"{where}: no option {name!r}{guess}; valid options are {', '.join(DEFAULTS)}"
-            )
+    _check_names(options, command.__name__, where)
     concurrency, ordered, on_error, progress, checkpoint, executor = (
         options.get(name, DEFAULTS[name]) for name in DEFAULTS if name not in _LIMITS
     )
     if limits := {name: options[name] for name in _LIMITS if options.get(name) is not None}:
-        command = command.with_options(**limits)
+        command = command._changed(limits, where)
     for each in iterables:
         _check_iterable(each, where, asynchronous=asynchronous)
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise ConfigurationError(
             f"{where}: concurrency must be an int of at least 1, not {concurrency!r:.80}"
         )
-    if not isinstance(ordered, bool):
-        raise ConfigurationError(f"{where}: ordered must be a bool, not {ordered!r:.80}")
+    check_flag(ordered, f"{where}: ordered")
     if on_error not in ("raise", "return"):
         raise ConfigurationError(f"{where}: on_error must be 'raise' or 'return', not {on_error!r:.80}")
-    if progress not in (None, True, False):
+    if progress is not None and not isinstance(progress, bool):
         raise ConfigurationError(f"{where}: progress must be True or None, not {progress!r:.80}")
     if executor is not None:
         _check_executor(executor, where)
@@ -184,6 +179,19 @@ def plan(command: Any, iterables: tuple[Any, ...], options: Mapping[str, Any], *
     shown = progress_of(where, _total(iterables)) if progress else None
     path = _path(checkpoint, where)
     return Plan(command, iterables, concurrency, ordered, on_error, shown, path, executor)
+
+
+def _check_names(options: Mapping[str, Any], command: str, where: str) -> None:
+    for name in options:
+        if name in OPTIONS and name not in DEFAULTS:
+            raise ConfigurationError(
+                f"{where}: {name} is an option of the command: write {command}.with_options({name}=…).map(…)"
+            )
+        if name not in DEFAULTS:
+            guess = did_you_mean(nearest(name, DEFAULTS))
+            raise ConfigurationError(
+                f"{where}: no option {name!r}{guess}; valid options are {', '.join(DEFAULTS)}"
+            )
 
 
 def _check_iterable(given: Any, where: str, *, asynchronous: bool) -> None:
@@ -214,6 +222,11 @@ def _path(checkpoint: Any, where: str) -> str | None:
         return None
     if not isinstance(checkpoint, str | os.PathLike) or not os.fspath(checkpoint):
         raise ConfigurationError(f"{where}: checkpoint must be the path of a file, not {checkpoint!r:.80}")
+    if os.path.isdir(checkpoint):
+        raise ConfigurationError(
+            f"{where}: checkpoint must be the path of a file, and {os.fsdecode(checkpoint)!r} is a folder: "
+            f"name a file in it, such as {os.path.join(os.fsdecode(checkpoint), 'run.sqlite')!r}"
+        )
     return os.fsdecode(checkpoint)
 
 

@@ -9,11 +9,12 @@ its `_Done` brings back what it used, which is added here to the usage and the b
 from __future__ import annotations
 
 import pickle
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextvars import Context
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pickle import PicklingError
 from queue import SimpleQueue
 from typing import Any
 
@@ -22,12 +23,12 @@ from alloy._engine.handlers import current_handlers
 from alloy._engine.runtime.stopping import Stop, Stopped
 from alloy.budgets import Budget
 from alloy.config import current, given_here, with_given
-from alloy.errors import BudgetError, WorkerError
+from alloy.errors import AlloyError, BudgetError, ConfigurationError, WorkerError
 from alloy.functions import is_async
 from alloy.maps.calls import Finished, Plan, Workers, ask
 from alloy.maps.outcomes import Outcome
 from alloy.messages import RequestUsage
-from alloy.pickling import Given
+from alloy.pickling import Given, kept_here
 from alloy.result import Result
 from alloy.usage import UsageTotal, counting, totals_of
 
@@ -90,15 +91,25 @@ def finished(
     except (CancelledError, Stopped):
         return None
     except Exception as error:  # noqa: BLE001 - of the executor, not of the call
-        problem = WorkerError(
-            f"{plan.name}: a worker died, or the call could not be sent to it: "
-            f"{type(error).__name__}: {error}"
-        )
-        problem.__cause__ = error
-        return Finished(Outcome(index, args, None, problem), ())
+        return Finished(Outcome(index, args, None, _explained(plan.name, error)), ())
     except BaseException as error:  # noqa: BLE001 - SystemExit, which is the reader's
         return error
     return done if isinstance(done, Finished) else done.added_to(counted, index, args)
+
+
+def _explained(name: str, error: Exception) -> AlloyError:
+    """*error* of an executor as that of an input."""
+    shown = f"{type(error).__name__}: {error}"
+    if isinstance(error, ConfigurationError):  # what refused to be pickled says why
+        problem: AlloyError = ConfigurationError(f"{name}: {error}")
+    elif isinstance(error, BrokenExecutor):
+        problem = WorkerError(f"{name}: a worker died: {shown}")
+    elif isinstance(error, PicklingError | AttributeError | TypeError):  # all three are pickle's
+        problem = WorkerError(f"{name}: the call cannot be pickled for a worker: {shown}")
+    else:
+        problem = WorkerError(f"{name}: a worker died, or the call could not be sent to it: {shown}")
+    problem.__cause__ = error
+    return problem
 
 
 def _end(
@@ -133,6 +144,10 @@ class _Call:
 
     def __reduce__(self) -> Any:
         plan, _, _, args = self._of
+        if scope := plan.context.get(kept_here):
+            raise ConfigurationError(
+                f"{scope} reaches only the calls of this process: use a pool of threads, or no executor"
+            )
         settings = plan.context.copy().run(given_here)
         portable = {name: value for name, value in settings.items() if name not in _LOCAL}
         return _Portable, (plan.command, args, Given(portable))

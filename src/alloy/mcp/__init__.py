@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from alloy.arguments import names_checked
 from alloy.extras import import_extra
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "connect", "serve"]
 
 
+@names_checked
 def connect(
     target: str | Sequence[str],
     *,
@@ -45,6 +47,7 @@ def connect(
     return McpServer(target, env=env, headers=headers, timeout=timeout, prefix=prefix)
 
 
+@names_checked
 def serve(
     *tools: Any,
     transport: Literal["stdio", "http"] = "stdio",
@@ -67,6 +70,7 @@ def serve(
     serve(tools, transport, host, port, name)
 
 
+@names_checked
 def app(*tools: Any, host: str = "127.0.0.1", path: str = "/mcp", name: str = "alloy") -> Starlette:
     """*tools* as an ASGI application, to run or mount in a web server of your own.
 

@@ -61,6 +61,10 @@ class McpServer:
             raise ConfigurationError("connect(): env= is for a command, and headers= is for an address")
         if not _is_seconds(timeout):
             raise ConfigurationError(f"connect(): timeout must be a number above 0, not {timeout!r:.80}")
+        if not isinstance(prefix, str):
+            raise ConfigurationError(f"connect(): prefix must be a str, not {prefix!r:.80}")
+        _check_texts("env", env)
+        _check_texts("headers", headers)
         self._env, self._headers, self._timeout, self._prefix = env, headers, timeout, prefix
         self._redact = Redactor(
             [*secrets_in(env or {}), *secret_values((headers or {}).items()), *secrets_in_url(self._url)]
@@ -331,6 +335,18 @@ class McpServer:
 
 def _is_seconds(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _check_texts(name: str, given: Any) -> None:
+    """Raise `ConfigurationError` unless *given* is a dict of str, or `None`; values may be secret."""
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigurationError(f"connect(): {name} must be a dict of str, not {type(given).__name__}")
+    for key, value in (given or {}).items():
+        for each, what in ((key, "a name"), (value, f"the value of {key!r:.80}")):
+            if not isinstance(each, str):
+                raise ConfigurationError(
+                    f"connect(): {name} must be a dict of str, and {what} is of type {type(each).__name__}"
+                )
 
 
 def _command(target: Any) -> tuple[str, ...]:

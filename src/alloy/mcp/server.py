@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, redirect_stdout
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -39,26 +41,55 @@ if TYPE_CHECKING:
 __all__ = ["make_app", "serve"]
 
 
-def serve(tools: Sequence[Any], transport: str, host: str, port: int, name: str) -> None:
+def serve(tools: Sequence[Any], transport: str, host: str, port: Any, name: str) -> None:
     """Serve *tools* until the client leaves or the process ends: see `alloy.mcp.serve`."""
+    if transport not in ("stdio", "http"):
+        raise ConfigurationError(f"serve(): transport must be 'stdio' or 'http', not {transport!r:.80}")
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65_535:
+        raise ConfigurationError(f"serve(): port must be an int from 0 to 65535, not {port!r:.80}")
+    _check_texts("serve()", host=host, name=name)
     if transport == "stdio":
         asyncio.run(_serve_stdio(_server(tools, name)))
-    elif transport == "http":
+    else:
         import uvicorn
 
         uvicorn.run(make_app(tools, host, "/mcp", name), host=host, port=port, log_level="warning")
-    else:
-        raise ConfigurationError(f"serve(): transport must be 'stdio' or 'http', not {transport!r:.80}")
 
 
 def make_app(tools: Sequence[Any], host: str, path: str, name: str) -> Starlette:
     """*tools* as an ASGI application: see `alloy.mcp.app`."""
+    _check_texts("app()", host=host, path=path, name=name)
+    if not path.startswith("/"):
+        raise ConfigurationError(f"app(): path must begin with a slash, not {path!r:.80}")
     return _server(tools, name).streamable_http_app(host=host, streamable_http_path=path)
+
+
+def _check_texts(where: str, **given: Any) -> None:
+    for name, value in given.items():
+        if not isinstance(value, str) or not value:
+            raise ConfigurationError(f"{where}: {name} must be a non-empty str, not {value!r:.80}")
 
 
 async def _serve_stdio(server: Server[Any]) -> None:
     async with stdio_server() as (read, write):
-        await server.run(read, write, server.create_initialization_options())
+        with _prints_on_stderr():
+            await server.run(read, write, server.create_initialization_options())
+
+
+@contextmanager
+def _prints_on_stderr() -> Iterator[None]:
+    """Within the block, what the program prints goes to stderr.
+
+    The SDK has stderr in the place of file descriptor 1 in the meantime. The text that waits in Python's
+    buffer before and after would be written between the messages.
+    """
+    out = sys.stdout
+    out.flush()
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        out.flush()
 
 
 def _server(tools: Sequence[Any], name: str) -> Server[Any]:

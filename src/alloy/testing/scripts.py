@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, get_args
 
-from alloy.backends.fake.backend import FakeBackend, responder
+from alloy.backends.fake.backend import FakeBackend, Responder, responder
 from alloy.backends.registry import resolve
 from alloy.config import use_config
 from alloy.errors import ConfigurationError
 from alloy.jsontypes import JsonObject
 from alloy.messages import Finish, Reply, ToolCall
+from alloy.pickling import kept_here
+from alloy.threads import value_of
 
 __all__ = ["Seen", "call", "calls", "replies"]
 
@@ -68,13 +70,10 @@ def replies(*script: Any, backend: str = "fake") -> Iterator[Seen]:
     *backend* that would send requests, and for a `Reply` that no model can give.
     """
     answers = _Script(script)
-    token = responder.set(answers)
-    try:
-        with use_config(backend=backend):
-            _check_is_fake(backend)
-            yield answers.seen
-    finally:
-        responder.reset(token)
+    respond: Responder = answers
+    with value_of(responder, respond), value_of(kept_here, "replies()"), use_config(backend=backend):
+        _check_is_fake(backend)
+        yield answers.seen
     answers.check_finished()
 
 
