@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from alloy.arguments import with_names_checked
 from alloy.errors import BudgetError, ConfigurationError
+from alloy.excerpts import shown_value
 from alloy.messages import RequestUsage, Spent, Usage
+from alloy.quantities import checked, count
+from alloy.quantities import seconds as a_time
 from alloy.threads import SharedByCalls
 
 if TYPE_CHECKING:
@@ -39,9 +42,9 @@ class Budget(SharedByCalls):
         cost: Decimal | float | str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.tokens = _limit("tokens", tokens, int, "an int")
-        self.requests = _limit("requests", requests, int, "an int")
-        self.seconds = _limit("seconds", seconds, int | float, "a number")
+        self.tokens = None if tokens is None else checked("Budget", "tokens", tokens, count(1))
+        self.requests = None if requests is None else checked("Budget", "requests", requests, count(1))
+        self.seconds = None if seconds is None else checked("Budget", "seconds", seconds, a_time(above=True))
         self.cost: Decimal | None = None if cost is None else _decimal(cost)
         if (self.tokens, self.requests, self.seconds, self.cost) == (None,) * 4:
             raise ConfigurationError("Budget: set at least one of tokens, requests, seconds and cost")
@@ -136,18 +139,11 @@ def _decimal(cost: Any) -> Decimal:
 
     try:
         found = Decimal(cost if isinstance(cost, Decimal) else "no" if isinstance(cost, bool) else str(cost))
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):  # an int of thousands of digits
         found = Decimal("nan")
     if not found.is_finite() or found <= 0:
-        raise ConfigurationError(f"Budget: cost must be a number above 0, not {cost!r:.80}")
+        raise ConfigurationError(f"Budget: cost must be a number above 0, not {shown_value(cost)}")
     return found
-
-
-def _limit(name: str, value: Any, kind: Any, wanted: str) -> Any:
-    valid = value is None or (isinstance(value, kind) and not isinstance(value, bool) and value > 0)
-    if not valid or value == float("inf"):
-        raise ConfigurationError(f"Budget: {name} must be {wanted} above 0, not {value!r:.80}")
-    return value
 
 
 def _rebuild(tokens: Any, requests: Any, seconds: Any, cost: Any, clock: Any) -> Budget:

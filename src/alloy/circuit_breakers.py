@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from alloy.arguments import with_names_checked
 from alloy.endpoints import without_credentials
-from alloy.errors import CircuitOpenError, ConfigurationError, ProviderError
+from alloy.errors import CircuitOpenError, ProviderError
+from alloy.quantities import checked, count, seconds
 from alloy.threads import SharedByCalls, all_shared
 
 __all__ = ["CircuitBreaker", "CircuitState"]
@@ -69,10 +70,9 @@ class CircuitBreaker(SharedByCalls):
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        _check("failures", failures, int, "an int")
-        _check("window", window, int | float, "a number")
-        _check("pause", pause, int | float, "a number")
-        self.failures, self.window, self.pause = failures, window, pause
+        self.failures: int = checked("CircuitBreaker", "failures", failures, count(1))
+        self.window: float = checked("CircuitBreaker", "window", window, seconds(above=True))
+        self.pause: float = checked("CircuitBreaker", "pause", pause, seconds(above=True))
         super().__init__(clock)
         self._circuits: dict[Key, _Circuit] = {}
 
@@ -180,11 +180,6 @@ def circuit_states() -> tuple[CircuitState, ...]:
     """The states of all breakers of this process, each once."""
     breakers = (each for each in all_shared() if isinstance(each, CircuitBreaker))
     return tuple(state for breaker in breakers for state in breaker.states())
-
-
-def _check(name: str, value: Any, kind: Any, wanted: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, kind) or not value > 0:  # true for NaN
-        raise ConfigurationError(f"CircuitBreaker: {name} must be {wanted} above 0, not {value!r:.80}")
 
 
 def _rebuild(failures: int, window: float, pause: float, clock: Callable[[], float]) -> CircuitBreaker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["DEEPEST", "beginning", "excerpt", "printable"]
+__all__ = ["DEEPEST", "beginning", "excerpt", "printable", "shown_value"]
 
 # Control characters, lone surrogates, line separators, and invisible characters that reorder or hide text
 # (https://trojansource.codes). Not the joiners U+200C and U+200D, which Persian and emoji are written with.
@@ -16,6 +16,7 @@ _UNSAFE = re.compile(
 _UNSAFE_IN_LINES = re.compile(f"(?![\n\t]){_UNSAFE.pattern}")
 
 DEEPEST = 30  # levels of a value that are shown
+NUMBER_MAX = 80  # characters of a number
 LONGEST_INT = 10_000  # bits; Python refuses to write much longer numbers
 
 
@@ -28,6 +29,15 @@ def printable(text: str, *, lines: bool = False) -> str:
 def beginning(text: str, limit: int) -> str:
     """*text*, or its first *limit* characters and an ellipsis."""
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def shown_value(value: object) -> str:
+    """The repr of *value*, which its error shows; of a number the beginning."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of thousands of digits, or a list of them
+        return f"a value of type {type(value).__name__}"
+    return beginning(text, NUMBER_MAX) if isinstance(value, int | float) else text
 
 
 def excerpt(value: object, limit: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alloy import quantities
 from alloy.budgets import Budget
 from alloy.circuit_breakers import CircuitBreaker
 from alloy.endpoints import check_headers, check_http_client, check_key, check_transport
@@ -26,7 +27,6 @@ __all__ = [
     "HTTP_CLIENT",
     "KEY",
     "LISTENERS",
-    "LONGEST",
     "RETRIED_ERRORS",
     "TEXT",
     "TEXTS",
@@ -36,6 +36,7 @@ __all__ = [
     "count",
     "number",
     "one_of",
+    "seconds",
 ]
 
 
@@ -95,9 +96,6 @@ def _check_caching(value: Any) -> bool | str:
 
 CACHING = Kind(_check_caching)
 
-LONGEST = 1e9  # seconds: a wait that every platform's clock can measure
-LARGEST = 1e300  # larger than any useful setting, and small enough for a float
-
 
 def _reading(convert: Callable[[str], Any], wanted: str) -> Callable[[str], Any]:
     """*convert*, whose `ValueError` says that the text must be *wanted*."""
@@ -111,31 +109,19 @@ def _reading(convert: Callable[[str], Any], wanted: str) -> Callable[[str], Any]
     return read
 
 
-def number(low: float, high: float = math.inf, *, above: bool = False) -> Kind:
-    """A finite number from *low* to *high*, or only *above* the lower bound."""
-    wanted = f"a number {'above' if above else 'of at least'} {low:g}" + (
-        f" and at most {high:g}" if high < math.inf else ""
-    )
+def number(low: float, high: float = math.inf) -> Kind:
+    """A finite number from *low* to *high*."""
+    return Kind(quantities.number(low, high), _reading(float, "a number"))
 
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(wanted)
-        if not low <= value <= min(high, LARGEST) or (above and value == low):  # false for NaN, too
-            raise ValueError(wanted)
-        return value
 
-    return Kind(check, _reading(float, "a number"))
+def seconds(*, above: bool = False) -> Kind:
+    """A time that can be waited for: at least 0, or *above* 0."""
+    return Kind(quantities.seconds(above=above), _reading(float, "a number"))
 
 
 def count(low: int) -> Kind:
     """An int of at least *low*."""
-
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ValueError(f"an int of at least {low}")
-        return value
-
-    return Kind(check, _reading(int, "an int"))
+    return Kind(quantities.count(low), _reading(int, "an int"))
 
 
 def one_of(*choices: str) -> Kind:

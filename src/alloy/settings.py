@@ -17,6 +17,7 @@ from alloy.circuit_breakers import CircuitBreaker
 from alloy.endpoints import ByBackend, Headers, HttpClients, KeyFunction, Transport
 from alloy.errors import AlloyError
 from alloy.events import Listener
+from alloy.excerpts import shown_value
 from alloy.jsontypes import JsonObject
 from alloy.setting_kinds import (
     BREAKER,
@@ -29,7 +30,6 @@ from alloy.setting_kinds import (
     HTTP_CLIENT,
     KEY,
     LISTENERS,
-    LONGEST,
     RETRIED_ERRORS,
     TEXT,
     TEXTS,
@@ -38,6 +38,7 @@ from alloy.setting_kinds import (
     count,
     number,
     one_of,
+    seconds,
 )
 from alloy.suggestions import did_you_mean, nearest
 
@@ -97,7 +98,8 @@ def _check_model(value: Any, entry: str) -> ModelEntry:
 
 def _plain(value: Any) -> str:
     """*value*, or only its type when it may hold others, among them secrets."""
-    return repr(value) if isinstance(value, str | int | float | None) else f"of type {type(value).__name__}"
+    is_plain = isinstance(value, str | int | float | None)
+    return shown_value(value) if is_plain else f"of type {type(value).__name__}"
 
 
 def _not_of_one_model(name: Any) -> str:
@@ -148,7 +150,7 @@ class Setting:
             TRANSPORT,
         )  # a dict in their place may have a password
         hidden = own or (self.kind is MODELS and any(isinstance(each, Mapping) for each in several))
-        return "(hidden)" if hidden else repr(value)
+        return "(hidden)" if hidden else shown_value(value)
 
 
 def _setting(
@@ -229,19 +231,19 @@ class Config:
         "The errors after which a request is tried again; `None` means those that are `transient`.",
     )
     backoff: float = _setting(
-        number(0, LONGEST),
+        seconds(),
         "Seconds that the first retry waits at most; the limit doubles with each further one.",
         default=0.5,
         variables=("ALLOY_BACKOFF",),
     )
     backoff_max: float = _setting(
-        number(0, LONGEST),
+        seconds(),
         "Seconds that a retry waits at most, unless the provider asks for a longer wait.",
         default=30.0,
         variables=("ALLOY_BACKOFF_MAX",),
     )
     retry_after_max: float = _setting(
-        number(0, LONGEST),
+        seconds(),
         "Seconds that the provider may ask to wait before a retry; for a longer wait the error is raised.",
         default=60.0,
         variables=("ALLOY_RETRY_AFTER_MAX",),
@@ -284,12 +286,12 @@ class Config:
         variables=("ALLOY_REASK",),
     )
     timeout: float | None = _setting(
-        number(0, above=True),
+        seconds(above=True),
         "Seconds that one model request may take; `None` means that only the SDK's own limits apply.",
         variables=("ALLOY_TIMEOUT",),
     )
     deadline: float | None = _setting(
-        number(0, above=True),
+        seconds(above=True),
         "Seconds that the whole call may take, with its tools, retries and waits; `None` means no limit.",
         variables=("ALLOY_DEADLINE",),
     )
@@ -327,7 +329,7 @@ class Config:
         variables=("ALLOY_TOOL_ERRORS",),
     )
     tool_timeout: float | None = _setting(
-        number(0, above=True),
+        seconds(above=True),
         "Seconds that one tool may take, after which the model is told so; `None` means no limit.",
         variables=("ALLOY_TOOL_TIMEOUT",),
     )

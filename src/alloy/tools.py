@@ -23,6 +23,7 @@ from alloy.functions import (
     reduced,
     signature_of,
 )
+from alloy.quantities import checked
 from alloy.settings import SETTINGS
 from alloy.suggestions import did_you_mean, nearest
 
@@ -228,12 +229,8 @@ def _check_options(function: Any, given: dict[str, Any], unknown: Iterable[str])
     if (description := given["description"]) is not None and not isinstance(description, str):
         raise ConfigurationError(f"@tool: description must be a str, not {description!r}")
     for setting in _SETTINGS:
-        if given[setting] is ...:
-            continue
-        try:
-            SETTINGS[setting].check(given[setting])
-        except ValueError as error:
-            raise ConfigurationError(f"@tool: {setting} must be {error}, not {given[setting]!r}") from None
+        if given[setting] is not ...:
+            checked("@tool", setting, given[setting], SETTINGS[setting].check)
     if isinstance(function, str):
         raise ConfigurationError(f"@tool needs a function, not {function!r}: write @tool(name={function!r})")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import count
 from time import monotonic
 
+from alloy.quantities import LONGEST_WAIT
 from alloy.threads import in_forked_child, start_thread
 
 __all__ = ["Alarm", "call_later"]
@@ -89,7 +90,7 @@ class _Watchdog:
                 if wait is not None and wait <= 0:
                     return heapq.heappop(self._alarms)[2]
                 # `wait` of a lock refuses longer times (https://docs.python.org/3/library/threading.html).
-                self._changed.wait(wait if wait is None else min(wait, threading.TIMEOUT_MAX))
+                self._changed.wait(wait if wait is None else min(wait, LONGEST_WAIT, threading.TIMEOUT_MAX))
 
 
 _WATCHDOG = _Watchdog()

@@ -149,6 +149,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alloy.errors",
         "alloy.extras",
         "alloy.prices",
+        "alloy.quantities",
         "alloy.result",
         "alloy.events",
         "alloy.parts",

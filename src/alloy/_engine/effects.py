@@ -20,7 +20,9 @@ from alloy._typed.types.async_parsers import Call, Outcome
 from alloy.backends.batches import ApiCall
 from alloy.errors import ConfigurationError
 from alloy.events import Event
+from alloy.excerpts import shown_value
 from alloy.messages import Finish, Reply, Request, ToolCall, ToolResult, Usage
+from alloy.quantities import LONGEST_WAIT
 
 __all__ = [
     "CallApi",
@@ -67,7 +69,7 @@ class Effect(Generic[T]):
         """Raise `EffectError` unless the value of the field *name* is what is *wanted*."""
         value = getattr(self, name)
         if not holds(value):
-            raise EffectError(f"{type(self).__name__}: {name} must be {wanted}, not {value!r:.80}")
+            raise EffectError(f"{type(self).__name__}: {name} must be {wanted}, not {shown_value(value):.80}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class Sleep(Effect[None]):
     seconds: float
 
     def __post_init__(self) -> None:
-        self._require("seconds", _is_wait, "a number of at least 0")
+        self._require("seconds", _is_wait, f"a number of at least 0 and at most {LONGEST_WAIT:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ def _is(*kinds: type) -> Callable[[Any], bool]:
 
 
 def _is_wait(value: Any) -> bool:
-    return isinstance(value, int | float) and value >= 0  # false for NaN
+    return isinstance(value, int | float) and 0 <= value <= LONGEST_WAIT  # false for NaN
 
 
 def _are_functions(value: Any) -> bool:

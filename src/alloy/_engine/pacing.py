@@ -14,6 +14,7 @@ from alloy.errors import AlloyError, CircuitOpenError, DeadlineError, ProviderEr
 from alloy.events import RateLimited
 from alloy.media import Media
 from alloy.messages import Reply, Request, ToolResults, User
+from alloy.quantities import LONGEST_WAIT
 from alloy.settings import Config
 
 __all__ = ["estimated_tokens", "limits_of", "paced"]
@@ -79,7 +80,7 @@ def _wait(pace: Pace, ticket: Ticket, model: str, deadline: float | None) -> Scr
                 f"a wait of {seconds:.1f} seconds for its turn by the rate limits of {model} would exceed "
                 f"deadline={deadline} seconds"
             )
-        yield from Sleep(min(seconds, max(LONGEST_SLEEP, seconds / 4)))
+        yield from Sleep(min(seconds, max(LONGEST_SLEEP, seconds / 4), LONGEST_WAIT))
         now = yield from Elapsed()
         seconds = pace.wait(ticket)
     return now - began

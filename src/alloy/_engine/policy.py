@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from alloy._engine.fallbacks import TEXTS
 from alloy.errors import NOT_SENT, AlloyError, AnswerError, ProviderError, UnsupportedError
+from alloy.quantities import LONGEST_WAIT
 
 __all__ = ["FINALIZE", "TYPED_ANSWER", "Policy", "reask_text"]
 
@@ -73,7 +74,7 @@ class Policy:
         doubled = self.backoff * 2 ** min(failures - 1, 64)  # a float cannot hold 2 ** 1024
         backoff = random.uniform(0, min(self.backoff_max, doubled))  # noqa: S311
         asked = error.retry_after if isinstance(error, ProviderError) else None
-        return backoff if asked is None else asked + backoff / 10
+        return backoff if asked is None else min(asked + backoff / 10, LONGEST_WAIT)
 
 
 def reask_text(error: AnswerError) -> str:

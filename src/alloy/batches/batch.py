@@ -21,6 +21,7 @@ from alloy.batches.steps import perform, perform_async
 from alloy.errors import ConfigurationError
 from alloy.logger import log
 from alloy.maps.outcomes import Outcome
+from alloy.quantities import checked, seconds
 
 if TYPE_CHECKING:
     from alloy._engine.prepare import PreparedCall
@@ -210,9 +211,9 @@ class Batch(Generic[T_co]):
         return report(self._call.question, self._name, self._size)
 
     def _waiting(self, timeout: float | None, poll: float) -> BatchCall[Any]:
-        _check_seconds("poll", poll)
+        checked("Batch", "poll", poll, seconds())
         if timeout is not None:
-            _check_seconds("timeout", timeout)
+            checked("Batch", "timeout", timeout, seconds())
         return self._call_of(lambda: wait_for_end(self._call.question, self._name, self._size, timeout, poll))
 
     def _reading(self) -> BatchCall[Any]:
@@ -234,11 +235,6 @@ class Batch(Generic[T_co]):
 
 def _outcome(index: int, args: tuple[Any, ...], result: Result[T]) -> Outcome[T]:
     return Outcome(index, args, result.value, result=result)
-
-
-def _check_seconds(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise ConfigurationError(f"Batch: {name} must be a number of seconds, not {value!r:.80}")
 
 
 def _loaded(id: Any, command: Any, collection: Collection[T], *, strict: bool, has_inputs: bool) -> Batch[T]:

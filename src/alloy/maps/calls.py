@@ -18,6 +18,7 @@ from alloy.functions import signature_of
 from alloy.maps.outcomes import MapSummary, Outcome
 from alloy.maps.progress import Progress, progress_of
 from alloy.messages import RequestUsage
+from alloy.quantities import checked, count
 from alloy.suggestions import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -164,10 +165,7 @@ def plan(command: Any, iterables: tuple[Any, ...], options: Mapping[str, Any], *
         command = command._changed(limits, where)
     for each in iterables:
         _check_iterable(each, where, asynchronous=asynchronous)
-    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise ConfigurationError(
-            f"{where}: concurrency must be an int of at least 1, not {concurrency!r:.80}"
-        )
+    checked(where, "concurrency", concurrency, count(1))
     check_flag(ordered, f"{where}: ordered")
     if on_error not in ("raise", "return"):
         raise ConfigurationError(f"{where}: on_error must be 'raise' or 'return', not {on_error!r:.80}")

@@ -29,6 +29,7 @@ from alloy.errors import AlloyError, ConfigurationError, McpError, ToolError
 from alloy.excerpts import printable
 from alloy.logger import log
 from alloy.mcp.tools import McpTool, mcp_tools, text_of
+from alloy.quantities import checked, seconds
 
 __all__ = ["McpServer"]
 
@@ -59,8 +60,7 @@ class McpServer:
         self._url = None if self._command else str(target)
         if (env and self._url) or (headers and self._command):
             raise ConfigurationError("connect(): env= is for a command, and headers= is for an address")
-        if not _is_seconds(timeout):
-            raise ConfigurationError(f"connect(): timeout must be a number above 0, not {timeout!r:.80}")
+        checked("connect()", "timeout", timeout, seconds(above=True))
         if not isinstance(prefix, str):
             raise ConfigurationError(f"connect(): prefix must be a str, not {prefix!r:.80}")
         _check_texts("env", env)
@@ -331,10 +331,6 @@ class McpServer:
 
     def __repr__(self) -> str:
         return f"<MCP server {self.name}{'' if self._client is not None else ', not connected'}>"
-
-
-def _is_seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _check_texts(name: str, given: Any) -> None:

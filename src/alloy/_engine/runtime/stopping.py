@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from alloy.backends.base import CancelToken
+from alloy.quantities import LONGEST_WAIT
 
 __all__ = ["Stop", "Stopped", "current_stop", "stop_with"]
 
@@ -45,7 +46,7 @@ class Stop:
 
     def sleep(self, seconds: float) -> None:
         """Wait. Raises `Stopped` when the calls are to end before."""
-        if self._set.wait(min(seconds, threading.TIMEOUT_MAX)):
+        if self._set.wait(min(seconds, LONGEST_WAIT, threading.TIMEOUT_MAX)):
             raise Stopped
 
     @contextmanager
