@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from kit.apis import APIS, Api
@@ -20,9 +22,7 @@ from dataclasses import dataclass
 import alloy
 from alloy import Image, ask, tool
 
-provider, model, url, text = json.loads(sys.argv[1])
-options = {"model": f"{provider}:{model}", "base_url": url, "api_key": "sk-test-1234567890"}
-options |= {"retry": 1, "backoff": 0}
+providers, text = json.loads(sys.argv[1])
 logging.basicConfig(stream=io.StringIO(), level=logging.DEBUG)
 
 
@@ -41,7 +41,8 @@ class Answer:
 image = Image.from_url("https://example.com/a.png")
 
 
-def everything():
+def everything(model, url):
+    options = {"model": model, "base_url": url, "api_key": "sk-test-1234567890", "retry": 1, "backoff": 0}
     for output in (str, int, Answer, list[str], dict[str, str], bool):
         for _ in range(2):
             try:
@@ -60,8 +61,7 @@ def everything():
     asyncio.run(in_loop())
 
 
-everything()
-alone, found = False, []
+alone, found = False, {}
 forbidden = (
     "os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "shutil.", "urllib.",
     "webbrowser.", "ctypes.", "pickle.find_class", "marshal.loads", "tempfile.", "os.remove", "os.rename",
@@ -72,18 +72,21 @@ def watch(event, arguments):
     if not alone:
         return
     if event in ("open", "exec", "compile", "import") or event.startswith(forbidden):
-        found.append((event, repr(arguments)[:300]))
+        seen.append((event, repr(arguments)[:300]))
     if event == "socket.connect" and arguments[1][0] != "127.0.0.1":
-        found.append((event, repr(arguments[1])))
+        seen.append((event, repr(arguments[1])))
     if event == "socket.getaddrinfo" and arguments[0] not in ("127.0.0.1", b"127.0.0.1"):
-        found.append((event, repr(arguments)))
+        seen.append((event, repr(arguments)))
 
 
 sys.addaudithook(watch)
-alone = True
-everything()
-compile("1", "the last event, which shows that the hook works", "eval")
-alone = False
+for model, url in providers:
+    everything(model, url)
+    seen = found[model] = []
+    alone = True
+    everything(model, url)
+    compile("1", "the last event, which shows that the hook works", "eval")
+    alone = False
 print(json.dumps(found))
 """
 
@@ -114,20 +117,30 @@ def answers(api: Api) -> list[Answer]:
     ]
 
 
+def next_of(made: list[Answer]) -> Callable[[object], Answer]:
+    """Says each of *made* in turn, again and again."""
+    turn = itertools.cycle(made)
+    return lambda _: next(turn)
+
+
 def test_no_text_of_a_model_or_a_server_does_anything() -> None:
     """For every backend: plain, streamed and async, typed and with tools."""
-    for api in APIS:
-        server = WireServer()
-        try:
-            asked = iter(range(10**9))
-            made = answers(api)
-            server.always = lambda _, made=made, asked=asked: made[next(asked) % len(made)]
-            given = json.dumps([api.name, api.model, server.url + api.base, HOSTILE])
-            ran = subprocess.run(
-                [sys.executable, "-c", PROGRAM, given], capture_output=True, text=True, cwd=ROOT, check=False
-            )
-            assert (ran.returncode, ran.stderr) == (0, ""), api
-            assert [event for event, _ in json.loads(ran.stdout)] == ["compile"], (api, ran.stdout)
-            assert len(server.requests) > 20
-        finally:
+    servers = {f"{api.name}:{api.model}": WireServer() for api in APIS}
+    try:
+        for api, server in zip(APIS, servers.values(), strict=True):
+            server.always = next_of(answers(api))
+        addresses = [
+            (model, server.url + api.base) for api, (model, server) in zip(APIS, servers.items(), strict=True)
+        ]
+        command = [sys.executable, "-c", PROGRAM, json.dumps([addresses, HOSTILE])]
+        ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        found = json.loads(ran.stdout)
+        assert {model: [event for event, _ in events] for model, events in found.items()} == {
+            model: ["compile"] for model in servers
+        }, found
+        for model, server in servers.items():
+            assert len(server.requests) > 20, model
+    finally:
+        for server in servers.values():
             server.stop()
