@@ -50,7 +50,7 @@ class Conversation:
     def to_json(self) -> str:
         """The conversation as JSON text, with its images and the providers' own form of their messages.
 
-        The result of a tool is kept as the text that the model received.
+        The result of a tool is kept as what the model received.
         """
         return json.dumps({"alloy": FORMAT, "turns": [_dump_turn(turn) for turn in self.turns]})
 
@@ -96,12 +96,13 @@ def _dump_turn(turn: Turn) -> JsonObject:
                 "echo": None if turn.echo is None else list(turn.echo),
             }
         case ToolResults():
-            return {
-                "results": [
-                    [result.call.id, result.name, result.call.arguments, result.content, result.error]
-                    for result in turn.results
-                ]
-            }
+            return {"results": list(map(_dump_result, turn.results))}
+
+
+def _dump_result(result: ToolResult) -> list[Any]:
+    call = result.call
+    parts = [list(map(_dump_part, result.parts))] if result.parts else []
+    return [call.id, call.name, call.arguments, result.content, result.error, *parts]
 
 
 def _load_turn(data: JsonObject) -> Turn:
@@ -120,9 +121,10 @@ def _load_turn(data: JsonObject) -> Turn:
 
 
 def _load_result(data: Json) -> ToolResult:
-    call_id, name, arguments, content, error = data
+    call_id, name, arguments, content, error, *more = data
+    parts = tuple(map(_load_part, _list(more[0]))) if more else ()
     call = ToolCall(_text(call_id), _text(name), _text(arguments))
-    return ToolResult(call, _text(content), error=None if error is None else _text(error))
+    return ToolResult(call, _text(content), error=None if error is None else _text(error), parts=parts)
 
 
 def _parsed(text: Any) -> Json:

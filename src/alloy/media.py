@@ -20,6 +20,13 @@ class Media:
     kind: ClassVar[str] = "file"
 
     @property
+    def described(self) -> str:
+        """What it is, for who cannot see it: its kind, its name, and its type and size or its URL."""
+        named = f"{self.kind} {self.name!r}" if self.name else self.kind
+        size = f", {len(self.data):,} bytes" if self.data is not None else ""
+        return f"{named}: {self.url or self.media_type}{size}"
+
+    @property
     def base64(self) -> str:
         """The data in base64. Raises `ValueError` when there is only a URL."""
         from base64 import b64encode

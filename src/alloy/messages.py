@@ -119,7 +119,8 @@ class ToolCall:
 class ToolResult:
     """What came of one call.
 
-    *content* is the text that the model gets, cut at `tool_result_max_chars`. *value* is what the tool
+    *content* is the text that the model gets, cut at `tool_result_max_chars`, and *parts* is all of it, in
+    order, when there are images or documents in it. *value* is what the tool
     returned in Python, and *arguments* what it was called with, after conversion. *error* says why there is
     no value. *duration* is in seconds. *requests* are the model requests of commands that the tool called.
     """
@@ -131,6 +132,7 @@ class ToolResult:
     error: str | None = None
     duration: float = field(default=0.0, compare=False, repr=False)
     requests: tuple[RequestUsage, ...] = field(default=(), compare=False, repr=False)
+    parts: tuple[str | Media, ...] = ()
 
     @property
     def name(self) -> str:
@@ -164,6 +166,13 @@ class User:
     def parts(self) -> tuple[str | Media, ...]:
         """All of it as parts."""
         return (self.content,) if isinstance(self.content, str) else self.content
+
+    def followed_by(self, other: User) -> User:
+        """Both as one turn."""
+        points = (*self.cache_points, *(len(self.parts) + point for point in other.cache_points))
+        if isinstance(self.content, str) and isinstance(other.content, str) and not points:
+            return User(f"{self.content}\n\n{other.content}")
+        return User((*self.parts, *other.parts), points)
 
 
 class Echo(NamedTuple):
@@ -207,6 +216,11 @@ class ToolResults:
     """The results of all calls of the reply before, in the order of the calls."""
 
     results: tuple[ToolResult, ...]
+
+    @property
+    def has_media(self) -> bool:
+        """Whether tools returned images or documents."""
+        return any(result.parts for result in self.results)
 
 
 Turn = User | Reply | ToolResults

@@ -45,6 +45,7 @@ NAMES = (
     "slow",
     "leave",
     "env",
+    "files",
     "dotted.name/x",
     "2nd",
 )
@@ -70,6 +71,14 @@ async def call_tool(  # noqa: C901 - a case for each tool
         case "image":
             image = types.ImageContent(data=PIXEL, mime_type="image/png")
             return types.CallToolResult(content=[text, image])
+        case "files":
+            sound = types.AudioContent(data="AAAA", mime_type="audio/wav")
+            drawing = types.ImageContent(data="PHN2Zy8+", mime_type="image/svg+xml")
+            wrong = types.ImageContent(data="no base64!", mime_type="image/png")
+            inner = types.BlobResourceContents(uri="file:///a/b.pdf", blob="JVBERi0xLjc=")
+            return types.CallToolResult(
+                content=[sound, drawing, wrong, types.EmbeddedResource(resource=inner)]
+            )
         case "link":
             link = types.ResourceLink(name="report", uri="file:///report.txt", description="of today")
             inner = types.TextResourceContents(uri="file:///a.txt", text="the text of a file")

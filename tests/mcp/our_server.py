@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 import alloy.mcp
-from alloy import command, tool
+from alloy import Document, Image, command, tool
 
 
 @dataclass
@@ -50,7 +50,25 @@ async def check(order: str) -> str:
     return f"Check {order}"
 
 
-TOOLS = (describe, add, hang, broken, check)
+@tool
+def draw(kind: str) -> list[str | Image | Document]:
+    """Draw."""
+    picture = Image.from_bytes(b"\x89PNG\r\n\x1a\n", name="a.png")
+    files = [
+        picture,
+        Document.from_bytes(b"%PDF-1.7", name="b c.pdf"),
+        Image.from_url("https://example.com/d.png"),
+    ]
+    return [kind, *files]
+
+
+@tool
+def sketch() -> list[object]:
+    """Sketch."""
+    return [Image.from_bytes(b"\x89PNG\r\n\x1a\n")]
+
+
+TOOLS = (describe, add, hang, broken, check, draw, sketch)
 
 if __name__ == "__main__":
     alloy.mcp.serve(*TOOLS, name=sys.argv[1] if len(sys.argv) > 1 else "ours")

@@ -20,7 +20,7 @@ from kit.wire import WireServer, json_answer
 
 import alloy
 import alloy.mcp
-from alloy import ConfigurationError, McpError, ToolError, ask, command, tool
+from alloy import ConfigurationError, Document, Image, McpError, ToolError, ask, command, tool
 from alloy.events import Event, ToolProgress
 from alloy.mcp.client import McpServer
 from alloy.testing import call, replies
@@ -129,13 +129,25 @@ def test_every_provider_gets_the_schema(odd: McpServer, server: WireServer, api:
 
 
 def test_results_of_all_kinds(odd: McpServer) -> None:
-    image, link, structured, error = results(
-        odd, call("image"), call("link"), call("structured"), call("error")
-    )
-    assert image == "called image\n[image: image/png, 70 bytes]"
+    link, structured, error = results(odd, call("link"), call("structured"), call("error"))
     assert link == "[report: file:///report.txt, of today]\nthe text of a file"
     assert structured == '{"a": [1, "ü"]}'
     assert error == "Error: no such item"
+
+
+def test_images_and_documents_reach_the_model(odd: McpServer) -> None:
+    """As those of other tools do; what no model takes is described."""
+    with replies(call("image"), call("files"), "done"):
+        image, files = ask.run("go", tools=odd.tools).tool_calls
+    text, picture = image.parts
+    assert (text, type(picture), picture.media_type) == ("called image", Image, "image/png")
+    assert len(picture.data) == 70
+    assert files.parts == (
+        "[audio: audio/wav, 3 bytes]",
+        "[image: image/svg+xml, 6 bytes]",
+        "[image: image/png, which the server did not encode in base64]",
+        Document(data=b"%PDF-1.7", media_type="application/pdf", name="b.pdf"),
+    )
 
 
 def test_tools_can_be_called_from_python(odd: McpServer) -> None:

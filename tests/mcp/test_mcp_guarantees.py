@@ -159,7 +159,7 @@ def test_a_forked_child_does_not_wait_for_the_connection_of_its_parent() -> None
             found = answer.read()
         os.waitpid(child, 0)
         assert asyncio.run(text()).startswith("called text")
-    assert found == "the parent, the parent, 11 tools"
+    assert found == "the parent, the parent, 12 tools"
 
 
 def _in_child(server: Any, text: Any) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sys
 import threading
+from base64 import b64decode
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def test_tools_and_their_schemas(connected: Callable[[Use], None]) -> None:
     async def use(client: Any) -> None:
         assert client.server_info.name == "shop"
         tools = {each.name: each for each in (await client.list_tools()).tools}
-        assert list(tools) == ["describe", "add", "hang", "broken", "check"]
+        assert list(tools) == ["describe", "add", "hang", "broken", "check", "draw", "sketch"]
         assert tools["describe"].description == "Describe a city."
         assert tools["add"].input_schema["required"] == ["a"]
         assert tools["describe"].output_schema["properties"]["people"] == {"type": "integer"}
@@ -96,6 +97,24 @@ def test_results_are_text_and_structured(connected: Callable[[Use], None]) -> No
         assert not city.is_error
         number = await client.call_tool("add", {"a": 2})
         assert (text(number), number.structured_content) == ("3", {"value": 3})
+
+    connected(use)
+
+
+def test_images_and_documents_are_results(connected: Callable[[Use], None]) -> None:
+    """As content of MCP, without a schema of what is returned."""
+
+    async def use(client: Any) -> None:
+        drawn = await client.call_tool("draw", {"kind": "cat"})
+        words, image, document, link = drawn.content
+        assert (words.text, image.type, image.mime_type) == ("cat", "image", "image/png")
+        assert b64decode(image.data) == b"\x89PNG\r\n\x1a\n"
+        assert b64decode(document.resource.blob) == b"%PDF-1.7"
+        assert (str(document.resource.uri), link.uri) == ("file:///b%20c.pdf", "https://example.com/d.png")
+        assert not drawn.is_error
+        sketched = await client.call_tool("sketch", {})
+        assert sketched.is_error
+        assert "which its annotation does not say" in text(sketched)
 
     connected(use)
 
@@ -144,7 +163,7 @@ def test_our_client_uses_our_server(address: str) -> None:
         with replies(call("add", a=2, b=3), "five"):
             result = alloy.ask.run("Hi", tools=server.tools)
         assert result.tool_calls[0].content == "5"
-        assert len(server.tools) == 5
+        assert len(server.tools) == len(our_server.TOOLS)
 
 
 def test_another_host_is_refused(address: str) -> None:

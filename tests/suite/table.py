@@ -49,6 +49,13 @@ def _both(provider: Provider) -> str:
     return YES if provider.can.output_with_tools else "fallback: the answer in an extra turn"
 
 
+def _result_media(provider: Provider) -> str:
+    if not provider.can.images:
+        return "no: described in words"
+    native = provider.can.result_media and _tools(provider) == YES
+    return YES if native else "fallback: in the next message"
+
+
 def _by_url(part: str) -> Claim:
     def claim(provider: Provider) -> str:
         if not getattr(provider.can, part):
@@ -87,6 +94,7 @@ ROWS: tuple[Row, ...] = (
     Row("Tools", "Parallel tools", _tools),
     Row("Tools", "Results under the right ids", _tools),
     Row("Tools", "Tools and a typed answer", _both),
+    Row("Tools", "Images in results", _result_media),
     Row("Tools", "ReAct, when asked for"),
     Row("Tools", "Missing tools are detected"),
     Row("Tools", "Ignored tool choices are detected"),
@@ -117,10 +125,11 @@ READ: dict[str, tuple[str, ...]] = {
     "tools": ("Tools", "Parallel tools"),
     "structured_output": ("Structured output",),
     "output_with_tools": ("Tools and a typed answer",),
-    "images": ("Images",),
+    "images": ("Images", "Images in results"),
     "documents": ("Documents",),
     "urls": ("Images by URL", "Documents by URL"),
     "document_urls": ("Documents by URL",),
+    "result_media": ("Images in results",),
     "loose_output": (LOOSE,),
     "json_object": (JSON_MODE,),
     "drops": tuple(f"`{name}`" for name in SENT),

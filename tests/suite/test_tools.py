@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kit.ways import every_way
 
-from alloy import ConfigurationError, ToolError, TurnLimitError, Usage, require, tool
+from alloy import ConfigurationError, Image, ToolError, TurnLimitError, Usage, require, tool
 from suite.script import ModelTurn, ReceivedRequest
 from suite.scripted_provider import ScriptedProvider, Way
 from suite.table import proves
@@ -31,6 +31,15 @@ def describe(city: str) -> dict[str, str]:
 def now() -> str:
     """The current time."""
     return "noon"
+
+
+DRAWING = Image.from_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(64)))
+
+
+@tool
+def draw() -> list[str | Image]:
+    """Draw a cat."""
+    return ["Here it is:", DRAWING]
 
 
 @tool
@@ -114,6 +123,19 @@ def test_tools_follow_each_other(scripted: ScriptedProvider, way: Way) -> None:
         ("describe", {"city": "Ulm"}, {"city": "Ulm", "mood": "calm"}),
         ("now", {}, "noon"),
     ]
+
+
+@proves("Images in results")
+@every_way
+def test_images_in_results(scripted: ScriptedProvider, way: Way) -> None:
+    """The image that a tool returns is sent once, in the result or after it; or it is described there."""
+    scripted.script(ModelTurn(calls=(("draw", {}),)), ModelTurn("A cat."))
+
+    assert scripted.ask(way, tools=[draw]).value == "A cat."
+    sent = json.dumps(scripted.received[-1].body)
+    taken = scripted.provider.can.images
+    assert sent.count(DRAWING.base64) == int(taken)
+    assert ("this model does not take it" in sent) == (not taken)
 
 
 @proves("Tools")

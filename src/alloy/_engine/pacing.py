@@ -122,16 +122,18 @@ def estimated_tokens(request: Request) -> int:
 def _size_of(turn: Any) -> int:
     match turn:
         case User():
-            return sum(len(part) if isinstance(part, str) else _file_size(part) for part in turn.parts)
+            return sum(map(_part_size, turn.parts))
         case Reply():
             return len(turn.text) + sum(len(call.name) + len(call.arguments) for call in turn.calls)
         case ToolResults(results):
-            return sum(len(result.content) for result in results)
+            return sum(sum(map(_part_size, result.parts or (result.content,))) for result in results)
         case _:
             return 0
 
 
-def _file_size(part: Media) -> int:
+def _part_size(part: str | Media) -> int:
+    if isinstance(part, str):
+        return len(part)
     if part.media_type.startswith("text/") and part.data is not None:
         return len(part.data)
     return TOKENS_OF_FILE * CHARACTERS

@@ -122,11 +122,9 @@ def _check_parts(turns: tuple[Turn, ...], can: Capabilities, model: str) -> None
         if not isinstance(turn, User) or isinstance(turn.content, str):
             continue
         for part in turn.parts:
-            if isinstance(part, str):
+            if isinstance(part, str) or can.takes(part):
                 continue
             if not (can.images if part.kind == "image" else can.documents):
                 raise MissingCapability(f"{model} does not take {part.kind}s: choose another model")
-            by_url = can.urls and (part.kind == "image" or can.document_urls)
-            if part.url is not None and not by_url:
-                fix = f"read it and use {type(part).__name__}.from_bytes"
-                raise MissingCapability(f"{model} does not take {part.kind}s by URL: {fix}")
+            fix = f"read it and use {type(part).__name__}.from_bytes"
+            raise MissingCapability(f"{model} does not take {part.kind}s by URL: {fix}")

@@ -10,6 +10,7 @@ from alloy._engine.call_forms import in_plain_form
 from alloy._engine.call_ids import with_unique_call_ids
 from alloy._engine.fallbacks import Plan
 from alloy._engine.policy import TYPED_ANSWER, Policy
+from alloy._engine.result_media import with_media_sent
 from alloy._engine.routes import Route
 from alloy.errors import AlloyError, ConfigurationError
 from alloy.messages import Reply, Request, RequestUsage, ToolResult, ToolResults, Turn, Usage, User
@@ -174,7 +175,8 @@ class State:
         if self.earlier:
             before = self.messages[: self.earlier]
             turns = tuple(_plain(turn) if any(turn is one for one in before) else turn for turn in turns)
-        return replace(self.plan.request, messages=turns)
+        planned, can = self.plan.request, self.route.capabilities
+        return replace(planned, messages=with_media_sent(turns, can, native=planned.tool_mode == "native"))
 
     def change_request(self, **changes: Any) -> None:
         """Put later requests with *changes*."""

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple, Protocol
 
 from alloy._engine.effects import Script, parse_values
 from alloy._engine.ledger import Ledger
-from alloy._engine.tool_texts import cut_text
+from alloy._engine.result_media import contents_of
 from alloy._engine.watching import UNWATCHED, Ended, Watcher, watched
-from alloy._typed.answers.parse import dump
 from alloy._typed.schemas.dialects import Dialect, to_wire
 from alloy._typed.types.async_parsers import resolving
 from alloy._typed.types.signature import ArgumentsError, Signature
@@ -162,7 +161,7 @@ class ToolRun:
         if inspect.iscoroutine(value):
             value.close()
             raise TypeError("the tool is not `async def` but returned a coroutine: make its wrapper async")
-        return ToolEnd(self._result(dump(value), value, None))
+        return ToolEnd(self._result(value, None))
 
     def failed(self, error: Exception) -> ToolEnd:
         """The end when *error* was raised."""
@@ -179,7 +178,7 @@ class ToolRun:
                 ends_call.__cause__ = error
             else:
                 log.warning("the tool %r failed; the model gets the error", self._call.name, exc_info=error)
-        return ToolEnd(self._result(f"Error: {problem}", None, problem), ends_call)
+        return ToolEnd(self._result(f"Error: {problem}", problem), ends_call)
 
     def timed_out(self) -> ToolEnd:
         """The end when it took longer than its `tool_timeout`."""
@@ -192,14 +191,14 @@ class ToolRun:
         signature = self._tools.find(self._call).signature
         return signature.read(self._call.arguments, to_wire(signature.schema, self._dialect))
 
-    def _result(self, content: str, value: Any, error: str | None) -> ToolResult:
+    def _result(self, value: Any, error: str | None) -> ToolResult:
         self.is_over = True
         seconds = perf_counter() - self._began
-        shown = cut_text(content, self._tools.max_chars(self._call))
-        if shown is not content:
-            log.warning("the result of the tool %r is cut: it has %d characters", self.name, len(content))
-        requests = tuple(self.ledger.requests)
-        return ToolResult(self._call, shown, value, self._arguments, error, seconds, requests)
+        text, shown, parts = contents_of(value, self._tools.max_chars(self._call))
+        if shown is not text:
+            log.warning("the result of the tool %r is cut: it has %d characters", self.name, len(text))
+        requests, kept = tuple(self.ledger.requests), value if error is None else None
+        return ToolResult(self._call, shown, kept, self._arguments, error, seconds, requests, parts)
 
 
 def _shown(error: Exception, show: Callable[[Exception], str]) -> str:

@@ -21,6 +21,7 @@ from alloy.endpoints import Endpoint, secret_values, secrets_in_url
 from alloy.errors import AlloyError, ConfigurationError
 from alloy.extras import import_extra
 from alloy.jsontypes import Json, JsonObject
+from alloy.media import Media
 from alloy.messages import Delta, Reply, Request
 from alloy.threads import late_error
 
@@ -47,8 +48,9 @@ class Capabilities:
     *loose_output* structured output by a schema that strict mode does not support. *json_object* is a mode
     in which an answer is any JSON object: it helps where schemas are refused. *images* and
     *documents* are accepted as data, with *urls* by URL too (documents with *document_urls* as
-    well). Settings in *drops* are rejected by the model, which works without them: they are not sent.
-    Settings in *refuses* have no counterpart: using one is a `ConfigurationError`.
+    well). With *result_media* the results of tools may hold images and documents, too; else these follow in
+    a message of the user. Settings in *drops* are rejected by the model, which works without them: they are
+    not sent. Settings in *refuses* have no counterpart: using one is a `ConfigurationError`.
     """
 
     tools: bool = True
@@ -60,6 +62,7 @@ class Capabilities:
     documents: bool = True
     urls: bool = True
     document_urls: bool = True
+    result_media: bool = False
     drops: frozenset[str] = frozenset()
     refuses: frozenset[str] = frozenset()
 
@@ -67,6 +70,12 @@ class Capabilities:
         for name in ("drops", "refuses"):
             if isinstance(value := getattr(self, name), str):  # of which every part would count as a name
                 raise ConfigurationError(f"Capabilities: {name} must be a set of names, not {value!r}")
+
+    def takes(self, part: Media) -> bool:
+        """Whether the model takes *part* as it is, with its data or its URL."""
+        if not (self.images if part.kind == "image" else self.documents):
+            return False
+        return part.url is None or (self.urls and (part.kind == "image" or self.document_urls))
 
 
 class Accumulator(Protocol):

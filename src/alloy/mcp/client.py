@@ -28,7 +28,7 @@ from alloy.endpoints import secret_values, secrets_in, secrets_in_url, without_c
 from alloy.errors import AlloyError, ConfigurationError, McpError, ToolError
 from alloy.excerpts import printable
 from alloy.logger import log
-from alloy.mcp.tools import McpTool, mcp_tools, text_of
+from alloy.mcp.tools import McpTool, Returned, mcp_tools, returned, text_of
 from alloy.quantities import checked, seconds
 
 __all__ = ["McpServer"]
@@ -281,8 +281,8 @@ class McpServer:
                 if (cursor := page.next_cursor) is None:
                     return mcp_tools(found, self._prefix, self.call)
 
-    async def call(self, name: str, arguments: dict[str, Any]) -> str:
-        """The result of the tool *name* as text.
+    async def call(self, name: str, arguments: dict[str, Any]) -> Returned:
+        """The result of the tool *name*: text, or a list of texts, images and documents.
 
         Raises `ToolError` with the text of a result that is an error, and `McpError` when the server has left
         or refuses the call. A cancelled call tells the server so.
@@ -300,10 +300,9 @@ class McpServer:
                 raise self._explained(error, f"refused the tool {name!r}") from error
 
         result = await asyncio.wrap_future(self._start(ask()))
-        text = text_of(result)
         if result.is_error:
-            raise ToolError(self._redact(text) or "the tool failed", tool=name)
-        return text
+            raise ToolError(self._redact(text_of(result)) or "the tool failed", tool=name)
+        return returned(result)
 
     # --- errors -------------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager, redirect_stdout
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from urllib.parse import quote
 
 import mcp_types as types
 from jsonschema import Draft202012Validator
@@ -22,6 +23,7 @@ from referencing import Registry
 
 from alloy import __version__
 from alloy._engine.handlers import listen
+from alloy._engine.result_media import media_parts
 from alloy._engine.runtime.stopping import Stop, stop_with
 from alloy._typed.answers.parse import dump
 from alloy._typed.types.compile import TypeSpec, compile_type
@@ -32,6 +34,7 @@ from alloy.errors import ConfigurationError, ToolError
 from alloy.events import Event, ReplyReceived, ToolFinished
 from alloy.jsontypes import JsonObject
 from alloy.logger import log
+from alloy.media import Media
 from alloy.threads import in_thread
 from alloy.tools import Tool, as_tools
 
@@ -159,6 +162,10 @@ class Served:
             stop.set()  # the client has cancelled it
 
     def _succeeded(self, value: Any) -> types.CallToolResult:
+        if parts := media_parts(value):
+            if self._output is not None:
+                raise ToolError("it returned an image or a document, which its annotation does not say")
+            return types.CallToolResult(content=list(map(_content, parts)))
         text = dump(value)
         content: list[types.ContentBlock] = [types.TextContent(text=text)]
         if self._output is None:
@@ -197,16 +204,34 @@ class _Progress:
             log.debug("the client gets no progress: %s", error)
 
 
+def _content(part: str | Media) -> types.ContentBlock:
+    if isinstance(part, str):
+        return types.TextContent(text=part)
+    if part.url is not None:
+        return types.ResourceLink(name=part.name or part.kind, uri=part.url)
+    if part.kind == "image":
+        return types.ImageContent(data=part.base64, mime_type=part.media_type)
+    name = quote(part.name or part.kind)
+    blob = types.BlobResourceContents(uri=f"file:///{name}", blob=part.base64, mime_type=part.media_type)
+    return types.EmbeddedResource(resource=blob)
+
+
 def _output_of(tool: Tool[..., Any]) -> TypeSpec[Any] | None:
     """What *tool* returns; `None` if its annotation has no schema, as `str` has none."""
     try:
         annotation = get_type_hints(tool._function, include_extras=True).get(
             "return"
         )  # a command's is its output
-        spec = None if annotation is None else compile_type(annotation)
+        spec = None if annotation is None or _has_media(annotation) else compile_type(annotation)
     except Exception:  # noqa: BLE001 - then the text says it
         return None
     return None if spec is None or spec.schema is None else spec
+
+
+def _has_media(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, Media):
+        return True
+    return any(map(_has_media, get_args(annotation)))
 
 
 def _failed(text: str) -> types.CallToolResult:

@@ -1,11 +1,12 @@
-"""The tools of an MCP server as tools of Alloy: schemas unchanged, arguments checked, results as text."""
+"""The tools of an MCP server as tools of Alloy: schemas unchanged, arguments checked, results as parts."""
 
 from __future__ import annotations
 
 import json
 import re
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from jsonschema import SchemaError
@@ -18,13 +19,16 @@ from alloy._typed.json.text import Unreadable, decode
 from alloy._typed.schemas.coercion import coerce
 from alloy._typed.schemas.dialects import Wire
 from alloy._typed.types.signature import Signature
-from alloy.errors import ConfigurationError
+from alloy.errors import CommandError, ConfigurationError
 from alloy.jsontypes import Json, JsonObject
+from alloy.media import Media
+from alloy.parts import Document, Image, Part
 from alloy.tools import Tool
 
-__all__ = ["McpTool", "mcp_tools", "text_of"]
+__all__ = ["McpTool", "Returned", "mcp_tools", "returned", "text_of"]
 
-Call = Callable[[str, dict[str, Any]], Awaitable[str]]
+Returned = str | list[Part]
+Call = Callable[[str, dict[str, Any]], Awaitable[Returned]]
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
 LONGEST_NAME = 64
@@ -36,7 +40,7 @@ class McpTool(Tool[..., Any]):
     def __init__(self, name: str, listed: Any, call: Call) -> None:
         """The tool *listed* by the server, under *name*; *call* has the server run it."""
 
-        async def run(**arguments: Any) -> str:
+        async def run(**arguments: Any) -> Returned:
             return await call(listed.name, arguments)
 
         run.__name__ = run.__qualname__ = name
@@ -126,25 +130,51 @@ def _name(given: str, taken: Iterable[str]) -> str:
 # --- results ------------------------------------------------------------------------------------------
 
 
-def text_of(result: Any) -> str:
-    """What the model reads of a result: its texts, and what its other parts are."""
+def returned(result: Any) -> Returned:
+    """What a tool returned: text, or a list when there are images or documents that models take."""
     parts = list(map(_part, result.content))
-    if not any(part.strip() for part in parts) and result.structured_content is not None:
+    if any(isinstance(part, Media) for part in parts):
+        return parts
+    return _text(result, parts)
+
+
+def text_of(result: Any) -> str:
+    """The text of a result, with what its other parts are."""
+    return _text(result, list(map(_part, result.content)))
+
+
+def _text(result: Any, parts: Sequence[Part]) -> str:
+    texts = [part if isinstance(part, str) else f"[{part.described}]" for part in parts]
+    if not any(text.strip() for text in texts) and result.structured_content is not None:
         return json.dumps(result.structured_content, ensure_ascii=False)
-    return "\n".join(parts)
+    return "\n".join(texts)
 
 
-def _part(part: Any) -> str:
+def _part(part: Any) -> Part:
     match part.type:
         case "text":
             return str(part.text)
         case "image" | "audio":
-            return f"[{part.type}: {part.mime_type}, {len(b64decode(part.data)):,} bytes]"
+            return _file(part.type, part.data, part.mime_type, "")
         case "resource_link":
             described = f", {part.description}" if part.description else ""
             return f"[{part.name}: {part.uri}{described}]"
         case "resource":
             inner = part.resource
-            text = getattr(inner, "text", None)
-            return str(text) if text is not None else f"[{inner.uri}: {inner.mime_type or 'data'}]"
+            if (text := getattr(inner, "text", None)) is not None:
+                return str(text)
+            return _file("resource", inner.blob, inner.mime_type, str(inner.uri))
     return f"[{part.type}]"
+
+
+def _file(kind: str, encoded: str, media_type: str | None, uri: str) -> Part:
+    """Data that a server sent, as an image or a document, or in words where no model takes its type."""
+    what = f"{kind} {uri}" if uri else kind
+    try:
+        data, name = b64decode(encoded, validate=True), uri.rpartition("/")[2]
+    except ValueError:
+        return f"[{what}: {media_type or 'data'}, which the server did not encode in base64]"
+    for accepting in (Image, Document):
+        with suppress(CommandError):
+            return accepting.from_bytes(data, media_type, name=name)
+    return f"[{what}: {media_type or 'data'}, {len(data):,} bytes]"

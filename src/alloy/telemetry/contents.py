@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from alloy.jsontypes import JsonObject
 from alloy.media import Media
-from alloy.messages import Reply, ToolResults, ToolSchema, Turn, User
+from alloy.messages import Reply, ToolResult, ToolResults, ToolSchema, Turn, User
 
 __all__ = ["LONGEST", "cut", "definitions", "input_messages", "instructions", "output_messages"]
 
@@ -60,10 +60,14 @@ def _message(turn: Turn) -> JsonObject:
             return {"role": "assistant", "parts": list(_reply_parts(turn))}
         case ToolResults(results):
             answers = [
-                {"type": "tool_call_response", "id": result.call.id, "response": cut(result.content)}
+                {"type": "tool_call_response", "id": result.call.id, "response": _response(result)}
                 for result in results
             ]
             return {"role": "tool", "parts": answers}
+
+
+def _response(result: ToolResult) -> str | list[JsonObject]:
+    return list(map(_part, result.parts)) if result.parts else cut(result.content)
 
 
 def _reply_parts(reply: Reply) -> Iterator[JsonObject]:

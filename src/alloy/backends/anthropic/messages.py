@@ -57,6 +57,7 @@ class ClaudeCapabilities(Capabilities):
     """
 
     loose_output: bool = False
+    result_media: bool = True
     max_tokens: int = 64_000
     forced_tools: bool = True
     can_disable_thinking: bool = True

@@ -101,7 +101,8 @@ class _History:
             self._open.remove(place)
         sent = {"type": "tool_result", "tool_use_id": place[1] if place else result.call.id}
         if result.error is None:
-            return {**sent, "content": result.content}
+            content = _content(result.parts, (), {}) if result.parts else result.content
+            return {**sent, "content": content}
         # With `is_error` the content may not be empty.
         return {**sent, "content": result.content or result.error or "failed", "is_error": True}
 

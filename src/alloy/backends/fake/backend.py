@@ -99,7 +99,7 @@ class FakeBackend:
     ) -> None:
         self.name, self.dialect = name, dialect or Dialect()
         self.batches = FakeBatches(name)
-        self._capabilities = capabilities or Capabilities()
+        self._capabilities = capabilities or Capabilities(result_media=True)
 
     def capabilities(self, model: str) -> Capabilities:
         """The same for every model."""
@@ -214,6 +214,7 @@ def _result(result: ToolResult) -> JsonObject:
         "name": result.name,
         "content": result.content,
         "error": result.error,
+        "parts": [_part(part) for part in result.parts] or None,
     }
 
 

@@ -87,7 +87,7 @@ def rewritten(messages: Sequence[Turn]) -> Iterator[Turn]:
     for message in messages:
         turn = _in_words(message)
         if isinstance(turn, User):
-            waiting = turn if waiting is None else _both(waiting, turn)
+            waiting = turn if waiting is None else waiting.followed_by(turn)
         elif turn is not None:
             if waiting is not None:
                 yield waiting
@@ -112,13 +112,6 @@ def _in_words(message: Turn) -> User | Reply | None:
         text = f"Final Answer: {message.text}" if message.text.strip() else ""
     # Some providers refuse an empty turn.
     return Reply(text) if text.strip() else None
-
-
-def _both(first: User, second: User) -> User:
-    points = (*first.cache_points, *(len(first.parts) + point for point in second.cache_points))
-    if isinstance(first.content, str) and isinstance(second.content, str) and not points:
-        return User(f"{first.content}\n\n{second.content}")
-    return User((*first.parts, *second.parts), points)
 
 
 def _observations(message: ToolResults) -> str:

@@ -62,7 +62,9 @@ class GeminiCapabilities(Capabilities):
     system: bool = True
 
 
-_NEW = GeminiCapabilities(drops=_SAMPLING, efforts=_LEVELS, signed=True, validated=True)
+_NEW = GeminiCapabilities(
+    drops=_SAMPLING, efforts=_LEVELS, signed=True, validated=True, result_media=True
+)  # https://ai.google.dev/gemini-api/docs/function-calling#multimodal
 
 # The first pattern that matches the last part of the model's name counts. Facts are from Google's pages of
 # 2026-11; addresses (`urls`) are fetched from Gemini 2.5 on.
@@ -221,6 +223,10 @@ def _contents(request: Request, can: GeminiCapabilities) -> Iterator[JsonObject]
                     yield {"role": "model", "parts": _signed(parts) if can.signed else parts}
             case ToolResults(results):
                 yield _user([_response(result, given) for result in results])
+                # A response holds no files by their address.
+                files = [part for result in results for part in result.parts if not _is_inline(part)]
+                if files:
+                    yield _user([_part(part) for part in files])
 
 
 def _user(parts: list[JsonObject]) -> JsonObject:
@@ -236,6 +242,10 @@ def _part(part: str | Media) -> JsonObject:
         case _:
             kind = part.media_type or _media_type(part.url or "")
             return {"fileData": {"fileUri": part.url, **({"mimeType": kind} if kind else {})}}
+
+
+def _is_inline(part: str | Media) -> bool:
+    return isinstance(part, str) or part.url is None
 
 
 def _media_type(url: str) -> str | None:
@@ -284,6 +294,8 @@ def _response(result: ToolResult, given: Mapping[str, str | None]) -> JsonObject
     response: JsonObject = {"name": result.name, "response": _outcome(result)}
     if call_id := given.get(result.call.id, result.call.id):
         response["id"] = call_id
+    if media := [_part(part) for part in result.parts if not isinstance(part, str) and _is_inline(part)]:
+        response["parts"] = media
     return {"functionResponse": response}
 
 

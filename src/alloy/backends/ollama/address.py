@@ -43,7 +43,7 @@ from alloy.backends.memory import Memory
 from alloy.backends.ollama.errors import ERRORS, not_running
 from alloy.endpoints import Endpoint, without_credentials
 from alloy.errors import AlloyError, ConfigurationError, UnsupportedError
-from alloy.jsontypes import Json
+from alloy.jsontypes import Json, JsonObject
 from alloy.logger import log
 
 __all__ = ["OLLAMA", "OllamaHttpBackend", "Settings", "find_host", "read_settings", "server_url"]
@@ -264,7 +264,7 @@ class OllamaHttpBackend(HttpBackend):
                 feature="tools",
                 provider=self.name,
             )
-        if "vision" in lacks:
+        if "vision" in lacks and "vision" in _needs(body := _without_images_of_tools(body)):
             raise ConfigurationError(
                 f"{self.name}:{model} does not accept images: choose a model whose `ollama show` lists vision"
             )
@@ -282,6 +282,20 @@ def _needs(body: Mapping[str, Any]) -> frozenset[str]:
         "thinking": bool(body.get("think")),
     }
     return frozenset(name for name, needed in needs.items() if needed)
+
+
+def _without_images_of_tools(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """*body* without the images that follow the results of tools: these are no reason to end the call."""
+    messages: list[JsonObject] = []
+    before = ""
+    for message in body["messages"]:
+        if before == "tool" and message.get("images"):
+            content = f"{message['content']}\n[not shown, because this model does not take images]"
+            messages.append({"role": message["role"], "content": content})
+        else:
+            messages.append(message)
+        before = message["role"]
+    return {**body, "messages": messages}
 
 
 def _question(exchange: HttpExchange, address: Address, body: Mapping[str, Any]) -> Any:

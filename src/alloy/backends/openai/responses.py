@@ -31,6 +31,7 @@ from alloy.messages import (
     Echo,
     Reply,
     Request,
+    ToolResult,
     ToolResults,
     ToolSchema,
     User,
@@ -38,7 +39,7 @@ from alloy.messages import (
 
 __all__ = ["OpenAIBackend"]
 
-_ALL = Capabilities(refuses=frozenset({"seed", "stop"}))
+_ALL = Capabilities(result_media=True, refuses=frozenset({"seed", "stop"}))
 _UNSAMPLED = replace(_ALL, drops=SAMPLING)
 
 
@@ -115,10 +116,7 @@ def _input(request: Request) -> list[Any]:
             case Reply():
                 items += _rebuilt(message)
             case ToolResults(results):
-                items += [
-                    {"type": "function_call_output", "call_id": result.call.id, "output": result.content}
-                    for result in results
-                ]
+                items += map(_result, results)
     return items
 
 
@@ -147,6 +145,11 @@ def _is_content(item: JsonObject) -> bool:
     content = item.get("content")
     parts = content if isinstance(content, list) else [{"text": content}]
     return any(str(part.get("text") or part.get("refusal") or "").strip() for part in parts)
+
+
+def _result(result: ToolResult) -> JsonObject:
+    output = [_part(part) for part in result.parts] if result.parts else result.content
+    return {"type": "function_call_output", "call_id": result.call.id, "output": output}
 
 
 def _part(part: str | Media) -> JsonObject:
