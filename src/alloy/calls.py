@@ -37,7 +37,7 @@ class CallOptions:
 
     def __reduce__(self) -> Any:
         own = {name: getattr(self, name) for name in OWN_OPTIONS}
-        check_pickles(own)
+        check_pickles(own, self.settings)
         return CallOptions, (*own.values(), self.settings)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CallOptions:

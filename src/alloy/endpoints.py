@@ -386,8 +386,8 @@ def without_credentials(url: str) -> str:
 
 # Headers that say what a request is; the values of all others are nobody's business.
 _PUBLIC = re.compile(
-    r"(accept|content|x-stainless)(-.*)?|user-agent|connection|.*-(beta|version)|http-referer|x-title|traceparent",
-    re.IGNORECASE,
+    r"(?i)(accept|content|x-stainless)(-.*)?|user-agent|connection|host|.*-(beta|version|model)|http-referer"
+    r"|x-title|traceparent"
 )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import replace
@@ -12,11 +13,11 @@ from urllib.parse import parse_qsl, urlencode
 
 from alloy.addresses import login_in
 from alloy.config import current
-from alloy.endpoints import KeyFunction, Transport, is_public, is_secret_name
+from alloy.endpoints import KeyFunction, Transport, is_public, is_secret_name, secrets_in_url
 from alloy.errors import ConfigurationError
 from alloy.settings import ALIASES
 
-__all__ = ["Given", "check_pickles", "kept_here"]
+__all__ = ["Given", "check_pickles", "clean_foreign", "kept_here"]
 
 # What is around the caller and applies to calls in this process only, such as "replies()".
 kept_here: ContextVar[str] = ContextVar("alloy_kept_here", default="")
@@ -30,7 +31,7 @@ class Given(dict[str, Any]):
     def __reduce__(self) -> Any:
         with_secrets = self.get(FLAG, current().pickle_secrets)
         kept = dict(self) if with_secrets else _without_secrets(self)
-        check_pickles(kept)
+        check_pickles(kept, self)
         return Given, (kept,)
 
     def __copy__(self) -> Given:
@@ -116,10 +117,10 @@ _SAFE = {
 }
 
 
-def check_pickles(options: Mapping[str, Any]) -> None:
-    """Raise `ConfigurationError` for the first of *options* that pickle refuses.
+def check_pickles(options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` for the first of *options* that pickle refuses, without secrets.
 
-    Not where cloudpickle or dill asks, which pickle more than pickle does.
+    *settings* are all of the command. Not where cloudpickle or dill asks, which pickle more than pickle does.
     """
     import pickle
 
@@ -134,11 +135,57 @@ def check_pickles(options: Mapping[str, Any]) -> None:
         try:
             pickle.dumps(value)
         except Exception as error:
+            clean_foreign(error, settings)
             raise ConfigurationError(
                 f"a command with the option {name} cannot be pickled ({type(error).__name__}: {error}): use "
                 "what pickle takes, such as a function at the top level of a module, or leave the option out "
                 f"and set it where the command runs, as in {_WHERE.get(name, f'configure({name}=…)')}"
             ) from error
+
+
+def clean_foreign(error: BaseException, settings: Mapping[str, Any]) -> None:
+    """Remove secrets from an *error* that an object of the caller raised when it was pickled.
+
+    Those of *settings*, of the settings in force, and of the environment.
+    """
+    from alloy.backends.http.redaction import Redactor, clean
+
+    here = current()
+    found = [*_secrets_in(settings), *_secrets_in({name: getattr(here, name) for name in _SAFE})]
+    found += [value for name, value in os.environ.items() if is_secret_name(name)]
+    found += [secret for value in os.environ.values() if "://" in value for secret in secrets_in_url(value)]
+    clean(error, Redactor(each.strip() for each in found))
+
+
+def _secrets_in(settings: Mapping[str, Any]) -> Iterator[str]:
+    """What `_without_secrets` leaves out."""
+    for given, value in settings.items():
+        match ALIASES.get(given, given):
+            case "model":
+                for each in value if isinstance(value, list | tuple) else (value,):
+                    yield from _secrets_in(each) if isinstance(each, Mapping) else ()
+            case "base_url":
+                yield from secrets_in_url(value)
+            case "api_key":
+                yield from value.seen if isinstance(value, KeyFunction) else (value or "",)
+            case "transport":
+                for each in (value or {}).values() if not isinstance(value, Transport) else (value,):
+                    yield from each.secrets
+            case "headers":
+                yield from _texts_in(value, lambda name: not is_public(name))
+            case "extra":
+                yield from _texts_in(value, is_secret_name)
+
+
+def _texts_in(value: Any, counts: Callable[[str], bool]) -> Iterator[str]:
+    """The texts in mappings, lists and pairs, whose name *counts*."""
+    if isinstance(value, Mapping):
+        value = list(value.items())
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], str):
+        yield from (value[1],) if counts(str(value[0])) else ()
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts_in(each, counts)
 
 
 _WHERE = dict.fromkeys(("output", "parser", "tools", "conversation"), "with_options(…)")

@@ -61,6 +61,7 @@ def read_city(text: str) -> str:
     return f"Which city? {text}"
 
 
+SECRET = f"gate-{9**24}"
 OSLO, ROME = '{"name": "Oslo", "people": 700000}', '{"name": "Rome", "people": 2800000}'
 
 each_service = pytest.mark.parametrize("kind", SERVICES, ids=lambda kind: kind.name)
@@ -348,6 +349,33 @@ def test_a_batch_that_is_refused_as_a_whole_says_why(server: WireServer, kind: t
     assert (status.state, "the model is gone" in status.problem) == ("failed", True)
     with pytest.raises(BadRequestError, match=r"failed: .*the model is gone"):
         batch.outcomes(poll=0)
+
+
+@pytest.mark.parametrize(
+    "kind", [each for each in SERVICES if each is not AnthropicService], ids=lambda k: k.name
+)
+def test_the_reason_of_a_batch_that_failed_shows_no_key(server: WireServer, kind: type[Service]) -> None:
+    """Neither its status nor the error."""
+    service = kind(
+        server, [OSLO], end=_WORDS["failed"].get(kind.name, "failed"), problem=f"not for {SECRET}!"
+    )
+    batch = asking(service, headers={"x-team": SECRET}).batch(["a"])
+    status = batch.wait(poll=0)
+    assert "not for [key]!" in status.problem
+    with pytest.raises(BadRequestError, match=r"failed: .*not for \[key\]!") as caught:
+        batch.outcomes(poll=0)
+    assert SECRET not in texts_of(caught.value, status)
+
+
+@each_way
+@each_service
+def test_an_answer_of_a_batch_api_shows_no_key(server: WireServer, kind: type[Service], way: Sync) -> None:
+    """When its format is an error."""
+    batch = way.batch(asking(kind(server, [OSLO]), headers={"x-team": SECRET}), ["a"])
+    server.script(json_answer({"hello": SECRET}))
+    with pytest.raises(BadReplyError, match=r"does not describe a batch: .*\[key\]") as caught:
+        way.wait(batch)
+    assert SECRET not in texts_of(caught.value)
 
 
 @each_service

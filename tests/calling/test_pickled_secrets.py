@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
-from kit.walking import parts_of
+from kit.walking import parts_of, texts_of
 
-from alloy import Transport, command, configure, use_config
+from alloy import ConfigurationError, Transport, WorkerError, command, configure, use_config
 from alloy import config as config_module
+from alloy.maps.executors import _sendable
 
 SECRET = f"gate-{9**24}"
 
@@ -144,3 +146,76 @@ def test_a_key_function_with_a_key_in_it_stays_here() -> None:
     for function in (lambda: SECRET, functools.partial(str, SECRET)):
         given = greet.with_options(api_key=function)
         assert "api_key" not in settings_of(pickle.loads(pickle.dumps(given)))
+
+
+class Unwilling:
+    """An object whose own methods raise when it is pickled, with a text of its own."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self, *_: Any) -> Any:
+        return self.text
+
+    def __reduce__(self) -> Any:
+        raise OSError(f"no copy of {self.text}!") from ValueError(self.text)
+
+
+@every_hiding
+def test_what_an_object_says_when_it_is_pickled_shows_no_secret(options: dict[str, Any]) -> None:
+    """Of the command itself, and of the settings in force."""
+    for option in ("on_event", "parser"):
+        given = greet.with_options(**options, **{option: Unwilling(SECRET)})
+        with pytest.raises(
+            ConfigurationError, match=rf"option {option} .*OSError: no copy of \[key\]!"
+        ) as info:
+            pickle.dumps(given)
+        assert parts_of(SECRET, texts_of(info.value)) == []
+        with use_config(**options), pytest.raises(ConfigurationError, match=r"no copy of \[key\]!"):
+            pickle.dumps(greet.with_options(**{option: Unwilling(SECRET)}))
+
+
+def test_what_an_object_says_shows_no_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is not always a setting."""
+    for name, value in (("SOME_API_KEY", SECRET), ("SOME_URL", f"http://bob:{SECRET}@gate.example/")):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(ConfigurationError, match=r"no copy of \[key\]!"):
+            pickle.dumps(greet.with_options(parser=Unwilling(SECRET)))
+        monkeypatch.delenv(name)
+    with pytest.raises(ConfigurationError, match=f"no copy of {SECRET}!"):
+        pickle.dumps(greet.with_options(parser=Unwilling(SECRET)))
+
+
+class Sending(Executor):
+    """Pickles what it is given, as a pool of processes does."""
+
+    def submit(self, function: Any, /, *args: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(pickle.loads(pickle.dumps(function))(*args, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@command(model="fake:m")
+def shout(word: Any) -> str:
+    """Shout."""
+    return "Shout."
+
+
+def test_an_input_that_cannot_be_sent_shows_no_secret() -> None:
+    """To a worker."""
+    asked = shout.with_options(api_key=SECRET)
+    (outcome,) = asked.map([Unwilling(SECRET)], executor=Sending(), on_error="return")
+    assert isinstance(outcome, WorkerError)
+    assert "OSError: no copy of [key]!" in str(outcome)
+    assert parts_of(SECRET, texts_of(outcome)) == []
+
+
+def test_a_value_that_cannot_be_sent_back_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a worker, which has the key of its environment."""
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    done = _sendable("shout", None, ValueError(Unwilling(SECRET)))
+    assert isinstance(done[1], WorkerError)
+    assert parts_of(SECRET, texts_of(done[1])) == []

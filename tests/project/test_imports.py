@@ -169,7 +169,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alloy.setting_kinds",
         "alloy.settings",
         "alloy.config",
-        "alloy.pickling",
     ),
     ("alloy._typed",),
     ("alloy.backends",),
@@ -177,6 +176,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "alloy.contracts",
         "alloy.tools",
+        "alloy.pickling",
         "alloy.prompts",
         "alloy.calls",
         "alloy.streams",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from alloy.backends.base import Backend, Capabilities, address_of
+from alloy.backends.base import Backend, Capabilities, address_of, secrets_of
 from alloy.backends.registry import check_backend_names
 from alloy.endpoints import ByBackend, Endpoint
 from alloy.messages import RequestUsage, Usage
 from alloy.settings import Config
 
-__all__ = ["ModelAddress", "Route", "endpoint_of"]
+__all__ = ["ModelAddress", "Route", "endpoint_of", "secrets_of_all"]
 
 
 class ModelAddress(NamedTuple):
@@ -59,6 +60,11 @@ class Route:
     def address(self) -> ModelAddress:
         """The key under which missing features of the model are remembered."""
         return ModelAddress(self.backend.name, address_of(self.backend, self.endpoint), self.model)
+
+
+def secrets_of_all(routes: Iterable[Route]) -> list[str]:
+    """The secrets of all models of a call: any of its servers may repeat those of another."""
+    return [secret for route in routes for secret in secrets_of(route.backend, route.endpoint)]
 
 
 def endpoint_of(settings: Config, backend: str) -> Endpoint:

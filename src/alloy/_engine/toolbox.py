@@ -74,6 +74,11 @@ class Toolbox:
             for name, tool in self._tools.items()
         )
 
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all tools."""
+        return self._tools.keys()
+
     def is_async(self, call: ToolCall) -> bool:
         """Whether *call* must be awaited."""
         tool = self._tools.get(call.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from alloy._engine.batching import (
@@ -13,6 +14,7 @@ from alloy._engine.batching import (
     results,
     wait_for_end,
 )
+from alloy._engine.routes import secrets_of_all
 from alloy._engine.runtime.drivers import run, run_async
 from alloy.arguments import check_flag
 from alloy.batches.collecting import Collection, Input, arguments, check_call, command_digest
@@ -228,6 +230,11 @@ class Batch(Generic[T_co]):
         return None if self._inputs is None else len(self._inputs)
 
     def _noted(self, found: BatchReport) -> BatchReport:
+        if found.status.problem:  # which a server wrote
+            from alloy.backends.http.redaction import Redactor
+
+            redact = Redactor(secrets_of_all(self._call.question.routes))
+            found = found._replace(status=replace(found.status, problem=redact(found.status.problem)))
         if found.status.has_ended:
             self._report = found
         return found

@@ -28,7 +28,7 @@ from alloy.functions import is_async
 from alloy.maps.calls import Finished, Plan, Workers, ask
 from alloy.maps.outcomes import Outcome
 from alloy.messages import RequestUsage
-from alloy.pickling import Given, kept_here
+from alloy.pickling import Given, clean_foreign, kept_here
 from alloy.result import Result
 from alloy.usage import UsageTotal, counting, totals_of
 
@@ -91,6 +91,7 @@ def finished(
     except (CancelledError, Stopped):
         return None
     except Exception as error:  # noqa: BLE001 - of the executor, not of the call
+        plan.context.copy().run(clean_foreign, error, plan.command._options.settings)
         return Finished(Outcome(index, args, None, _explained(plan.name, error)), ())
     except BaseException as error:  # noqa: BLE001 - SystemExit, which is the reader's
         return error
@@ -206,6 +207,7 @@ def _sendable(name: str, result: Result[Any] | None, error: Exception | None) ->
     except Exception as problem:  # noqa: BLE001 - whatever their own methods raise
         if result is not None and (result.transcript or result.tool_calls):
             return _sendable(name, replace(result, transcript=(), tool_calls=()), None)
+        clean_foreign(problem, {})
         what = "its value" if error is None else f"its error, {type(error).__name__}: {error},"
         return None, WorkerError(f"{name}(): {what} cannot be pickled ({problem})")
 

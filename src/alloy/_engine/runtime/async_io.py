@@ -62,7 +62,7 @@ class AsyncIO(CallIO):
         body = backend.encode(request)
         await self._load(route.backend)
         async with self._entered(route):
-            exchange = Exchange(route, self.clock.request_limit(), self.carried)
+            exchange = Exchange(route, self.clock.request_limit(), self)
             async with self._in_exchange(exchange, _end_of(exchange)):
                 return exchange.finished(backend.decode(await backend.send_async(body, exchange.endpoint)))
 
@@ -71,7 +71,7 @@ class AsyncIO(CallIO):
         backend: Any = route.backend
         await self._load(backend)
         async with self._entered(route):
-            exchange = Exchange(route, self.clock.request_limit(), self.carried)
+            exchange = Exchange(route, self.clock.request_limit(), self)
             async with self._in_exchange(exchange, _end_of(exchange)):
                 return await backend.perform_async(call, exchange.endpoint)
 
@@ -81,7 +81,7 @@ class AsyncIO(CallIO):
         body, accumulator = backend.encode(request), backend.accumulator()
         await self._load(route.backend)
         async with self._entered(route) as gate:
-            exchange = Exchange(route, self.clock.request_limit(), self.carried)
+            exchange = Exchange(route, self.clock.request_limit(), self)
             ends = _end_of(exchange)
             is_first = True
             async with aclosing(backend.open_async(body, exchange.endpoint)) as events:

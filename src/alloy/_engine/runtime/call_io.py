@@ -9,19 +9,19 @@ from dataclasses import replace
 from functools import cached_property, partial
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from alloy._engine.effects import CallApi, CallModel, Effect, ParseValues, RunTools, Sleep, not_an_effect
 from alloy._engine.ledger import current_ledger
 from alloy._engine.logs import log_event
 from alloy._engine.prepare import PreparedCall
-from alloy._engine.routes import Route
+from alloy._engine.routes import Route, secrets_of_all
 from alloy._engine.runtime.deadline import Clock
+from alloy._engine.server_words import without_secrets
 from alloy._engine.surrogates import StreamedText, with_whole_characters
 from alloy._engine.toolbox import ToolEnd, ToolRun, left_behind
 from alloy._typed.types.async_parsers import Call
-from alloy.backends.base import secrets_of
 from alloy.backends.batches import ApiCall
 from alloy.backends.registry import why_reached
 from alloy.endpoints import Carried, Endpoint
@@ -46,7 +46,10 @@ from alloy.events import (
     ToolStarted,
 )
 from alloy.logger import log
-from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta
+from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta, Turn
+
+if TYPE_CHECKING:
+    from alloy.backends.http.redaction import Redactor
 
 __all__ = ["CallIO", "Exchange"]
 
@@ -54,8 +57,8 @@ __all__ = ["CallIO", "Exchange"]
 class Exchange:
     """One model request: when it began, what it has streamed, and what the response's headers said."""
 
-    def __init__(self, route: Route, limit: float | None, carried: Carried) -> None:
-        self.route, self.limit, self._carried = route, limit, carried
+    def __init__(self, route: Route, limit: float | None, io: CallIO) -> None:
+        self.route, self.limit, self._io = route, limit, io
         self.text = StreamedText()
         self.status: int | None = None
         self.request_id: str | None = None
@@ -72,7 +75,7 @@ class Exchange:
             timeout=self.limit,
             report=self._report,
             report_wait=self._report_wait,
-            carried=self._carried,
+            carried=self._io.carried,
         )
 
     @property
@@ -92,7 +95,7 @@ class Exchange:
         if (ledger := current_ledger()) is not None:  # a tool makes this call
             ledger.note(self.route.used(reply.usage))
         return replace(
-            with_whole_characters(reply),
+            self._io.without_secrets(with_whole_characters(reply)),
             status=self.status,
             request_id=self.request_id,
             seconds=perf_counter() - self._began,
@@ -265,7 +268,12 @@ class CallIO(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Publish the end of a call that its script did not see: Ctrl-C, a cancelled task, a left stream."""
+        """Publish the end of a call that its script did not see: Ctrl-C, a cancelled task, a left stream.
+
+        An error that the script itself has raised, from an answer, is cleaned here.
+        """
+        if isinstance(error, AlloyError):
+            self._clean_raised(error)
         unseen = error is not None and not isinstance(error, Exception) and not self._ended
         if error is not None and unseen and self.call.question.policy.emits:
             question = self.call.question
@@ -286,12 +294,45 @@ class CallIO(ABC):
 
         Unless it *is_own*, an error of the caller's code, its requests and its bodies are dropped, too.
         """
-        from alloy.backends.http.redaction import Redactor, clean, release  # only errors need it
+        from alloy.backends.http.redaction import clean, release  # only errors need it
 
-        secrets = secrets_of(exchange.route.backend, exchange.endpoint)
         if not is_own:
             release(error, exchange.before)
-        clean(error, Redactor(secrets), exchange.before)
+        clean(error, self.redactor(), exchange.before)
+
+    def _clean_raised(self, error: AlloyError) -> None:
+        """Remove secrets from what the *error* of a call has of the server's, which the caller may pickle."""
+        if isinstance(error, ProviderError):
+            redact = self.redactor()
+            error.args = tuple(redact(part) if isinstance(part, str) else part for part in error.args)
+            error.code = error.code and redact(error.code)
+        if error.transcript:
+            error.transcript = tuple(map(self._without_secret_echo, error.transcript))
+
+    def _without_secret_echo(self, turn: Turn) -> Turn:
+        """*turn*, in its plain form only if the server's own form of it repeats a secret."""
+        if not isinstance(turn, Reply) or turn.echo is None or not self._repeats_secret(repr(turn.echo)):
+            return turn
+        return replace(turn, echo=None)
+
+    def redactor(self) -> Redactor:
+        """Removes the secrets of all models of the call, and what its requests carried."""
+        from alloy.backends.http.redaction import Redactor
+
+        carried = (each.strip() for each in self.carried.all())
+        return Redactor([*secrets_of_all(self.call.question.routes), *carried])
+
+    def without_secrets(self, reply: Reply) -> Reply:
+        """*reply* without secrets in the words of the server."""
+        known = {*self.call.tools.names, *(route.model for route in self.call.question.routes)}
+        return without_secrets(reply, known, self._repeats_secret, lambda text: self.redactor()(text))
+
+    def _repeats_secret(self, text: str) -> bool:
+        if not self.carried.headers:  # the backend is not reached over HTTP
+            return False
+        from alloy.backends.http.redaction import repeats_secret
+
+        return repeats_secret(self.carried, text)
 
     def explained(self, exchange: Exchange, error: Exception) -> Exception:
         """*error* as an Alloy error, or itself when it comes from neither the SDK nor the transport."""

@@ -114,7 +114,7 @@ class SyncIO(CallIO):
             load_backend(route.backend)
             if self.clock.passed():
                 raise self.clock.deadline_error(loading(route.backend.name))
-        exchange, cancel = Exchange(route, self.clock.request_limit(), self.carried), CancelToken()
+        exchange, cancel = Exchange(route, self.clock.request_limit(), self), CancelToken()
         alarm = None if exchange.limit is None else call_later(exchange.limit, cancel.fire)
         stop = current_stop()
         try:

@@ -401,7 +401,7 @@ class HttpBackend(BaseBackend, ABC):
     def _received(self, response: Any, endpoint: Endpoint) -> Received:
         found = (response.headers.get(name) for name in self.request_id_headers)
         request_id = next(filter(None, found), None)
-        if request_id is not None and repeats_secret(response.request.headers, request_id):
+        if request_id is not None and repeats_secret(endpoint.carried, request_id):
             request_id = None
         received = Received(self.name, response, request_id, endpoint.max_response_bytes)
         if endpoint.report is not None:

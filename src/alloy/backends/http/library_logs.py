@@ -1,8 +1,12 @@
-"""What the HTTP libraries log of our requests: their addresses may have a name, a password and keys."""
+"""What the HTTP libraries log of our requests.
+
+The address of a request may have a name, a password and keys, and a server may repeat them in its headers.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
@@ -20,7 +24,10 @@ def hide_addresses() -> None:
 
 
 def addresses_hidden() -> AbstractContextManager[None]:
-    """Within the block, httpx and httpx2 log the addresses of requests without userinfo and query."""
+    """Within the block, httpx and httpx2 log the addresses of requests without userinfo and query.
+
+    And their connections log no headers, no text of an error, and no password of a proxy.
+    """
     return value_of(_shown, "origin and path")
 
 
@@ -43,5 +50,22 @@ def _plain(value: Any) -> Any:
     return f"{value.scheme}://{value.netloc.decode('ascii')}{value.path}{hidden}"
 
 
+# What httpcore logs at DEBUG, as text: its steps with their arguments, results and exceptions.
+_STEP = re.compile(
+    r"(receive_response_headers\.complete return_value=\((?:b'[^']*', )?\d+"
+    r"|setup_socks5_connection\.started|\w+\.failed exception=\w+).*",
+    re.DOTALL,
+)
+
+
+def _shortens(record: logging.LogRecord) -> bool:
+    if _shown.get() != "all" and isinstance(record.msg, str):
+        record.msg = _STEP.sub(r"\1…", record.msg)
+    return True
+
+
 for _library in ("httpx", "httpx2"):
     logging.getLogger(_library).addFilter(_shows)
+for _library in ("httpcore", "httpcore2"):
+    for _part in ("connection", "http11", "http2", "proxy", "socks"):  # a filter is for its own logger only
+        logging.getLogger(f"{_library}.{_part}").addFilter(_shortens)

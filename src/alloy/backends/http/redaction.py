@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 from alloy.backends.http.transport_errors import HTTP_LIBRARIES
-from alloy.endpoints import is_public
+from alloy.endpoints import Carried, is_public, secrets_in_url
 from alloy.excerpts import DEEPEST, beginning, printable
 
 __all__ = ["Redactor", "clean", "release", "repeats_secret"]
@@ -92,12 +92,20 @@ class Redactor:
         return ((start, end) for start, end in spans)
 
 
-def repeats_secret(headers: Mapping[str, str], text: str) -> bool:
-    """Whether *text*, of a good response, has the end of a secret in the *headers* of its request."""
-    return any(
-        len(value) >= SHORTEST and value[-SHORTEST:] in text and not is_public(name)
-        for name, value in headers.items()
-    )
+def repeats_secret(carried: Carried | None, text: str) -> bool:
+    """Whether *text*, of a good response, has the end of a secret that its call has *carried*."""
+    if carried is None:
+        return False
+    text = text.lower()
+    for headers in carried.headers:
+        for name, value in headers.items():
+            if len(value) >= SHORTEST and value[-SHORTEST:].lower() in text and not is_public(name):
+                return True
+    others = [*carried.secrets]
+    for url in carried.urls:
+        if url.query or url.userinfo:
+            others += secrets_in_url(str(url))
+    return any(len(secret) >= SHORTEST and secret[-SHORTEST:].lower() in text for secret in others)
 
 
 _ELLIPSIS = "…".encode()
