@@ -52,7 +52,7 @@ def _plain(value: Any) -> Any:
 
 # What httpcore logs at DEBUG, as text: its steps with their arguments, results and exceptions.
 _STEP = re.compile(
-    r"(receive_response_headers\.complete return_value=\((?:b'[^']*', )?\d+"
+    r"\A(receive_response_headers\.complete return_value=\((?:b'[^']*', )?\d+"
     r"|setup_socks5_connection\.started|\w+\.failed exception=\w+).*",
     re.DOTALL,
 )
