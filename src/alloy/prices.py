@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -33,28 +33,40 @@ def price(request: RequestUsage) -> Decimal | None:
     """What *request* cost in US dollars, by today's prices; `None` if they are not known.
 
     A request to a host in the price list has the prices of that host. Any other address is taken for a
-    gateway to the provider, whose prices it has. A request in a batch has the price of batches.
-    Raises `ConfigurationError` as `cost_of`.
+    gateway to the provider, whose prices it has. A request in a batch has the price of batches, and one
+    to the fake backend that of the model that it names. Raises `ConfigurationError` as `cost_of`.
     """
     prices, usage = _library(), request.usage
-    provider, _, model = request.model.partition(":")
     counted = prices.Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cached_tokens,
         cache_write_tokens=usage.cache_write_tokens,
     )
-    places = ({"provider_api_url": request.address}, {"provider_id": _PROVIDERS.get(provider)})
-    for place in places:
-        if any(place.values()):  # otherwise the list guesses the provider from the model's name
-            try:
-                if request.in_batch:
-                    return _batch_price(prices, counted, model, place)
-                found: Decimal = prices.calc_price(counted, model, **place).total_price
-            except LookupError:
-                continue
-            return found
+    for model, place in _places(request):
+        try:
+            if request.in_batch:
+                return _batch_price(prices, counted, model, place)
+            found: Decimal = prices.calc_price(counted, model, **place).total_price
+        except LookupError:
+            continue
+        return found
     return None
+
+
+def _places(request: RequestUsage) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where the list may have the model of *request*, and its name there, the best place first."""
+    provider, _, model = request.model.partition(":")
+    if provider == "fake":  # it answers in place of another model
+        named, _, rest = model.partition(":")
+        if named not in _PROVIDERS:
+            yield model, {}  # the list guesses the provider from the model's name
+            return
+        provider, model = named, rest
+    if request.address:
+        yield model, {"provider_api_url": request.address}
+    if provider in _PROVIDERS:
+        yield model, {"provider_id": _PROVIDERS[provider]}
 
 
 def _batch_price(prices: Any, usage: Any, model: str, place: dict[str, Any]) -> Decimal | None:

@@ -213,6 +213,21 @@ def test_the_price_of_a_request_follows_from_model_and_address(model: str, addre
     assert price(RequestUsage(model, MILLION, address)) == Decimal("1.25")
 
 
+@every_way
+@pytest.mark.parametrize("model", ["gpt-5", "openai:gpt-5", "openai-chat:gpt-5"])
+def test_the_cost_of_a_model_can_be_tried_offline(way: Any, model: str):
+    """The fake backend answers in place of a model, whose price a scripted usage has."""
+    reply = Reply("1", usage=Usage(1_000_000, 0))
+    asked = number.with_options(model=model)
+    with replies(reply, reply), alloy.track_usage() as total, alloy.budget(cost=2) as budget:
+        way(asked)
+        assert number.with_options(model=model).run().cost == Decimal("1.25")
+        with pytest.raises(alloy.BudgetError, match=r"2\.50* of 2 US dollars"):
+            way(asked)
+    assert (total.cost, total.unpriced) == (Decimal("2.5"), ())
+    assert budget.spent.cost == Decimal("2.5")
+
+
 @pytest.mark.parametrize("model", ["anthropic:claude-haiku-4-5", "gemini:gemini-2.5-flash"])
 def test_the_other_providers_have_prices(model: str):
     """Under the names that the price list has for them."""
@@ -220,7 +235,9 @@ def test_the_other_providers_have_prices(model: str):
     assert cost is not None and cost > 0
 
 
-@pytest.mark.parametrize("model", ["fake:fake", "ollama:qwen3", "openai-chat:my-own", "acme:gpt-5"])
+@pytest.mark.parametrize(
+    "model", ["fake:fake", "ollama:qwen3", "openai-chat:my-own", "acme:gpt-5", "fake:my-own"]
+)
 def test_a_model_without_a_price_costs_none_and_not_nothing(model: str):
     """Zero would be a wrong answer."""
     assert price(RequestUsage(model, MILLION, "http://localhost:8000/v1")) is None
