@@ -679,3 +679,41 @@ def test_a_collector_that_is_down_changes_nothing(caplog: pytest.LogCaptureFixtu
         provider.shutdown()
     assert "telemetry failed" not in caplog.text
     assert "export" in caplog.text
+
+
+# --- wrong arguments ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"content": "no"}, r"^instrument\(\): content must be a bool, not 'no'$"),
+        ({"content": 1}, "content must be a bool, not 1"),
+        ({"content": None}, "content must be a bool, not None"),
+        (
+            {"tracer_provider": "console"},
+            r"^instrument\(\): tracer_provider must be a TracerProvider, not 'console'",
+        ),
+        ({"tracer_provider": TracerProvider}, "tracer_provider must be a TracerProvider, not <class"),
+        (
+            {"tracer_provider": InMemorySpanExporter()},
+            "exporters and readers are given to the TracerProvider",
+        ),
+        ({"tracer_provider": trace.get_tracer("own")}, "must be a TracerProvider"),
+        ({"meter_provider": TracerProvider()}, "meter_provider must be a MeterProvider, not <"),
+        ({"meter_provider": InMemoryMetricReader()}, "meter_provider must be a MeterProvider"),
+        (
+            {"provider": None},
+            r"^instrument\(\) has no 'provider' \(did you mean '.*_provider'\?\); it has tracer_",
+        ),
+    ],
+    ids=["no", "1", "None", "text", "class", "exporter", "tracer", "other", "reader", "name"],
+)
+def test_wrong_arguments_of_instrument_are_named(traces: Traces, wrong: Any, problem: str) -> None:
+    """And change nothing: what was instrumented before still is, without prompts."""
+    with pytest.raises(alloy.ConfigurationError, match=problem):
+        alloy.telemetry.instrument(**wrong)
+    with replies("hidden answer"):
+        ask("hidden prompt")
+    assert "hidden" not in str([dict(each.attributes or {}) for each in traces.spans])
+    assert len(traces.spans) == 2

@@ -11,9 +11,11 @@ generative AI, in `alloy.telemetry.names`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alloy._engine.watching import set_watchers
+from alloy.arguments import check_flag, names_checked
+from alloy.errors import ConfigurationError
 from alloy.extras import import_extra
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["instrument", "uninstrument"]
 
 
+@names_checked
 def instrument(
     *,
     tracer_provider: TracerProvider | None = None,
@@ -35,9 +38,12 @@ def instrument(
     the first. With *content*, spans also hold prompts, answers, and what tools get and return: without known
     secrets, and each text cut after 16,384 characters.
 
-    Raises `ConfigurationError` when OpenTelemetry is not installed.
+    Raises `ConfigurationError` for a wrong argument, and when OpenTelemetry is not installed.
     """
     import_extra("opentelemetry.trace", "otel", "alloy.telemetry needs the package 'opentelemetry-api'")
+    check_flag(content, "instrument(): content")
+    _check_provider("tracer_provider", "TracerProvider", "get_tracer", tracer_provider)
+    _check_provider("meter_provider", "MeterProvider", "get_meter", meter_provider)
     from alloy.telemetry.tracing import Telemetry
 
     set_watchers(Telemetry(tracer_provider, meter_provider, content=content).watch)
@@ -46,3 +52,12 @@ def instrument(
 def uninstrument() -> None:
     """Trace and measure no further calls; those that run are traced to their end."""
     set_watchers()
+
+
+def _check_provider(name: str, kind: str, method: str, given: Any) -> None:
+    """Raise `ConfigurationError` unless *given* is an object with *method*, or `None`."""
+    if given is not None and (isinstance(given, type) or not callable(getattr(given, method, None))):
+        raise ConfigurationError(
+            f"instrument(): {name} must be a {kind}, not {given!r:.80}: exporters and readers are given to "
+            f"the {kind}, as OpenTelemetry describes"
+        )
