@@ -57,6 +57,7 @@ class Tool(ComparedAsMethods, Generic[P, R_co]):
     __name__: str
     __qualname__: str
     __wrapped__: Callable[P, R_co]
+    _how_to_rename = "@tool(name=…)"
 
     def __init__(
         self,
@@ -265,8 +266,9 @@ def as_tools(candidates: Any, where: str) -> tuple[Tool[..., Any], ...]:
     names = [tool.name for tool in tools]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
+        fix = next(tool._how_to_rename for tool in reversed(tools) if tool.name in twice)
         raise ConfigurationError(
-            f"{where}: more than one tool is named {', '.join(twice)}; rename one with @tool(name=…)"
+            f"{where}: more than one tool is named {', '.join(twice)}; rename one with {fix}"
         )
     return tools
 

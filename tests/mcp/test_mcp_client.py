@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from kit.apis import Api, every_api
+from kit.pages import blocks
 from kit.ways import every_way
 from kit.wire import WireServer, json_answer
 
@@ -28,6 +29,7 @@ from alloy.testing import call, replies
 pytest.importorskip("mcp")
 pytestmark = pytest.mark.slow
 
+PAGE = Path(__file__).parents[2] / "docs" / "mcp.md"
 ODD = [sys.executable, str(Path(__file__).with_name("odd_server.py"))]
 
 
@@ -93,6 +95,10 @@ def test_tools_have_legal_names_and_their_schemas(odd: McpServer) -> None:
     assert echo.signature.schema["properties"]["size"] == {"enum": ["S", "M", None]}
     assert echo.description == "The tool echo."
     assert results(odd, call("dotted_name_x"))[0].startswith("called dotted.name/x")
+    with alloy.mcp.connect(ODD) as other:
+        problem = r"more than one tool is named .*; rename one with connect\(…, prefix=…\)$"
+        with pytest.raises(ConfigurationError, match=problem):
+            ask("Hi", tools=[*odd.tools, *other.tools])
     with alloy.mcp.connect(ODD, prefix="b_") as other:
         assert [each.name for each in other.tools][:2] == ["b_text", "b_image"]
         both = [*odd.tools, *other.tools]
@@ -236,6 +242,16 @@ def test_threads_share_a_connection(odd: McpServer) -> None:
     for thread in threads:
         thread.join()
     assert found == {number: f"{{'who': {{'name': '{number}'}}}}" for number in range(8)}
+
+
+def test_the_server_of_the_page_is_one(tmp_path: Path) -> None:
+    """In a file of its own, as the page says."""
+    (page,) = [each for each in blocks(PAGE) if "MCPServer" in each.code]
+    program = tmp_path / "shop.py"
+    program.write_text(page.code, "utf-8")
+    with alloy.mcp.connect([sys.executable, str(program)]) as server:
+        assert [each.description for each in server.tools] == ["How many pieces of an item are in stock."]
+        assert results(server, call("stock", item="anvil")) == ["3"]
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------

@@ -37,6 +37,8 @@ LONGEST_NAME = 64
 class McpTool(Tool[..., Any]):
     """A tool of an MCP server. From Python it is an async function of its arguments by name."""
 
+    _how_to_rename = "connect(…, prefix=…)"
+
     def __init__(self, name: str, listed: Any, call: Call) -> None:
         """The tool *listed* by the server, under *name*; *call* has the server run it."""
 
