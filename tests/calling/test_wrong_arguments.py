@@ -496,6 +496,7 @@ FLAGS: dict[str, Callable[[Any], Any]] = {
     "greet.map(): progress": lambda flag: greet.map(["Ann"], progress=flag),
     "greet.map_async(): progress": lambda flag: greet.map_async(["Ann"], progress=flag),
     "strict": lambda flag: greet.batch(["Ann"]) and alloy.Batch.load("fake:batch_1", greet, strict=flag),
+    "Capabilities: json_object": lambda flag: Capabilities(json_object=flag),
     "load_async: strict": lambda flag: asyncio.run(
         alloy.Batch.load_async("fake:batch_1", greet, strict=flag)
     ),
@@ -533,6 +534,7 @@ UNKNOWN: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: alloy.Transport(proxi="http://a"),
         r"^Transport has no 'proxi' \(did you mean 'proxy'",
     ),
+    "capabilities": (lambda: Capabilities(tool=False), r"'tool' \(did you mean 'tools'\?\)"),
     "doctor": (lambda: alloy.doctor(conect=True), r"no option 'conect' \(did you mean 'connect'\?\)"),
     "map": (
         lambda: greet.map(["Ann"], timeout=3),

@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from alloy._typed.schemas.dialects import Dialect
+from alloy.arguments import check_flag, with_names_checked
 from alloy.endpoints import Endpoint, secret_values, secrets_in_url
 from alloy.errors import AlloyError, ConfigurationError
 from alloy.extras import import_extra
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 
+@with_names_checked
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a model supports. Alloy emulates what is missing, or refuses the call before it sends anything.
@@ -70,6 +72,9 @@ class Capabilities:
         for name in ("drops", "refuses"):
             if isinstance(value := getattr(self, name), str):  # of which every part would count as a name
                 raise ConfigurationError(f"Capabilities: {name} must be a set of names, not {value!r}")
+        for name, kind in Capabilities.__annotations__.items():
+            if kind == "bool":
+                check_flag(getattr(self, name), f"Capabilities: {name}")
 
     def takes(self, part: Media) -> bool:
         """Whether the model takes *part* as it is, with its data or its URL."""
