@@ -12,16 +12,18 @@ import platform
 import re
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from alloy import __version__
 from alloy._engine.fallbacks import missing_features
 from alloy._engine.models import models
 from alloy._engine.routes import Route
+from alloy.addresses import address_problem
 from alloy.arguments import check_flag
 from alloy.backends.base import address_of, load_backend
 from alloy.backends.registry import backend_names, resolve
@@ -29,8 +31,9 @@ from alloy.circuit_breakers import CircuitState, circuit_states
 from alloy.config import check_settings, current, ignored_variables, sources
 from alloy.endpoints import without_credentials
 from alloy.errors import AlloyError, ConfigurationError
+from alloy.excerpts import printable
 from alloy.jsontypes import JsonObject
-from alloy.settings import SETTINGS
+from alloy.settings import MODELS, SETTINGS, Setting
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -95,7 +98,8 @@ class ModelFound:
 class Checkup:
     """What `doctor` found. `str()` is for people, `to_dict()` for programs.
 
-    *problems* are what makes a call fail, *notes* what is ignored, each with what to do.
+    *problems* are what makes a call fail, *notes* what is ignored or wrong and not needed, each with what to
+    do.
     """
 
     alloy: str
@@ -118,7 +122,7 @@ class Checkup:
         return {"ok": self.ok, **json.loads(json.dumps(asdict(self)))}
 
     def __str__(self) -> str:
-        return "\n".join(_lines(self))
+        return printable("\n".join(_lines(self)), lines=True)
 
 
 def doctor(*, connect: bool = False, **settings: Unpack[Settings]) -> Checkup:
@@ -131,29 +135,40 @@ def doctor(*, connect: bool = False, **settings: Unpack[Settings]) -> Checkup:
     given = check_settings(settings, "doctor()", ("connect",))
     check_flag(connect, "doctor(): connect")
     chosen = current(given)
+    packages = {each.name: each for each in _packages()}
     problems: list[str] = []
-    found: tuple[ModelFound, ...] = ()
+    routes: list[Route] = []
     try:
-        found = tuple(_model(route, connect=connect) for route, _ in models(chosen))
+        routes += [route for route, _ in models(chosen)]
     except ConfigurationError as error:
         problems.append(str(error))
+    needed = {name for route in routes for name in _packages_of(route)}
+    found = tuple(_model(route, packages, connect=connect) for route in routes)
     problems += [f"{model.name}: {model.problem}" for model in found if model.problem]
+    notes = [why for name in packages.keys() - needed if (why := _wrong_version(packages[name]))]
     where = {**sources(), **dict.fromkeys(given, "an argument")}
     return Checkup(
         alloy=__version__,
         python=f"{platform.python_version()} on {platform.system()}",
-        packages=tuple(_packages()),
+        packages=tuple(packages.values()),
         keys=tuple(_keys()),
         settings=tuple(
-            SettingFound(name, row.shown(getattr(chosen, name)), where[name])
+            SettingFound(name, _shown(row, getattr(chosen, name)), where[name])
             for name, row in SETTINGS.items()
             if name in where
         ),
         models=found,
         circuits=circuit_states(),
         problems=tuple(problems),
-        notes=tuple(f"{name} is ignored: {why}" for name, why in ignored_variables()),
+        notes=(*sorted(notes), *(f"{name} is ignored: {why}" for name, why in ignored_variables())),
     )
+
+
+def _shown(row: Setting, value: Any) -> str:
+    """*value*, which is valid, as text without secrets."""
+    if row.is_address and value is not None:
+        return repr(without_credentials(value))
+    return repr(list(value)) if row.kind is MODELS and isinstance(value, tuple) else row.shown(value)
 
 
 # --- packages and keys --------------------------------------------------------------------------------
@@ -179,6 +194,22 @@ def _packages() -> Iterator[PackageFound]:
         yield PackageFound(name, installed, needs, extra, is_right)
 
 
+def _packages_of(route: Route) -> tuple[str, ...]:
+    names: tuple[str, ...] = getattr(route.backend, "packages", ())
+    return names
+
+
+def _wrong_version(found: PackageFound) -> str | None:
+    """What to do about a package that is installed in a version which Alloy does not take."""
+    if found.installed is None or found.is_right:
+        return None
+    return f"{found.name} {found.installed} is installed, and Alloy needs {found.needs}: {_install(found)}"
+
+
+def _install(found: PackageFound) -> str:
+    return f"pip install '{DISTRIBUTION}[{found.extra}]'"
+
+
 def _requirement(line: str) -> tuple[str, str, str] | None:
     """The name, the versions and the extra of an optional requirement: `openai<4,>=2; extra == "openai"`."""
     wanted, _, condition = line.partition(";")
@@ -186,7 +217,10 @@ def _requirement(line: str) -> tuple[str, str, str] | None:
     if not extra or "[" in wanted:  # an extra of Alloy itself is listed by its packages
         return None
     name = re.match(r"[\w.-]+", wanted)
-    return (name[0], wanted[name.end() :].strip(), extra.strip(" '\"")) if name else None
+    if name is None:
+        return None
+    bounds = sorted(wanted[name.end() :].strip().split(","), reverse=True)  # the lower one first
+    return name[0], ",".join(bounds), extra.strip(" '\"")
 
 
 def _is_within(version: str, bounds: str) -> bool:
@@ -220,7 +254,7 @@ def _keys() -> Iterator[KeyFound]:
 # --- models -------------------------------------------------------------------------------------------
 
 
-def _model(route: Route, *, connect: bool) -> ModelFound:
+def _model(route: Route, packages: Mapping[str, PackageFound], *, connect: bool) -> ModelFound:
     can, gaps = route.capabilities, missing_features(route.address)
     table = {
         "tools": can.tools,
@@ -234,7 +268,8 @@ def _model(route: Route, *, connect: bool) -> ModelFound:
     }
     lacks = {name for name, there in table.items() if not there} | {remembered.get(gap, gap) for gap in gaps}
     address = address_of(route.backend, route.endpoint)
-    problem, is_reached = _why_not_ready(route), None
+    wrong = (_wrong_version(packages[name]) for name in _packages_of(route) if name in packages)
+    problem, is_reached = next(filter(None, wrong), None) or _why_not_ready(route), None
     if problem is None and address is not None:
         is_reached, problem = _reach(address, connect=connect)
     return ModelFound(
@@ -262,18 +297,29 @@ def _why_not_ready(route: Route) -> str | None:
 
 def _reach(address: str, *, connect: bool) -> tuple[bool | None, str | None]:
     """Whether something listens at *address*, if that was tried, and the problem otherwise."""
+    if not address.lower().startswith(("http://", "https://")):
+        return None, None
+    if (why := address_problem(address)) is not None:
+        return False, f"{without_credentials(address)} is not an address, because {why}"
     parts = urlsplit(address)
-    host = parts.hostname
-    if parts.scheme not in ("http", "https") or host is None:
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    if not connect and not _is_here(host):
         return None, None
-    if not connect and host != "localhost" and not host.startswith("127.") and host != "::1":
-        return None, None
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
     except OSError as error:
         return False, f"nothing answers at {host}:{port} ({error}): start the server, or correct base_url"
     return True, None
+
+
+def _is_here(host: str) -> bool:
+    """Whether *host* is this machine, as far as its name says."""
+    try:
+        ip = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip.is_loopback or ip.is_unspecified
 
 
 # --- as text ------------------------------------------------------------------------------------------
@@ -307,10 +353,10 @@ def _section(title: str, rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def _package_row(found: PackageFound) -> tuple[str, str, str]:
-    install = f"pip install '{DISTRIBUTION}[{found.extra}]'"
     if found.installed is None:
-        return found.name, "-", install
-    return found.name, found.installed, "" if found.is_right else f"Alloy needs {found.needs}: {install}"
+        return found.name, "-", _install(found)
+    fix = "" if found.is_right else f"Alloy needs {found.needs}: {_install(found)}"
+    return found.name, found.installed, fix
 
 
 def _model_rows(model: ModelFound) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from alloy.budgets import Budget
 from alloy.circuit_breakers import CircuitBreaker
-from alloy.endpoints import ByBackend, Headers, HttpClients, KeyFunction, Transport
+from alloy.endpoints import ByBackend, Headers, HttpClients, KeyFunction, Transport, without_credentials
 from alloy.errors import AlloyError
 from alloy.events import Listener
 from alloy.excerpts import shown_value
@@ -51,8 +51,13 @@ class ModelEntry(dict[str, Any]):
     """One of several models: its name as `"model"`, and the settings that are for it alone."""
 
     def __repr__(self) -> str:
-        shown = {name: "(hidden)" if SETTINGS[name].secret else value for name, value in self.items()}
-        return repr(shown)
+        return repr({name: _shown(name, value) for name, value in self.items()})
+
+
+def _shown(name: str, value: Any) -> Any:
+    if SETTINGS[name].is_address and value is not None:
+        return without_credentials(value)
+    return "(hidden)" if SETTINGS[name].secret else value
 
 
 class EntryError(ValueError):
@@ -124,8 +129,8 @@ class Setting:
     *optional*: it accepts `None`, as every setting does whose default is `None`. *variables*: its
     environment variables, the strongest last. *alias*: another name for it. *sent*: a request carries
     it in a field of the same name, and a model may drop or refuse it. *about_tools*: it is sent only
-    with tools. *secret*: its value may hold a key or a password, so it is never shown. *per_model*: each
-    of several models may have its own.
+    with tools. *secret*: its value may hold a key or a password, so it is never shown; what is valid and
+    *is_address*, without the password. *per_model*: each of several models may have its own.
     """
 
     kind: Kind
@@ -136,6 +141,7 @@ class Setting:
     sent: bool = False
     about_tools: bool = False
     secret: bool = False
+    is_address: bool = False
     per_model: bool = False
 
     def check(self, value: Any) -> Any:
@@ -412,6 +418,7 @@ class Config:
         "The address of the provider's API; `None` leaves it to the SDK and its environment variables.",
         variables=("ALLOY_BASE_URL",),
         secret=True,
+        is_address=True,
         per_model=True,
     )
     api_key: str | KeyFunction | None = _setting(

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,8 +109,20 @@ def test_secrets_of_settings_and_addresses_are_not_shown(server: WireServer) -> 
         found = doctor(model="openai-chat:qwen3")
     shown = str(found) + repr(found) + json.dumps(found.to_dict())
     assert SECRET not in shown
-    assert {each.name: each.value for each in found.settings}["base_url"] == "(hidden)"
+    shown_settings = {each.name: each.value for each in found.settings}
+    assert shown_settings["base_url"] == repr(server.url + "/v1")
+    assert [shown_settings[name] for name in ("api_key", "headers", "extra")] == ["(hidden)"] * 3
     assert found.models[0].address == server.url + "/v1"
+
+
+def test_models_of_a_list_are_shown_without_their_secrets() -> None:
+    models = ["fake:a", {"model": "fake:b", "api_key": SECRET, "base_url": f"http://ann:{SECRET}@host/v1"}]
+    found = doctor(model=models)
+    (shown,) = [each.value for each in found.settings]
+    assert shown == (
+        "[{'model': 'fake:a'}, {'model': 'fake:b', 'api_key': '(hidden)', 'base_url': 'http://host/v1'}]"
+    )
+    assert SECRET not in str(found) + repr(found)
 
 
 def test_what_a_model_lacks_is_shown(server: WireServer) -> None:
@@ -160,6 +173,74 @@ def test_a_local_model_needs_its_file() -> None:
     assert "no-such-file.gguf" in doctor(model="local:no-such-file.gguf").problems[0]
 
 
+# --- servers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "is_here"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("localhost", True),
+        ("[::1]", True),
+        ("[::ffff:127.0.0.1]", True),
+        ("0.0.0.0", True),
+        ("127.example.com", False),
+        ("127.1", False),
+        ("localhost.example.com", False),
+        ("10.0.0.1", False),
+        ("[2001:db8::1]", False),
+    ],
+)
+def test_only_servers_of_this_machine_are_connected_to(host: str, is_here: bool) -> None:
+    """What a name begins with says nothing: 127.example.com may be anywhere."""
+    (model,) = doctor(model="openai-chat:m", base_url=f"http://{host}:1/v1").models
+    assert (model.is_reached is None) is not is_here
+
+
+def test_a_server_of_ollama_is_found_without_a_scheme(
+    server: WireServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its variable, by the setting, and at its usual port."""
+    (model,) = doctor(model="ollama:m", base_url=f"ann:{SECRET}@127.0.0.1:{server.port}").models
+    assert (model.address, model.is_reached) == (server.url, True)
+    monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{server.port}/behind")
+    (model,) = doctor(model="ollama:m").models
+    assert (model.address, model.is_reached) == (f"{server.url}/behind", True)
+    monkeypatch.delenv("OLLAMA_HOST")
+    (model,) = doctor(model="ollama:m").models
+    assert model.address == "http://127.0.0.1:11434"
+    assert model.is_reached is not None
+    for given, address in {
+        "host": "http://host:11434",
+        ":1234": "http://127.0.0.1:1234",
+        "[::1]": "http://[::1]:11434",
+        "http://host": "http://host",
+        "host:port": "host:…",
+    }.items():
+        assert doctor(model="ollama:m", base_url=given).models[0].address == address
+
+
+def test_a_model_of_another_package_may_have_any_address() -> None:
+    """Its `address` raises nothing, and so nobody has checked what it returns."""
+    from alloy.backends.fake.backend import FakeBackend
+
+    class Remote(FakeBackend):
+        name = "remote"
+
+        def address(self, endpoint: Any) -> str | None:
+            return endpoint.base_url
+
+    with registrations_undone():
+        register_backend("remote", backend := Remote())
+        backend.name = "remote"
+        for address in ("http://[::1", "http://127.0.0.1:99999", "http://127.0.0.1:x", "http://a..b"):
+            (problem,) = doctor(model="remote:m", base_url=address, connect=True).problems
+            assert f"{address.replace(':x', ':…')} is not an address, because its " in problem
+        for address in ("somewhere", "cloud project", "ftp://127.0.0.1"):
+            assert doctor(model="remote:m", base_url=address, connect=True).ok
+
+
 # --- settings and packages ----------------------------------------------------------------------------
 
 
@@ -200,6 +281,27 @@ def test_packages_are_listed_once_with_their_versions() -> None:
     assert (packages["openai"].installed, packages["openai"].extra) == (openai.__version__, "openai")
     assert packages["openai"].is_right
     assert len(packages) == len(doctor().packages)
+
+
+@every_api
+def test_an_sdk_of_another_version_is_a_problem(
+    server: WireServer, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the models that would be asked; that of another provider is noted."""
+    (*_, package) = api.backend.packages  # type: ignore[attr-defined]
+    found = tmp_path / f"{package.replace('-', '_')}-0.1.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    checked = doctor(**api.options(server))
+    (problem,) = checked.problems
+    assert problem.startswith(f"{api.name}:{api.model}: {package} 0.1 is installed, and Alloy needs >=")
+    assert "pip install 'alloy-ai[" in problem
+    assert not any(package in note for note in checked.notes)
+    other = doctor(backend="fake")
+    assert other.ok
+    assert any(note.startswith(f"{package} 0.1 is installed") for note in other.notes)
 
 
 @pytest.mark.parametrize(
@@ -271,6 +373,23 @@ def test_the_command_in_a_process_of_its_own() -> None:
     found = json.loads(ran.stdout)
     assert (ran.returncode, ran.stderr, found["ok"]) == (1, "", False)
     assert found["models"][0]["name"] == "openai:gpt-5.6"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_any_terminal_can_show_it(encoding: str) -> None:
+    """A character that it cannot show is escaped, and so is one that would control it."""
+    ran = run("doctor", "--model", "fake:größe\u4e2d\x1b[31m", PYTHONIOENCODING=encoding)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "\x1b" not in ran.stdout
+    assert row(ran.stdout, "Model fake:gr").endswith("\\x1b[31m")
+
+
+def test_several_models_are_given_as_in_the_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--model", "fake:a, fake:b", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [model["name"] for model in found["models"]] == ["fake:a", "fake:b"]
+    assert main(["doctor", "--model", "fake:a,"]) == 2
+    assert "entry 2 must be a non-empty str" in capsys.readouterr().err
 
 
 def test_wrong_arguments_and_help(capsys: pytest.CaptureFixture[str]) -> None:

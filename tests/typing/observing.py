@@ -11,6 +11,7 @@ import alloy.telemetry
 from alloy import Budget, UsageTotal, command
 from alloy.effects import CallModel, Effect, Handler, Script
 from alloy.events import Event, Listener, ReplyReceived, ToolFinished
+from alloy.jsontypes import JsonObject
 from alloy.messages import Reply, RequestUsage, Usage
 
 
@@ -66,3 +67,22 @@ alloy.configure(on_event=None)
 assert_type(alloy.telemetry.instrument(), None)
 assert_type(alloy.telemetry.instrument(tracer_provider=None, meter_provider=None, content=True), None)
 assert_type(alloy.telemetry.uninstrument(), None)
+
+# --- what a call would need
+
+found = alloy.doctor(model=["gpt-5.6", {"model": "ollama:qwen3", "temperature": 0}], timeout=5, connect=True)
+assert_type(found, alloy.Checkup)
+assert_type(found.ok, bool)
+assert_type(found.problems, tuple[str, ...])
+assert_type(found.notes, tuple[str, ...])
+assert_type([package.installed for package in found.packages], list[str | None])
+assert_type(
+    [(key.variable, key.backends, key.is_set) for key in found.keys], list[tuple[str, tuple[str, ...], bool]]
+)
+assert_type([setting.value for setting in found.settings], list[str])
+assert_type(
+    [(model.address, model.is_reached) for model in found.models], list[tuple[str | None, bool | None]]
+)
+assert_type([circuit.seconds for circuit in found.circuits], list[float])
+assert_type(found.to_dict(), JsonObject)
+assert_type(alloy.doctor(), alloy.Checkup)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alloy import Partial, ask, command, configure, require, tool, use_config
+from alloy import Partial, ask, command, configure, doctor, require, tool, use_config
 
 
 @command(output=int)
@@ -138,3 +138,10 @@ async def awaited() -> None:
     value: int = await ask.async_("x", output=str)  # type: ignore[arg-type]  # ty: ignore[invalid-assignment]
     for _ in describe.stream("x"):  # type: ignore[attr-defined]  # ty: ignore[not-iterable]
         assert number == value
+
+
+# --- what is checked without a call
+
+use(doctor(modle="m"))  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
+use(doctor(connect="no"))  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+found: str = doctor()  # type: ignore[assignment]  # ty: ignore[invalid-assignment]

@@ -182,6 +182,9 @@ class BaseBackend:
     next to the module that its entry point names.
     """
 
+    packages: tuple[str, ...] = ()
+    """The packages that it needs, by their names on the index: `alloy.doctor` looks at their versions."""
+
     key_variables: tuple[str, ...] = ()
     """The environment variables that hold its keys: their values never appear in an error.
 

@@ -125,6 +125,7 @@ class AnthropicBackend(HttpBatchBackend):
     name = NAME
     dialect = DIALECT
     sdk = ANTHROPIC
+    packages = ("anthropic",)
     path = "/v1/messages"
     errors = ERRORS
     format = formats.MESSAGES

@@ -212,6 +212,7 @@ class GeminiHttpBackend(HttpBatchBackend):
 
     name = NAME
     sdk = GEMINI
+    packages = ("google-genai",)
     errors = ERRORS
     format = formats.GEMINI
     batches = GeminiBatches()

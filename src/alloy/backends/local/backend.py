@@ -68,6 +68,7 @@ class LocalBackend(OpenAIChatBackend):
     sdk = LoopbackSdk("openai", "OpenAIError", "OpenAI", "AsyncOpenAI")
     errors = LocalErrors(NAME)
     batches = None
+    packages = ("openai", "xllamacpp")
 
     def capabilities(self, model: str) -> Capabilities:
         """What llama.cpp supports with the right model; the server says more when it runs."""
@@ -82,9 +83,10 @@ class LocalBackend(OpenAIChatBackend):
         return {"grammar": turn_grammar(form)}
 
     def check(self, model: str, endpoint: Endpoint) -> None:
-        """Raise `ConfigurationError` when the file of the model or the package that runs it is missing."""
+        """Raise `ConfigurationError` for a missing file or package, and a `base_url` of another machine."""
         find_model(model)
         check_package()
+        _port(endpoint)
 
     def located(self, body: Mapping[str, Any], endpoint: Endpoint, cancel: CancelToken) -> Endpoint:
         """The endpoint of the server that runs the body's model, which is started if necessary."""

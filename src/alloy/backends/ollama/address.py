@@ -21,7 +21,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from alloy.addresses import address_problem
+from alloy.addresses import address_problem, split_address
 from alloy.backends.base import CancelToken, import_sdk
 from alloy.backends.http import formats
 from alloy.backends.http.backend import HttpBackend
@@ -46,9 +46,18 @@ from alloy.errors import AlloyError, ConfigurationError, UnsupportedError
 from alloy.jsontypes import Json, JsonObject
 from alloy.logger import log
 
-__all__ = ["OLLAMA", "OllamaHttpBackend", "Settings", "find_host", "read_settings", "server_url"]
+__all__ = [
+    "OLLAMA",
+    "OllamaHttpBackend",
+    "Settings",
+    "find_host",
+    "read_settings",
+    "server_url",
+    "with_scheme",
+]
 
-DEFAULT_HOST = "127.0.0.1:11434"
+LOCALHOST, PORT = "127.0.0.1", 11434
+DEFAULT_HOST = f"{LOCALHOST}:{PORT}"
 CHAT, SHOW = "/api/chat", "/api/show"
 SHOWN_MAX = 10_000_000  # bytes of what `/api/show` says
 
@@ -88,6 +97,16 @@ def find_host(endpoint: Endpoint) -> tuple[str, str]:
     if host := os.environ.get("OLLAMA_HOST", "").strip():
         return host, "OLLAMA_HOST"
     return DEFAULT_HOST, "the default, as OLLAMA_HOST is not set"
+
+
+def with_scheme(host: str) -> str:
+    """The address *host* as a URL, which the SDK makes of it, if it can be one."""
+    if "://" in host or address_problem(host, needs_host=False) is not None:
+        return host
+    parts = split_address(host)
+    name = parts.hostname or LOCALHOST
+    place = f"[{name}]" if ":" in name else name
+    return f"http://{place}:{parts.port or PORT}{parts.path}"
 
 
 # --- the SDK ------------------------------------------------------------------------------------------
@@ -170,6 +189,7 @@ class OllamaHttpBackend(HttpBackend):
 
     name = "ollama"
     sdk = OLLAMA
+    packages = ("ollama",)
     path = CHAT
     errors = ERRORS
     format = formats.OLLAMA
@@ -182,7 +202,7 @@ class OllamaHttpBackend(HttpBackend):
 
     def address(self, endpoint: Endpoint) -> str:
         """Where requests would go now."""
-        return find_host(endpoint)[0]
+        return with_scheme(find_host(endpoint)[0])
 
     def settings(self, endpoint: Endpoint) -> Settings:
         """What *endpoint* says, or else what the environment says now. Raises `ConfigurationError`."""

@@ -30,7 +30,7 @@ from alloy.backends.http.bodies import (
 )
 from alloy.backends.http.finish import later, read_ending
 from alloy.backends.http.payload import json_problem, parse_json
-from alloy.backends.ollama.address import OllamaHttpBackend, find_host, read_settings, server_url
+from alloy.backends.ollama.address import OllamaHttpBackend, find_host, read_settings, server_url, with_scheme
 from alloy.backends.ollama.dialect import DIALECT
 from alloy.backends.ollama.errors import ERRORS, OllamaChatErrors, not_running
 from alloy.backends.openai.address import NO_KEY
@@ -383,6 +383,7 @@ class OllamaChatBackend(OpenAIChatBackend):
     dialect = DIALECT
     errors = OllamaChatErrors("ollama-chat")
     batches = None
+    packages = ("openai", "ollama")
     key_variables = ("OLLAMA_API_KEY", "OPENAI_CUSTOM_HEADERS")
 
     def capabilities(self, model: str) -> Capabilities:
@@ -391,7 +392,7 @@ class OllamaChatBackend(OpenAIChatBackend):
 
     def address(self, endpoint: Endpoint) -> str:
         """Where requests would go now."""
-        return find_host(endpoint)[0]
+        return with_scheme(find_host(endpoint)[0])
 
     def settings(self, endpoint: Endpoint) -> OpenAISettings:
         """Those of the Ollama server, complete, so that nothing is read from OpenAI's variables."""

@@ -82,6 +82,7 @@ class OpenAIHttpBackend(HttpBatchBackend):
     """
 
     sdk = OPENAI
+    packages: tuple[str, ...] = ("openai",)
     key_variables: tuple[str, ...] = ("OPENAI_API_KEY", "OPENAI_CUSTOM_HEADERS")
     own_hosts = ("api.openai.com",)
     keyless = False  # whether a server at a custom address may be used without a key
