@@ -22,6 +22,7 @@ _HOMES = {
     "alloy.batch_status": ("BatchStatus",),
     "alloy.batches.batch": ("Batch",),
     "alloy.budgets": ("Budget",),
+    "alloy.caches.cache": ("Cache", "CacheInfo"),
     "alloy.checkup": ("Checkup", "doctor"),
     "alloy.circuit_breakers": ("CircuitBreaker", "CircuitState"),
     "alloy.conversations": ("Conversation",),

@@ -9,6 +9,7 @@ from alloy.backends.registry import register_backend as register_backend
 from alloy.batch_status import BatchStatus as BatchStatus
 from alloy.batches.batch import Batch as Batch
 from alloy.budgets import Budget as Budget
+from alloy.caches.cache import Cache as Cache, CacheInfo as CacheInfo
 from alloy.checkup import Checkup as Checkup, doctor as doctor
 from alloy.circuit_breakers import CircuitBreaker as CircuitBreaker, CircuitState as CircuitState
 from alloy.commands import AsyncCommand as AsyncCommand, Command as Command, command as command
@@ -81,6 +82,8 @@ __all__ = [
     "BatchStatus",
     "Budget",
     "BudgetError",
+    "Cache",
+    "CacheInfo",
     "CachePoint",
     "CheckpointError",
     "Checkup",

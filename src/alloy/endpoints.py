@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 from weakref import WeakValueDictionary
 
 from alloy.addresses import address_problem, login_in
@@ -372,6 +372,15 @@ def secrets_in_url(url: str | None) -> list[str]:
     query = rest.partition("#")[0].partition("?")[2]
     found = [*secrets_in(dict(parse_qsl(query))), name, password]
     return [form for each in found for form in {each, unquote(each)}]
+
+
+def safe_url(url: str) -> str:
+    """*url*, which need not be valid, without what sounds like a secret in it."""
+    before, _, after = login_in(url)
+    place, mark, _ = after.partition("#")  # what follows is never sent
+    place, _, query = place.partition("?")
+    kept = [pair for pair in parse_qsl(query, keep_blank_values=True) if not is_secret_name(pair[0])]
+    return f"{before}{place}{'?' * bool(kept)}{urlencode(kept)}{mark}"
 
 
 def without_credentials(url: str) -> str:

@@ -3,6 +3,7 @@
     CallStarted
       FallbackTaken                    the model lacks a feature that Alloy emulates
       RequestSent                      one for each try
+      CacheHit                         in its place, if the reply comes from the response cache
       RateLimited                      the request waits for its turn by the rate limits
         TextDelta, ReasoningDelta      streamed calls only
       ReplyReceived, UsageReport
@@ -29,6 +30,7 @@ from alloy.messages import ReasoningDelta, Reply, Request, TextDelta, ToolCall, 
 from alloy.result import Result
 
 __all__ = [
+    "CacheHit",
     "CallFailed",
     "CallStarted",
     "Event",
@@ -77,8 +79,19 @@ class RequestSent(_OfCall):
 
 
 @dataclass(frozen=True, slots=True)
+class CacheHit(_OfCall):
+    """The reply of *model* comes from the response cache, where it was stored *age* seconds ago."""
+
+    model: str
+    age: float = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyReceived(_OfCall):
-    """A whole reply came: *reply* has its text, tool calls, usage, HTTP status, request id and seconds."""
+    """A whole reply came: *reply* has its text, tool calls, usage, HTTP status, request id and seconds.
+
+    *attempt* counts the requests of the call so far.
+    """
 
     reply: Reply
     model: str
@@ -193,6 +206,7 @@ class CallFailed(_OfCall):
 Notice: TypeAlias = (
     CallStarted
     | RequestSent
+    | CacheHit
     | ReplyReceived
     | FallbackTaken
     | ToolStarted

@@ -192,7 +192,8 @@ class Reply:
     request. *is_end_stated* is false when the server does not say why the answer ended, so that only its
     tokens show whether it was cut off. *status* and *request_id* are those of the HTTP response, where there
     was one, *seconds* is how long the request took, and *waited* how long it was held back before by the rate
-    limits; they are set by the driver and are not part of the reply's value.
+    limits; they are set by the driver and are not part of the reply's value. *cached* says that it comes from
+    the response cache, so nothing was sent.
     """
 
     text: str = ""
@@ -209,6 +210,7 @@ class Reply:
     request_id: str | None = field(default=None, compare=False, repr=False)
     seconds: float = field(default=0.0, compare=False, repr=False)
     waited: float = field(default=0.0, compare=False, repr=False)
+    cached: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

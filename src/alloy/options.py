@@ -6,11 +6,13 @@ They are for code that passes options on: `def read(text: str, **options: Unpack
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal, Required
 
 from typing_extensions import TypedDict
 
 from alloy.budgets import Budget
+from alloy.caches.cache import Cache
 from alloy.circuit_breakers import CircuitBreaker
 from alloy.conversations import Conversation
 from alloy.endpoints import Transport
@@ -62,6 +64,7 @@ class _Settings(_OneModel, total=False):
     fallback_on: type[AlloyError] | Collection[type[AlloyError]] | None
     circuit_breaker: CircuitBreaker | None
     budget: Budget | None
+    cache: Cache | str | PathLike[str] | Literal[False] | None
     reask: int
     timeout: float | None
     deadline: float | None

@@ -9,11 +9,9 @@ from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
-from alloy.addresses import login_in
 from alloy.config import current
-from alloy.endpoints import KeyFunction, Transport, is_public, is_secret_name, secrets_in_url
+from alloy.endpoints import KeyFunction, Transport, is_public, is_secret_name, safe_url, secrets_in_url
 from alloy.errors import ConfigurationError
 from alloy.settings import ALIASES
 
@@ -58,14 +56,6 @@ def _safe_models(models: Any) -> Any:
     return [_without_secrets(each) if isinstance(each, Mapping) else each for each in several]
 
 
-def _safe_url(url: str) -> str:
-    before, _, after = login_in(url)
-    place, mark, _ = after.partition("#")  # what follows is never sent
-    place, _, query = place.partition("?")
-    kept = [pair for pair in parse_qsl(query, keep_blank_values=True) if not is_secret_name(pair[0])]
-    return f"{before}{place}{'?' * bool(kept)}{urlencode(kept)}{mark}"
-
-
 def _safe_key(key: Any) -> Any:
     """A function that a worker imports by its name; others may have a key in them."""
     function = key.function if isinstance(key, KeyFunction) else key
@@ -91,7 +81,7 @@ def _safe_transport(transport: Any) -> Any:
         certificate = transport.client_certificate
         return replace(
             transport,
-            proxy=None if transport.proxy is None else _safe_url(transport.proxy),
+            proxy=None if transport.proxy is None else safe_url(transport.proxy),
             client_certificate=certificate[:2] if isinstance(certificate, tuple) else certificate,
         )
     return type(transport)({name: _safe_transport(each) for name, each in transport.items()})
@@ -109,7 +99,7 @@ def _safe_fields(value: Any) -> Any:
 
 _SAFE = {
     "model": _safe_models,
-    "base_url": _safe_url,
+    "base_url": safe_url,
     "api_key": _safe_key,
     "headers": _safe_headers,
     "transport": _safe_transport,

@@ -30,6 +30,7 @@ class Result(Generic[T_co]):
       separate turn), `"strict_tools"` (tools whose schemas are not enforced).
     - *seconds*: how long the whole call took; *waited*: how long of it the rate limits held requests back.
     - *requests*: what each model request used, those of commands that ran as tools included.
+    - *cached*: how many of the turns come from the response cache, so that nothing was sent for them.
     """
 
     value: T_co
@@ -44,6 +45,7 @@ class Result(Generic[T_co]):
     seconds: float = field(default=0.0, compare=False)
     requests: tuple[RequestUsage, ...] = field(default=(), compare=False, repr=False)
     waited: float = field(default=0.0, compare=False, repr=False)
+    cached: int = field(default=0, compare=False, repr=False)
 
     @property
     def cost(self) -> Decimal | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from alloy import quantities
 from alloy.budgets import Budget
+from alloy.caches.cache import Cache
 from alloy.circuit_breakers import CircuitBreaker
 from alloy.endpoints import check_headers, check_http_client, check_key, check_transport
 from alloy.errors import UNFINISHED, AlloyError, AnswerError, ProviderError
@@ -20,6 +22,7 @@ __all__ = [
     "BREAKER",
     "BUDGET",
     "BY_BACKEND",
+    "CACHE",
     "CACHING",
     "FALLBACK_ERRORS",
     "FLAG",
@@ -77,10 +80,13 @@ def _check_flag(value: Any) -> bool:
     return value
 
 
+_OFF = ("0", "false", "no", "off")
+
+
 def _read_flag(text: str) -> bool:
     if text.lower() in ("1", "true", "yes", "on"):
         return True
-    if text.lower() in ("0", "false", "no", "off"):
+    if text.lower() in _OFF:
         return False
     raise ValueError("true or false")
 
@@ -200,5 +206,22 @@ def _object_of(kind: type) -> Kind:
 
 
 BREAKER, BUDGET = _object_of(CircuitBreaker), _object_of(Budget)
+
+
+def _check_cache(value: Any) -> Cache | None:
+    if value is False:
+        return None
+    if isinstance(value, Cache):
+        return value
+    if isinstance(value, str | os.PathLike) and (path := os.fspath(value)):
+        return Cache(os.fsdecode(path))
+    raise ValueError("a Cache, the path of its file, or False")
+
+
+def _read_cache(text: str) -> Any:
+    return False if text.lower() in _OFF else text
+
+
+CACHE = Kind(_check_cache, _read_cache)
 
 LISTENERS = Kind(check_listeners)

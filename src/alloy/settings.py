@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from alloy.budgets import Budget
+from alloy.caches.cache import Cache
 from alloy.circuit_breakers import CircuitBreaker
 from alloy.endpoints import ByBackend, Headers, HttpClients, KeyFunction, Transport, without_credentials
 from alloy.errors import AlloyError
@@ -23,6 +24,7 @@ from alloy.setting_kinds import (
     BREAKER,
     BUDGET,
     BY_BACKEND,
+    CACHE,
     CACHING,
     FALLBACK_ERRORS,
     FLAG,
@@ -271,6 +273,12 @@ class Config:
     budget: Budget | None = _setting(
         BUDGET,
         "A `Budget`, which limits what all calls that share it use together; `None` means no limit.",
+    )
+    cache: Cache | None = _setting(
+        CACHE,
+        "A `Cache`, or the path of its file: replies are stored there, and the same request is answered from "
+        "it. `None` or `False` means none.",
+        variables=("ALLOY_CACHE",),
     )
     requests_per_minute: int | None = _setting(
         count(1),

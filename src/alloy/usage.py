@@ -6,13 +6,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from alloy._engine.budgeting import missing_budgets
 from alloy._engine.effects import CallModel, Effect, Emit, Handler, Script
-from alloy._engine.handlers import handlers
+from alloy._engine.handlers import Counting, handlers
 from alloy.arguments import names_checked
 from alloy.budgets import Budget
 from alloy.errors import NOT_SENT, ConfigurationError
@@ -142,7 +141,7 @@ class Counter(Protocol):
 
 def counting(counter: Counter) -> AbstractContextManager[None]:
     """Have *counter* count what the calls in a `with` block use."""
-    return handlers(partial(_count, counter))
+    return handlers(Counting(_count, counter))
 
 
 def _count(counter: Counter, effect: Effect[Any]) -> Script[Any]:
@@ -163,7 +162,7 @@ def _count(counter: Counter, effect: Effect[Any]) -> Script[Any]:
 
 def totals_of(several: Iterable[Handler]) -> tuple[UsageTotal, ...]:
     """The totals that those of the handlers add to that `track_usage` has installed."""
-    counters = [each.args[0] for each in several if isinstance(each, partial) and each.func is _count]
+    counters = [each.args[0] for each in several if isinstance(each, Counting) and each.func is _count]
     return tuple(each for each in counters if isinstance(each, UsageTotal))
 
 

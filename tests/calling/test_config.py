@@ -17,6 +17,7 @@ from kit.patience import PATIENCE
 from alloy import (
     AlloyError,
     Budget,
+    Cache,
     CircuitBreaker,
     Config,
     ConfigurationError,
@@ -73,6 +74,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "fallback_on": ((RateLimitError,), (ValueError,)),
     "circuit_breaker": (CircuitBreaker(failures=3), 3),
     "budget": (Budget(tokens=9), 9),
+    "cache": (Cache("answers.sqlite"), True),
     "requests_per_minute": (60, 0),
     "tokens_per_minute": (60_000, 1.5),
     "reask": (3, 1.5),
@@ -387,6 +389,7 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "ALLOY_BACKOFF_MAX": ("9", 9),
     "ALLOY_RETRY_AFTER_MAX": ("0", 0),
     "ALLOY_RETRY_BUDGET": ("60", 60),
+    "ALLOY_CACHE": ("answers.sqlite", Cache("answers.sqlite")),
     "ALLOY_REQUESTS_PER_MINUTE": ("60", 60),
     "ALLOY_TOKENS_PER_MINUTE": ("60", 60),
     "ALLOY_REASK": ("4", 4),

@@ -157,7 +157,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "alloy.batch_status",
         "alloy.budgets",
+        "alloy.caches",
         "alloy.circuit_breakers",
+        "alloy.databases",
         "alloy.endpoints",
         "alloy.threads",
         "alloy.watchdog",

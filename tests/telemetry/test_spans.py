@@ -15,18 +15,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from kit.apis import ANTHROPIC, CHAT, RESPONSES, Api, every_api
 from kit.patience import PATIENCE
+from kit.stored import script
 from kit.walking import parts_of
-from kit.ways import every_way, stream, stream_async
+from kit.ways import Asked, every_way, stream, stream_async
 from kit.wire import WireServer
 
 import alloy
 import alloy.telemetry
-from alloy import Image, ProviderError, ask, command, tool
+from alloy import Cache, Image, ProviderError, ask, command, tool, use_config
 from alloy.messages import Reply, ToolCall, Usage
 from alloy.telemetry import names
 from alloy.telemetry.contents import LONGEST
@@ -182,6 +184,16 @@ def test_a_call_has_spans_for_itself_its_requests_and_its_tools(traces: Traces, 
     ]
     assert len({span.context.trace_id for span in traces.spans if span.context}) == 1
     assert [of(span)[names.ATTEMPT] for span in traces.spans if span.name == "chat fake"] == [1, 1, 2, 3, 4]
+
+
+@every_way
+def test_turns_from_a_cache_are_counted(traces: Traces, way: Any, tmp_path: Path) -> None:
+    """They have no span of their own, because nothing is sent."""
+    with use_config(cache=Cache(tmp_path / "answers.sqlite"), model="stored:m"), script(1):
+        way(Asked(output=int))
+        way(Asked(output=int))
+    assert [span.name for span in traces.spans] == ["invoke_agent ask", "chat m", "invoke_agent ask"]
+    assert [of(span).get(names.CACHED_TURNS) for span in traces.spans] == [None, None, 1]
 
 
 @every_way

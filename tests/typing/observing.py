@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, assert_type
 
 import alloy
 import alloy.telemetry
-from alloy import Budget, UsageTotal, command
+from alloy import Budget, Cache, CacheInfo, UsageTotal, command
 from alloy.effects import CallModel, Effect, Handler, Script
 from alloy.events import Event, Listener, ReplyReceived, ToolFinished
 from alloy.jsontypes import JsonObject
@@ -53,6 +55,16 @@ with alloy.budget(tokens=1000, cost="0.50") as budget, alloy.budget(budget):
     assert_type(budget, Budget)
     assert_type(budget.spent.cost, Decimal | None)
     assert_type(count.with_options(budget=budget)("bees"), int)
+
+cache = alloy.Cache("answers.sqlite", ttl=timedelta(days=1), max_bytes=None)
+assert_type(cache, Cache)
+assert_type(cache.refreshing(), Cache)
+assert_type(cache.info(), CacheInfo)
+assert_type(cache.info().answers, int)
+assert_type(count.with_options(cache=cache)("bees"), int)
+assert_type(count.with_options(cache="answers.sqlite").run("bees").cached, int)
+alloy.configure(cache=Path("answers.sqlite"))
+alloy.configure(cache=False)
 
 assert_type(total, UsageTotal)
 assert_type(total.usage, Usage)

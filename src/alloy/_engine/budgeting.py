@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, TypeGuard
 
 from alloy._engine.effects import CallModel, Effect, Handler, Script
-from alloy._engine.handlers import current_handlers
+from alloy._engine.handlers import Counting, current_handlers
 from alloy.budgets import Budget
 from alloy.errors import NOT_SENT
 from alloy.messages import Reply
@@ -28,15 +27,15 @@ def _budgeted(shared: Budget, effect: Effect[Any]) -> Script[Any]:
     return reply
 
 
-def is_budget(handler: Handler) -> TypeGuard[partial[Any]]:
+def is_budget(handler: Handler) -> TypeGuard[Counting]:
     """Whether *handler* is that of a budget."""
-    return isinstance(handler, partial) and handler.func is _budgeted
+    return isinstance(handler, Counting) and handler.func is _budgeted
 
 
 def missing_budgets(budgets: Iterable[Budget]) -> tuple[Handler, ...]:
     """Handlers for those *budgets* that the scopes around the caller do not have."""
     known = budgets_of(current_handlers())
-    return tuple(partial(_budgeted, each) for each in dict.fromkeys(budgets) if each not in known)
+    return tuple(Counting(_budgeted, each) for each in dict.fromkeys(budgets) if each not in known)
 
 
 def budgets_of(several: Iterable[Handler]) -> list[Budget]:

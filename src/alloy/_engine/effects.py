@@ -32,6 +32,7 @@ __all__ = [
     "Elapsed",
     "Emit",
     "Handler",
+    "InThread",
     "ParseValues",
     "RunTools",
     "RunningScript",
@@ -145,6 +146,13 @@ class ParseValues(Effect[Sequence[Outcome]]):
             and len(outcome) == len(self.calls)
             and all(isinstance(each, Outcome) for each in outcome)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class InThread(Effect[T]):
+    """Call *function*, which may block for a moment: in a thread, if an event loop would wait for it."""
+
+    function: Callable[[], T]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 
 from alloy._engine.effects import Handler
 from alloy.errors import ConfigurationError
@@ -15,10 +16,14 @@ from alloy.events import Listener
 from alloy.functions import generator_kind
 from alloy.setting_kinds import check_listeners
 
-__all__ = ["current_handlers", "current_listeners", "handlers", "listen"]
+__all__ = ["Counting", "current_handlers", "current_listeners", "handlers", "listen"]
 
 _handlers: ContextVar[tuple[Handler, ...]] = ContextVar("alloy_handlers", default=())
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("alloy_listeners", default=())
+
+
+class Counting(partial):  # type: ignore[type-arg]
+    """A handler that only counts what is sent: its place is after those that may answer by themselves."""
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import logging
 from alloy._engine.fallbacks import TEXTS
 from alloy.errors import ProviderError
 from alloy.events import (
+    CacheHit,
     CallFailed,
     Event,
     FallbackTaken,
@@ -50,7 +51,9 @@ def log_event(event: Event) -> None:
             log.info("%s failed after %.2f s: %s", command, seconds, describe(error))
         case RequestSent(_, model, attempt):
             log.debug("request %d to %s", attempt, model)
-        case ReplyReceived(reply, model, attempt):
+        case CacheHit(model, age):
+            log.debug("a reply of %s comes from the response cache, %.0f s old", model, age)
+        case ReplyReceived(reply, model, attempt) if not reply.cached:
             log.debug(
                 "reply %d from %s: status %s, %.2f s, %s, request id %s",
                 attempt,

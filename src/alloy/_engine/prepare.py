@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from alloy._engine.breaking import breaking
 from alloy._engine.budgeting import missing_budgets
+from alloy._engine.caching import with_cache
 from alloy._engine.conversation import converse
 from alloy._engine.effects import Handler, Script, handled
 from alloy._engine.fallbacks import (
@@ -132,7 +133,10 @@ def prepare(
         shape=Shape(spec, _wire(spec, route), route.backend.dialect),
         tools=toolbox,
         settings=settings,
-        handlers=(*_handlers(settings, toolbox.budgets, several), *(watcher.handler for watcher in watchers)),
+        handlers=(
+            *_handlers(settings, toolbox.budgets, several, streamed=streamed),
+            *(watcher.handler for watcher in watchers),
+        ),
         listeners=listeners,
         watchers=watchers,
     )
@@ -185,10 +189,16 @@ def _budgets(settings: Config) -> tuple[Budget, ...]:
 
 
 def _handlers(
-    settings: Config, budgets: tuple[Budget, ...], several: Sequence[tuple[Route, Config]]
+    settings: Config,
+    budgets: tuple[Budget, ...],
+    several: Sequence[tuple[Route, Config]],
+    *,
+    streamed: bool,
 ) -> tuple[Handler, ...]:
     """The handlers of the scopes; the breaker comes last, so that it sees only what would be sent."""
     found = (*current_handlers(), *missing_budgets(budgets)) if budgets else current_handlers()
+    if settings.cache is not None:
+        found = with_cache(found, settings.cache, streamed=streamed)
     if limits := limits_of(several):
         found = (*found, paced(limits, settings.retry_after_max, settings.deadline))
     breaker = settings.circuit_breaker
@@ -246,7 +256,12 @@ def _policy(settings: Config, *, streamed: bool, observed: bool) -> Policy:
         auto_finalize=settings.auto_finalize_missing_output,
         streamed=streamed,
         fallbacks=fallbacks,
-        emits=streamed or observed or bool(current_handlers()) or wants_events(),
+        # A cache learns from events how the call ends.
+        emits=streamed
+        or observed
+        or bool(current_handlers())
+        or settings.cache is not None
+        or wants_events(),
     )
 
 

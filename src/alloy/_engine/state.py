@@ -88,7 +88,7 @@ class State:
         self._has_called = False  # whether the tool that `tool_choice` forces has been called
         self.usage, self.waited = Usage(), 0.0
         self.requests: list[RequestUsage] = []
-        self.turns = self.attempts = self.tool_turns = 0
+        self.turns = self.attempts = self.tool_turns = self.cached = 0
         self.tool_calls: list[ToolResult] = []
         self.void: list[Turn] = []
         self.earlier = 0  # how many turns came before the current route
@@ -192,9 +192,13 @@ class State:
         """Append *reply* to the history and return it with plain calls and unique ids."""
         reply = in_plain_form(with_unique_call_ids(reply, self.messages), self.plan.request.tools)
         self.messages.append(reply)
-        self.usage += reply.usage
-        self.waited += reply.waited
-        self.requests.append(self.route.used(reply.usage))
+        if reply.cached:
+            self.cached += 1
+            self.attempts -= 1  # there was none
+        else:
+            self.usage += reply.usage
+            self.waited += reply.waited
+            self.requests.append(self.route.used(reply.usage))
         self.turns += 1
         self.model = reply.model or self.model
         return reply
@@ -213,6 +217,7 @@ class State:
             seconds=seconds,
             requests=tuple(self.requests),
             waited=self.waited,
+            cached=self.cached,
         )
 
 

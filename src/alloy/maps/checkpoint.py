@@ -24,6 +24,7 @@ from alloy._typed.answers.parse import read
 from alloy._typed.schemas.dialects import to_wire
 from alloy._typed.types.compile import TypeSpec
 from alloy.backends.registry import resolve
+from alloy.databases import code_of, file_at, marks_of
 from alloy.errors import CheckpointError
 from alloy.jsontypes import JsonObject
 from alloy.maps.fingerprints import digest
@@ -64,7 +65,7 @@ class Checkpoint:
             self.close()
             raise
         self._place = os.path.abspath(path)  # now: the program may change its folder
-        self._file = _file_at(self._place)
+        self._file = file_at(self._place)
         self._last: int = -1 if last is None else last
 
     def known(self, index: int, args: tuple[Any, ...]) -> Outcome[Any] | None:
@@ -92,7 +93,7 @@ class Checkpoint:
             fingerprint = self._fingerprints.pop(outcome.index)
             if self._connection is None:  # the map was left
                 return
-            if _file_at(self._place) != self._file:  # SQLite would write to a file that nobody finds
+            if file_at(self._place) != self._file:  # SQLite would write to a file that nobody finds
                 raise CheckpointError(
                     f"{self._path!r} was removed or replaced while the map ran: no answer is stored any more"
                 )
@@ -121,15 +122,13 @@ class Checkpoint:
         """Make the tables in a new file; check that another one is of the same command."""
         assert self._connection is not None
         ask = self._connection.execute
-        (application,) = ask("PRAGMA application_id").fetchone()
-        (version,) = ask("PRAGMA user_version").fetchone()
-        (tables,) = ask("SELECT count(*) FROM sqlite_master").fetchone()
-        is_new = application == version == tables == 0
-        if application != APPLICATION and not is_new:
+        marks = marks_of(self._connection)
+        is_new = not any(marks)
+        if marks.application != APPLICATION and not is_new:
             raise CheckpointError(
                 f"{self._path!r} is a database of something else, not a checkpoint: give another file"
             )
-        if version > FORMAT:
+        if marks.version > FORMAT:
             raise CheckpointError(f"{self._path!r} was written by a newer version of Alloy: use that version")
         ask("PRAGMA journal_mode = WAL")
         ask("PRAGMA synchronous = NORMAL")
@@ -165,7 +164,7 @@ class Checkpoint:
             return found
 
     def _explained(self, error: sqlite3.Error) -> CheckpointError:
-        code = getattr(error, "sqlite_errorname", "")
+        code = code_of(error)
         known = next((text for start, text in _PROBLEMS.items() if code.startswith(start)), "cannot be used")
         return CheckpointError(f"{self._path!r} {known} ({error})")
 
@@ -222,15 +221,6 @@ def _connect(path: str) -> sqlite3.Connection:
     # Before anything is read: then WAL needs no shared memory.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     return connection
-
-
-def _file_at(path: str) -> tuple[int, int] | None:
-    """Which file is at *path*."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _dumped(result: Result[Any]) -> JsonObject:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = [
     "ATTEMPT",
+    "CACHED_TURNS",
     "CHAT",
     "DURATION",
     "DURATION_BUCKETS",
@@ -68,6 +69,8 @@ SERVER_PORT = "server.port"
 
 # Alloy's own: which request of its command it is, from 1; retries and re-asks count.
 ATTEMPT = "alloy.attempt"
+# And how many turns of a call come from the response cache.
+CACHED_TURNS = "alloy.cached_turns"
 
 # Metrics, with the boundaries that the conventions advise.
 TOKENS = "gen_ai.client.token.usage"

@@ -33,7 +33,7 @@ from alloy._engine.logs import describe
 from alloy._engine.routes import Route
 from alloy._engine.watching import Ended
 from alloy.backends.base import secrets_of
-from alloy.events import CallFailed, CallStarted, Final, RequestSent
+from alloy.events import CacheHit, CallFailed, CallStarted, Final, RequestSent
 from alloy.logger import log
 from alloy.messages import Reply, Request, ToolCall, ToolResult, Usage
 from alloy.telemetry import names
@@ -103,7 +103,7 @@ class CallSpans:
     def __init__(self, telemetry: Telemetry, parent: Context, *, streamed: bool) -> None:
         self._telemetry, self._parent, self._streamed = telemetry, parent, streamed
         self._span: Span | None = None
-        self._attempt = 0
+        self._attempt = self._cached = 0
         self._tools: set[str] = set()  # that the model was shown
         self._on_chunk: Callable[[], None] = _ignore
         shared = contexts.get_value(_SECRETS, parent)
@@ -136,6 +136,9 @@ class CallSpans:
                     self._span = self._start(command, model)
                 case RequestSent(_, _, attempt):
                     self._attempt = attempt
+                case CacheHit() if self._span is not None:
+                    self._cached += 1
+                    self._span.set_attribute(names.CACHED_TURNS, self._cached)
                 case Final(result) if self._span is not None:
                     self._span.set_attributes(_usage(result.usage))
                     self._end()

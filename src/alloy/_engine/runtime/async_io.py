@@ -54,6 +54,10 @@ class AsyncIO(CallIO):
         """Run async parsers side by side and wait for their outcomes."""
         return await self._in_time(lambda: gathered(calls), "an async parser")
 
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        """What *function* returns."""
+        return await in_thread(function)
+
     # --- model requests -----------------------------------------------------------------------------
 
     async def send(self, route: Route, request: Request) -> Reply:

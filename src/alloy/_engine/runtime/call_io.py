@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from time import perf_counter
@@ -12,7 +12,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from alloy._engine.effects import CallApi, CallModel, Effect, ParseValues, RunTools, Sleep, not_an_effect
+from alloy._engine.effects import (
+    CallApi,
+    CallModel,
+    Effect,
+    InThread,
+    ParseValues,
+    RunTools,
+    Sleep,
+    not_an_effect,
+)
 from alloy._engine.ledger import current_ledger
 from alloy._engine.logs import log_event
 from alloy._engine.prepare import PreparedCall
@@ -33,6 +42,7 @@ from alloy.errors import (
     ProviderTimeoutError,
 )
 from alloy.events import (
+    CacheHit,
     CallFailed,
     CallStarted,
     Event,
@@ -105,9 +115,9 @@ class Exchange:
 class CallIO(ABC):
     """The state of one call while its effects are performed; its clock starts when it is made.
 
-    A subclass adds the six things that differ between sync and async: sending a request, streaming one,
-    calling a batch API, running tools, sleeping, and waiting for async parsers. In async each of them is
-    awaited or iterated with `async for`, so what they return has no common type.
+    A subclass adds the seven things that differ between sync and async: sending a request, streaming one,
+    calling a batch API, running tools, sleeping, waiting for async parsers, and calling what blocks. In async
+    each of them is awaited or iterated with `async for`, so what they return has no common type.
     """
 
     def __init__(self, call: PreparedCall[Any], *, streamed: bool = False) -> None:
@@ -142,6 +152,8 @@ class CallIO(ABC):
                 return self.sleep(seconds)
             case ParseValues(calls):
                 return self.gather(calls)
+            case InThread(function):
+                return self.in_thread(function)
         raise not_an_effect(effect)
 
     @abstractmethod
@@ -167,6 +179,10 @@ class CallIO(ABC):
     @abstractmethod
     def gather(self, calls: Sequence[Call]) -> Any:
         """Run async parsers side by side and wait for their outcomes."""
+
+    @abstractmethod
+    def in_thread(self, function: Callable[[], Any]) -> Any:
+        """What *function* returns, without blocking an event loop."""
 
     # --- events -------------------------------------------------------------------------------------
 
@@ -218,6 +234,8 @@ class CallIO(ABC):
                 self._started = True
             case RequestSent(_, model):
                 self._model = model
+            case CacheHit():  # nothing is sent
+                self._announced = None
             case ToolStarted(call):
                 self._open[call.id] = call
             case ToolFinished(result):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from itertools import chain
@@ -56,6 +56,10 @@ class SyncIO(CallIO):
         from alloy._engine.runtime import background_loop
 
         return background_loop.run(gathered(calls), self.clock, "an async parser")
+
+    def in_thread(self, function: Callable[[], Any]) -> Any:
+        """What *function* returns: here nobody else waits."""
+        return function()
 
     # --- model requests -----------------------------------------------------------------------------
 

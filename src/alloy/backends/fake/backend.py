@@ -101,6 +101,11 @@ class FakeBackend:
         self.batches = FakeBatches(name)
         self._capabilities = capabilities or Capabilities(result_media=True)
 
+    @property
+    def is_scripted(self) -> bool:
+        """Whether a script answers now: its answers are neither stored in a cache nor taken from there."""
+        return responder.get() is not improvise
+
     def capabilities(self, model: str) -> Capabilities:
         """The same for every model."""
         return self._capabilities
