@@ -403,7 +403,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "another database": (another_database, "is a database of something else"),
     "a newer version": (of_a_newer_version, "was written by a newer version of Alloy"),
     "damaged": (damaged, "is damaged"),
-    "a folder": (lambda file: file.mkdir(), "cannot be opened"),
+    "a link to itself": (lambda file: file.symlink_to(file), "cannot be opened"),
 }
 
 

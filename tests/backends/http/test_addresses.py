@@ -51,7 +51,7 @@ def test_the_query_of_ollamas_variable_is_kept(
 @every_mode
 def test_a_fragment_is_refused(server: WireServer, api: Api, mode: str) -> None:
     """No request carries it."""
-    with pytest.raises(ConfigurationError, match=r"base_url has a fragment \(#…\)") as caught:
+    with pytest.raises(ConfigurationError, match=r"base_url`? has a fragment \(#…\)") as caught:
         api.ask(mode, server, base_url=f"{server.url}{api.base}?key=secret-of-a-test#part")
     assert "secret-of-a-test" not in str(caught.value)
     assert server.requests == []
