@@ -14,6 +14,8 @@ PIP := -m pip --disable-pip-version-check -q
 GROUPS_PIP := "pip>=25.1"
 # pyright asks its registry for a newer version otherwise.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+# Many containers set it, and then each process of the tests compiles Alloy and the tests again.
+export PYTHONDONTWRITEBYTECODE :=
 # Of each table of tests so many cases that each value of each parameter occurs, and few generated examples.
 QUICK := --cases=chosen --hypothesis-profile=quick
 TESTS := --ignore=tests/integration --ignore=tests/suite
