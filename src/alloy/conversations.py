@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from alloy.arguments import with_names_checked
 from alloy.errors import CommandError, ConfigurationError
 from alloy.jsontypes import Json, JsonObject
 from alloy.media import Media
@@ -17,6 +18,7 @@ __all__ = ["Conversation"]
 FORMAT = 1
 
 
+@with_names_checked
 class Conversation:
     """A history that calls continue: `ask("And now?", conversation=chat)`.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from alloy._engine.runtime.await_parsers import resolved
 from alloy._typed.types.parsers import register_parser
-from alloy.arguments import check_flag
+from alloy.arguments import check_flag, names_checked
 from alloy.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def parse(output: TypeForm[T], text: str, *, report: Literal[True]) -> Parsed[T]
 def parse(output: TypeForm[T], text: str, *, report: Literal[False] = False) -> T: ...
 @overload
 def parse(output: TypeForm[T], text: str, *, report: bool) -> T | Parsed[T]: ...
+@names_checked
 def parse(output: TypeForm[T], text: str, *, report: bool = False) -> T | Parsed[T]:
     """Read *text* as *output*, a type that a command may return, in the way that answers of models are read.
 

@@ -535,6 +535,21 @@ UNKNOWN: dict[str, tuple[Callable[[], Any], str]] = {
         r"^Transport has no 'proxi' \(did you mean 'proxy'",
     ),
     "capabilities": (lambda: Capabilities(tool=False), r"'tool' \(did you mean 'tools'\?\)"),
+    "parse": (
+        lambda: alloy.parse(int, "3", reports=True),
+        r"^parse\(\) has no 'reports' \(did you mean 'report'",
+    ),
+    "backend": (lambda: register_backend("a", FakeBackend("a"), prefix=("b",)), "did you mean 'prefixes'"),
+    "fake": (lambda: FakeBackend(nam="a"), r"^FakeBackend has no 'nam' \(did you mean 'name'\?\)"),
+    "parser": (
+        lambda: alloy.register_parser(int, parser=int),
+        r"no 'parser' \(did you mean 'parse'\?\); it has wire, p",
+    ),
+    "replies": (
+        lambda: replies("a", backends="b"),
+        r"^replies\(\) has no 'backends' \(did you mean 'backend'",
+    ),
+    "conversation": (lambda: Conversation(turn=()), r"^Conversation has no 'turn' \(did you mean 'turns'"),
     "doctor": (lambda: alloy.doctor(conect=True), r"no option 'conect' \(did you mean 'connect'\?\)"),
     "map": (
         lambda: greet.map(["Ann"], timeout=3),

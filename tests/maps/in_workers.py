@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from threading import Lock
 from typing import Any
 
 import working
@@ -64,9 +65,18 @@ def read(found: Map[Any, Any] | AsyncMap[Any, Any]) -> list[str]:
     return seen
 
 
-def errors(found: Map[Any, Any]) -> list[str]:
+def errors(found: Map[Any, Any] | AsyncMap[Any, Any]) -> list[str]:
     """The error of each input, with its text."""
-    return [f"{type(each.error).__name__}: {each.error}" for each in found.outcomes()]
+
+    async def read_async(found: AsyncMap[Any, Any]) -> list[Exception | None]:
+        return [each.error async for each in found.outcomes()]
+
+    several = (
+        asyncio.run(read_async(found))
+        if isinstance(found, AsyncMap)
+        else [each.error for each in found.outcomes()]
+    )
+    return [f"{type(error).__name__}: {error}" for error in several]
 
 
 def main() -> dict[str, Any]:
@@ -88,12 +98,13 @@ def main() -> dict[str, Any]:
         seen["async"] = read(working.double_async.map(range(3), executor=pool))
         seen["tasks"] = read(double.map_async(range(3), executor=pool))
         seen["unusual"] = read(working.unusual.map([1], executor=pool))
-        if KIND not in ("threads", "dask"):  # pools of processes cannot send it
-            parsing = double.with_options(output=int, parser=lambda answer: answer)
-            asked = {"wrong": (double, lambda: None), "parser": (parsing, 1), "replies": (double, 1)}
+        if KIND != "threads":  # it cannot be sent
+            parsing = double.with_options(output=bool, parser=Lock().acquire)
+            asked = {"wrong": (double, Lock()), "parser": (parsing, 1), "replies": (double, 1)}
             for name, (command, given) in asked.items():
                 with replies() if name == "replies" else nullcontext():
                     seen[name] = errors(command.map([given], executor=pool))
+                    seen[name] += errors(command.map_async([given], executor=pool))
         if KIND != "threads":  # the worker dies, and with it this process
             inputs = [0, 1, 2, 3, 4, 5, working.DEADLY, 7]
             seen["deadly"] = read(double.map(inputs, executor=pool, checkpoint=FILE, concurrency=1))

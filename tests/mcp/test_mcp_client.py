@@ -280,11 +280,12 @@ def test_a_server_that_leaves_is_an_error_for_the_model() -> None:
     ("target", "problem"),
     [
         (["no-such-command-here"], "cannot be reached"),
+        ("shop.py", r"shop\.py.*: start a Python file with \[sys\.executable, 'shop\.py'\]"),
         ([sys.executable, "-c", "raise SystemExit('no config')"], "it wrote: no config"),
         ([*ODD, "junk"], "cannot be reached"),
     ],
 )
-def test_a_server_that_cannot_be_started(target: list[str], problem: str) -> None:
+def test_a_server_that_cannot_be_started(target: Any, problem: str) -> None:
     with pytest.raises(McpError, match=problem), alloy.mcp.connect(target, timeout=20):
         pass
 

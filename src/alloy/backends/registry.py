@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from alloy.arguments import names_checked
 from alloy.backends.base import Backend
 from alloy.errors import ConfigurationError
 from alloy.logger import log
@@ -38,6 +39,7 @@ _routes: dict[str, str] | None = None  # prefixes of model names with names of b
 _lock = threading.RLock()
 
 
+@names_checked
 def register_backend(
     name: str, backend: Backend | Callable[[], Backend], *, prefixes: tuple[str, ...] = ()
 ) -> None:

@@ -9,6 +9,7 @@ its `_Done` brings back what it used, which is added here to the usage and the b
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextvars import Context
 from copy import copy
@@ -72,14 +73,17 @@ def given_to(
     executor: Executor, plan: Plan, counted: Counted, stop: Stop, index: int, args: tuple[Any, ...]
 ) -> Future[Finished | _Done]:
     """The future of one call. Raises `WorkerError` if *executor* takes no more."""
+    future: Future[Any] = Future()
+    if (refused := counted.refused()) is not None:
+        future.set_result(Finished(Outcome(index, args, None, refused), ()))
+        return future
     try:
-        if (refused := counted.refused()) is not None:
-            future: Future[Any] = Future()
-            future.set_result(Finished(Outcome(index, args, None, refused), ()))
-            return future
         return executor.submit(_Call(plan, stop, index, args))
     except RuntimeError as error:  # a pool that is broken, or shut down
         raise WorkerError(f"{plan.name}: the executor takes no call ({error})") from error
+    except Exception as error:  # noqa: BLE001 - Dask pickles here, and pools of processes later
+        future.set_exception(error)
+        return future
 
 
 def finished(
@@ -100,17 +104,34 @@ def finished(
 
 def _explained(name: str, error: Exception) -> AlloyError:
     """*error* of an executor as that of an input."""
-    shown = f"{type(error).__name__}: {error}"
-    if isinstance(error, ConfigurationError):  # what refused to be pickled says why
-        problem: AlloyError = ConfigurationError(f"{name}: {error}")
-    elif isinstance(error, BrokenExecutor):
-        problem = WorkerError(f"{name}: a worker died: {shown}")
-    elif isinstance(error, PicklingError | AttributeError | TypeError):  # all three are pickle's
-        problem = WorkerError(f"{name}: the call cannot be pickled for a worker: {shown}")
-    else:
-        problem = WorkerError(f"{name}: a worker died, or the call could not be sent to it: {shown}")
+    if isinstance(error, BrokenExecutor):
+        return _caused(WorkerError(f"{name}: a worker died: {_named(error)}"), error)
+    pickles = [each for each in _chain(error) if isinstance(each, PicklingError | AttributeError | TypeError)]
+    for each in _chain(error):
+        if isinstance(each, ConfigurationError):  # what refused to be pickled says why
+            return _caused(ConfigurationError(f"{name}: {each}"), error)
+    if pickles:  # the last in the chain was the first, and is pickle's own
+        return _caused(
+            WorkerError(f"{name}: the call cannot be pickled for a worker: {_named(pickles[-1])}"), error
+        )
+    problem = f"{name}: a worker died, or the call could not be sent to it: {_named(error)}"
+    return _caused(WorkerError(problem), error)
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _caused(problem: AlloyError, error: Exception) -> AlloyError:
     problem.__cause__ = error
     return problem
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """*error* and what led to it: Dask wraps the errors of pickle, and asks cloudpickle after them."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _end(

@@ -315,6 +315,8 @@ class McpServer:
         reason = str(error) or type(error).__name__
         if isinstance(error, TimeoutError):
             reason = f"it did not answer within {self._timeout:g} seconds"
+        if isinstance(error, OSError) and self._command and self._command[0].endswith(".py"):
+            reason += f": start a Python file with [sys.executable, {self._command[0]!r}]"
         reason = self._redact(printable(reason))
         problem = McpError(f"the MCP server {self.name} {what}: {reason}{self._last_words()}")
         clean(error, self._redact)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, get_args
 
+from alloy.arguments import names_checked
 from alloy.backends.fake.backend import FakeBackend, Responder, responder
 from alloy.backends.registry import resolve
 from alloy.config import use_config
@@ -47,6 +48,7 @@ def calls(*several: ToolCall) -> Reply:
     return Reply(calls=several, finish="tool_calls")
 
 
+@names_checked
 @contextmanager
 def replies(*script: Any, backend: str = "fake") -> Iterator[Seen]:
     """Answer each model request in the `with` block with the next item of *script*.

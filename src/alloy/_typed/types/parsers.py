@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from alloy.arguments import names_checked
 from alloy.errors import ConfigurationError
 
 __all__ = ["Hook", "Registration", "generation", "hook_for", "register_parser"]
@@ -72,6 +73,7 @@ def _put(subject: Any, hook: Hook) -> Hook | None:
         return before
 
 
+@names_checked
 def register_parser(subject: Any, /, *, wire: Any = str, parse: Callable[[Any], Any]) -> Registration:
     """Read values of the type *subject* with *parse*, in every output and in every tool's parameters.
 

@@ -33,6 +33,7 @@ from itertools import cycle
 from typing import Any
 
 from alloy._typed.schemas.dialects import Dialect
+from alloy.arguments import with_names_checked
 from alloy.backends.base import CancelToken, Capabilities
 from alloy.backends.batches import ApiCall
 from alloy.backends.fake.batches import FakeBatches
@@ -85,6 +86,7 @@ EXPLAINED: tuple[tuple[type[Exception], type[ProviderError]], ...] = (
 )
 
 
+@with_names_checked
 class FakeBackend:
     """The backend `fake`.
 
