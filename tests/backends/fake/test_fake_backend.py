@@ -240,7 +240,7 @@ def test_one_can_stand_for_another_provider():
     stand_in = FakeBackend("bare", OPENAI, Capabilities(tools=False))
 
     assert (stand_in.name, stand_in.dialect, stand_in.capabilities("any").tools) == ("bare", OPENAI, False)
-    assert FAKE.capabilities("any") == Capabilities()
+    assert FAKE.capabilities("any") == Capabilities(result_media=True)
 
 
 # --- what it says ---------------------------------------------------------------------------------
