@@ -74,6 +74,7 @@ class CircuitBreaker(SharedByCalls):
         self.window: float = checked("CircuitBreaker", "window", window, seconds(above=True))
         self.pause: float = checked("CircuitBreaker", "pause", pause, seconds(above=True))
         super().__init__(clock)
+        self._identity = ""  # has a value once it is pickled
         self._circuits: dict[Key, _Circuit] = {}
 
     @contextmanager
@@ -172,8 +173,11 @@ class CircuitBreaker(SharedByCalls):
         return f"CircuitBreaker(failures={self.failures}, window={self.window:g}, pause={self.pause:g})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process counts for itself.
-        return _rebuild, (self.failures, self.window, self.pause, self._clock)
+        # Another process counts for itself, in one object however often it gets this one.
+        from uuid import uuid4
+
+        self._identity = self._identity or uuid4().hex
+        return _arrived, (self._identity, self.failures, self.window, self.pause, self._clock)
 
 
 def circuit_states() -> tuple[CircuitState, ...]:
@@ -182,5 +186,18 @@ def circuit_states() -> tuple[CircuitState, ...]:
     return tuple(state for breaker in breakers for state in breaker.states())
 
 
-def _rebuild(failures: int, window: float, pause: float, clock: Callable[[], float]) -> CircuitBreaker:
-    return CircuitBreaker(failures, window, pause, clock=clock)
+_arrivals: dict[str, CircuitBreaker] = {}
+ARRIVALS_MAX = 256  # bounds what a worker keeps of the breakers that it was sent
+
+
+def _arrived(
+    identity: str, failures: int, window: float, pause: float, clock: Callable[[], float]
+) -> CircuitBreaker:
+    """The breaker that was sent to this process; each call of a map brings it again."""
+    if (known := _arrivals.get(identity)) is not None:
+        return known
+    breaker = CircuitBreaker(failures, window, pause, clock=clock)
+    breaker._identity = identity
+    if len(_arrivals) >= ARRIVALS_MAX:
+        _arrivals.pop(next(iter(_arrivals)), None)
+    return _arrivals.setdefault(identity, breaker)

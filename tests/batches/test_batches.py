@@ -735,6 +735,17 @@ def test_ids_that_cannot_be_are_refused(server: WireServer, kind: type[Service],
             look(batch)
 
 
+@each_way
+@each_service
+def test_an_id_that_leads_elsewhere_is_no_batch(
+    server: WireServer, kind: type[Service], way: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would become part of the path of later requests, which have the key."""
+    monkeypatch.setattr(kind, "id", "batches/../../files?x=1")
+    with pytest.raises(BadReplyError):
+        way.batch(asking(kind(server, [OSLO])), ["a"])
+
+
 def test_a_batch_of_the_other_api_of_openai_is_noticed(server: WireServer) -> None:
     service = SERVICES[0](server, [OSLO])
     asking(service).batch(["a"])

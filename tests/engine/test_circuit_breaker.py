@@ -29,6 +29,7 @@ from alloy import (
     ProviderError,
     RateLimitError,
     ask,
+    circuit_breakers,
     command,
     use_config,
 )
@@ -252,6 +253,24 @@ def test_a_command_with_a_breaker_can_be_copied_and_pickled():
     other = pickle.loads(pickle.dumps(mine))
     assert repr(other) == repr(mine) == "CircuitBreaker(failures=3, window=9, pause=30)"
     assert pickle.loads(pickle.dumps(greet))() == greet()
+
+
+def test_a_process_has_one_object_for_each_breaker_that_it_gets():
+    """A worker gets it again with each call of a map, and has to count over all of them."""
+    mine, another = CircuitBreaker(failures=3), CircuitBreaker(failures=3)
+    first, again, other = (pickle.loads(pickle.dumps(each)) for each in (mine, mine, another))
+    assert first is again
+    assert pickle.loads(pickle.dumps(first)) is first
+    assert len({id(each) for each in (mine, another, first, other)}) == 4
+
+
+def test_a_worker_keeps_a_limited_number_of_breakers():
+    kept = pickle.dumps(CircuitBreaker())
+    first = pickle.loads(kept)
+    for _ in range(circuit_breakers.ARRIVALS_MAX):
+        pickle.loads(pickle.dumps(CircuitBreaker()))
+    assert len(circuit_breakers._arrivals) == circuit_breakers.ARRIVALS_MAX
+    assert pickle.loads(kept) is not first
 
 
 @pytest.mark.parametrize(

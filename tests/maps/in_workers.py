@@ -91,10 +91,14 @@ def main() -> dict[str, Any]:
         seen["summary"] = [found.summary.succeeded, found.summary.failed, found.summary.usage.total_tokens]
         seen["errors"] = list(found.summary.errors)
         seen["total"] = [total.calls, total.requests, total.usage.total_tokens]
-        with alloy.budget(budget):
+        with alloy.budget(budget), alloy.track_usage() as total:
             later = double.map(range(10, 20), executor=pool, concurrency=1)
         seen["budget"] = read(later)
         seen["spent"] = budget.spent.requests
+        broken = double.with_options(circuit_breaker=alloy.CircuitBreaker(failures=1))
+        with alloy.track_usage() as refused:
+            seen["broken"] = read(broken.map([77, 78], executor=pool, concurrency=1))
+        seen["sent"] = [total.requests, refused.requests]
         seen["async"] = read(working.double_async.map(range(3), executor=pool))
         seen["tasks"] = read(double.map_async(range(3), executor=pool))
         seen["unusual"] = read(working.unusual.map([1], executor=pool))

@@ -47,8 +47,9 @@ NOT_SENT = {
 
 @pytest.fixture
 def numbers(server: WireServer) -> NumberServer:
-    """A server that doubles numbers, and refuses 3."""
+    """A server that doubles numbers, refuses 3, and fails with 77."""
     numbers = NumberServer(server)
+    numbers.failures[77] = lambda: openai.failure(503, "not now")
     numbers.failures[3] = lambda: openai.failure(400, "not this one")
     return numbers
 
@@ -77,7 +78,9 @@ def test_calls_are_made_by_an_executor(numbers: NumberServer, tmp_path: Path, ki
     assert (seen["summary"], seen["errors"]) == ([4, 1, 60], ["BadRequestError"])
     assert seen["total"] == [5, 5, 60]
     assert seen["budget"] == ["20", "22", "24", "26", *["BudgetError"] * 6]
-    assert seen["spent"] == 9
+    assert seen["broken"] == ["ServerError", "CircuitOpenError"]
+    assert (seen["spent"], seen["sent"]) == (9, [4, 1])
+    assert seen["broken"] == ["ServerError", "CircuitOpenError"]
     assert seen["async"] == seen["tasks"] == ["0", "2", "4"]
     in_process, is_pool = kind == "threads", kind in STARTS
     assert seen["unusual"] == ["WorkerError" if is_pool else "Unusual"]  # Dask pickles tracebacks

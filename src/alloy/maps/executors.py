@@ -38,7 +38,7 @@ __all__ = ["Counted", "Futures", "counted_around", "finished", "given_to"]
 _Outcome = tuple[Result[Any] | None, Exception | None]
 
 # Settings that belong to this process: they cannot be pickled, or are applied here.
-_LOCAL = ("on_event", "http_client", "circuit_breaker", "budget")
+_LOCAL = ("on_event", "http_client", "budget")
 
 
 class Futures(Workers):
