@@ -14,8 +14,7 @@ from alloy import ConfigurationError, ProviderConnectionError, Transport, ask, c
 from alloy.addresses import address_problem, login_in
 from alloy.backends.base import address_of, is_own_address
 from alloy.backends.http.clients import CLIENTS
-from alloy.endpoints import Endpoint, secrets_in_url, without_credentials
-from alloy.pickling import _safe_url
+from alloy.endpoints import Endpoint, safe_url, secrets_in_url, without_credentials
 
 SECRET = f"gate-{9**24}"
 
@@ -174,7 +173,7 @@ def test_a_password_is_found_in_any_address(url: str) -> None:
     """With a scheme or without, and also in one that is not valid."""
     assert any(SECRET in secret for secret in secrets_in_url(url))
     assert SECRET not in login_in(url).after
-    assert SECRET not in _safe_url(url)
+    assert SECRET not in safe_url(url)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,7 @@ def test_a_password_is_found_in_any_address(url: str) -> None:
 def test_an_address_without_a_password_stays_as_it_is(url: str) -> None:
     assert login_in(url).login == ""
     assert secrets_in_url(url) == ["", ""]
-    assert _safe_url(url).replace("%40", "@") == url
+    assert safe_url(url).replace("%40", "@") == url
 
 
 @command(output=str)
