@@ -16,8 +16,8 @@ GROUPS_PIP := "pip>=25.1"
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 # Many containers set it, and then each process of the tests compiles Alloy and the tests again.
 export PYTHONDONTWRITEBYTECODE :=
-# Of each table of tests so many cases that each value of each parameter occurs, and few generated examples.
-QUICK := --cases=chosen --hypothesis-profile=quick
+# Few generated examples; of each table of tests, `--cases` says which.
+QUICK := --hypothesis-profile=quick
 TESTS := --ignore=tests/integration --ignore=tests/suite
 # Two Pythons can be tested at the same time.
 export COVERAGE_FILE := .coverage$(SUFFIX)
@@ -45,7 +45,7 @@ test: lint types docs lowest suite package  ## everything that CI checks
 
 test-fast: lint  ## ruff, mypy and the quick tests: under a minute
 	$(PY) -m mypy
-	$(PY) -m pytest -q -n 2 $(QUICK) -m "not local_model and not slow" $(TESTS)
+	$(PY) -m pytest -q -n 2 --cases=few $(QUICK) -m "not local_model and not slow" $(TESTS)
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(PY) -m ruff check
@@ -63,7 +63,7 @@ generate: $(VENV)/.dev  ## rewrite what is generated: tables in docs, outputs in
 	$(PY) docs/generate.py
 
 lowest: $(LOWEST)/.ready  ## a case for each value of the tests of providers, types, telemetry and MCP, with the lowest versions allowed
-	$(LOWEST)/bin/python -m pytest -q -n 2 $(QUICK) -m "not local_model" -p no:cacheprovider \
+	$(LOWEST)/bin/python -m pytest -q -n 2 --cases=chosen $(QUICK) -m "not local_model" -p no:cacheprovider \
 	  tests/backends tests/typed tests/telemetry tests/mcp
 
 suite: $(VENV)/.dev  ## all tests, with branch coverage of those of `--cases=chosen`

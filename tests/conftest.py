@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from kit.cases import with_each_value
+from kit.cases import FEW, with_each_value
 from kit.wire import WireServer
 
 # Timing is never asserted. `make test` finds nothing by chance: `make fuzz` searches on, with `random`.
@@ -24,9 +24,10 @@ FOREIGN = ("ALLOY_", "OPENAI_", "AZURE_OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGL
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--cases",
-        choices=["all", "chosen", "others"],
+        choices=["all", "few", "chosen", "others"],
         default="all",
-        help="of each table of tests: all, so many that each value of each parameter occurs, or the others",
+        help="of each table of tests: all, so many that each value of each parameter occurs (chosen), "
+        f"at most {FEW} of these (few), or those that are not chosen (others)",
     )
 
 
@@ -37,10 +38,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"the address of an object is in the name of a test: {unstable[0]}")
     cases = config.getoption("--cases")
     if cases != "all":
-        chosen = with_each_value(items)
-        left_out = [item for item in items if (item in chosen) != (cases == "chosen")]
+        chosen = with_each_value(items, FEW if cases == "few" else None)
+        left_out = [item for item in items if (item in chosen) == (cases == "others")]
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if (item in chosen) == (cases == "chosen")]
+        items[:] = [item for item in items if (item in chosen) != (cases == "others")]
 
 
 def pytest_collection_finish() -> None:

@@ -7,11 +7,13 @@ from zlib import crc32
 
 import pytest
 
-__all__ = ["covering", "with_each_value"]
+__all__ = ["FEW", "covering", "with_each_value"]
+
+FEW = 4
 
 
-def with_each_value(items: Iterable[pytest.Item]) -> set[pytest.Item]:
-    """The tests of *items* to run: of each test function the `covering` cases."""
+def with_each_value(items: Iterable[pytest.Item], most: int | None = None) -> set[pytest.Item]:
+    """The tests of *items* to run: of each test function the `covering` cases, the first *most* of them."""
     tables: dict[str, list[pytest.Item]] = {}
     for item in items:
         tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
@@ -20,7 +22,7 @@ def with_each_value(items: Iterable[pytest.Item]) -> set[pytest.Item]:
         # Another start for each function: over many functions, most pairs of values occur.
         start = crc32(name.encode()) % len(cases)
         cases = cases[start:] + cases[:start]
-        kept |= {cases[place] for place in covering([_values(case) for case in cases])}
+        kept |= {cases[place] for place in covering([_values(case) for case in cases])[:most]}
     return kept
 
 

@@ -139,6 +139,7 @@ def test_a_map_that_is_left_can_be_repeated_at_once(numbers: NumberServer, file:
 # --- a run that is killed -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_run_that_is_killed_ten_times_answers_every_input_once(numbers: NumberServer, file: Path):
     """After a `kill -9` at any moment nothing that was read is asked again, and nothing is lost."""

@@ -54,6 +54,7 @@ def numbers(server: WireServer) -> NumberServer:
     return numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_calls_are_made_by_an_executor(numbers: NumberServer, tmp_path: Path, kind: str):
     """Values, errors, usage and budgets are as without one; a worker that dies is an error."""

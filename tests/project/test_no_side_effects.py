@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from kit.apis import APIS, Api
 from kit.wire import Answer, WireServer, json_answer
 
@@ -123,6 +124,7 @@ def next_of(made: list[Answer]) -> Callable[[object], Answer]:
     return lambda _: next(turn)
 
 
+@pytest.mark.slow
 def test_no_text_of_a_model_or_a_server_does_anything() -> None:
     """For every backend: plain, streamed and async, typed and with tools."""
     servers = {f"{api.name}:{api.model}": WireServer() for api in APIS}

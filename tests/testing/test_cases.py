@@ -39,6 +39,9 @@ def test_tests_without_parameters_run() -> None:
 TABLE = """
 import pytest
 
+@pytest.mark.parametrize("number", range(6))
+def test_six(number): pass
+
 @pytest.mark.parametrize("api", ["a", "b", "c"])
 @pytest.mark.parametrize(("status", "kind"), [(400, "x"), (400, "y"), (500, "x"), (500, "y")])
 def test_rows(api, status, kind): pass
@@ -51,12 +54,14 @@ def test_one(): pass
 def test_the_rows_of_parametrize_are_values(tmp_path: Path) -> None:
     """A row of several parameters is one value: each of the four is chosen, and each of the three APIs."""
     (tmp_path / "test_table.py").write_text(TABLE, "utf-8")
-    chosen, others = collected(tmp_path, "chosen"), collected(tmp_path, "others")
+    chosen, others, few = (collected(tmp_path, cases) for cases in ("chosen", "others", "few"))
     rows = [re.search(r"test_rows\[(\w+-\w)-(\w)\]", name) for name in chosen if "rows" in name]
     assert sorted(row[1] for row in rows if row) == ["400-x", "400-y", "500-x", "500-y"]
     assert {row[2] for row in rows if row} == {"a", "b", "c"}
     assert "test_table.py::test_one" in chosen
-    assert (len(chosen), len(others), len({*chosen, *others})) == (5, 8, 13)
+    assert (len(chosen), len(others), len({*chosen, *others})) == (11, 8, 19)
+    assert few == [name for name in chosen if "six" not in name or name in few]
+    assert sum("six" in name for name in few) == 4
 
 
 def collected(folder: Path, cases: str) -> list[str]:
