@@ -27,6 +27,7 @@ from alloy.addresses import address_problem
 from alloy.arguments import check_flag
 from alloy.backends.base import address_of, load_backend
 from alloy.backends.registry import backend_names, resolve
+from alloy.caches.cache import CacheInfo
 from alloy.circuit_breakers import CircuitState, circuit_states
 from alloy.config import check_settings, current, ignored_variables, sources
 from alloy.endpoints import without_credentials
@@ -109,6 +110,7 @@ class Checkup:
     settings: tuple[SettingFound, ...]
     models: tuple[ModelFound, ...]
     circuits: tuple[CircuitState, ...]
+    cache: CacheInfo | None
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -142,6 +144,11 @@ def doctor(*, connect: bool = False, **settings: Unpack[Settings]) -> Checkup:
         routes += [route for route, _ in models(chosen)]
     except ConfigurationError as error:
         problems.append(str(error))
+    cache: CacheInfo | None = None
+    try:
+        cache = None if chosen.cache is None else chosen.cache.info()
+    except ConfigurationError as error:
+        problems.append(str(error))
     needed = {name for route in routes for name in _packages_of(route)}
     found = tuple(_model(route, packages, connect=connect) for route in routes)
     problems += [f"{model.name}: {model.problem}" for model in found if model.problem]
@@ -159,6 +166,7 @@ def doctor(*, connect: bool = False, **settings: Unpack[Settings]) -> Checkup:
         ),
         models=found,
         circuits=circuit_states(),
+        cache=cache,
         problems=tuple(problems),
         notes=(*sorted(notes), *(f"{name} is ignored: {why}" for name, why in ignored_variables())),
     )
@@ -332,6 +340,9 @@ def _lines(found: Checkup) -> Iterator[str]:
     yield from _section("Settings", ((each.name, each.value, each.source) for each in found.settings))
     for model in found.models:
         yield from _section(f"Model {model.name}", _model_rows(model))
+    if (cache := found.cache) is not None:
+        answers = f"{cache.answers} answer{'s' * (cache.answers != 1)}"
+        yield from _section("Response cache", [(cache.path, answers, f"{cache.bytes / 1e6:.1f} MB")])
     yield from _section("Circuits", map(_circuit_row, found.circuits))
     for title, texts in (("Notes", found.notes), ("Problems", found.problems)):
         yield from _section(title, ((text,) for text in texts))

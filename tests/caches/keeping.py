@@ -1,6 +1,6 @@
-"""A program for tests: a process that stores and reads replies until it is killed, or has done COUNT of them.
+"""A program for tests: a process that stores and reads replies until it is killed, or has made COUNT uses.
 
-`python keeping.py FILE COUNT SEED` prints a line after each reply that it has stored, or that is wrong.
+`python keeping.py FILE COUNT KEYS SEED` prints a line after each reply that it has stored, or that is wrong.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import sys
 
 from alloy import Cache
 from alloy.messages import Reply, ToolCall
-
-KEYS = 200
 
 
 def key_of(number: int) -> bytes:
@@ -24,10 +22,10 @@ def reply_to(number: int) -> Reply:
     return Reply(text, (ToolCall(f"call_{number}", "tool", "{}"),), "tool_calls", model=str(number))
 
 
-def main(file: str, count: int, seed: int) -> None:
+def main(file: str, count: int, keys: int, seed: int) -> None:
     cache, chance = Cache(file, timeout=600), random.Random(seed)
     for _ in range(count):
-        number = chance.randrange(KEYS)
+        number = chance.randrange(keys)
         found = cache.get(key_of(number))
         if found is None:
             cache.put([(key_of(number), reply_to(number))])
@@ -38,4 +36,4 @@ def main(file: str, count: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], *map(int, sys.argv[2:]))

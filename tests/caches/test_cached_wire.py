@@ -6,8 +6,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ from hypothesis import strategies as st
 from kit.apis import APIS, GEMINI, OLLAMA, Api, every_api, pieces_of, three_characters
 from kit.codec import feed
 from kit.generated_answers import ANSWERS
+from kit.mapping import NumberServer, double
 from kit.talking import KEY
 from kit.ways import asked_at, every_way, run
 from kit.wire import Answer, WireServer, ollama
 
-from alloy import Cache, ServerError, Usage, tool
+from alloy import Cache, ServerError, Usage, command, tool
 from alloy._engine.caching import request_key
 from alloy._engine.routes import Route
 from alloy._engine.surrogates import with_whole_characters
@@ -98,6 +101,15 @@ def test_a_turn_from_the_file_is_sent_back_as_it_came(server: WireServer, api: A
     *_, failed, sent = server.requests
     assert failed.content == sent.content
     assert again.transcript[-1] == plain(result.transcript[-1])
+
+
+@every_api
+@every_way
+def test_a_reply_that_repeats_the_key_is_not_stored(server: WireServer, api: Api, way: Any, cache: Cache):
+    """Wherever the server writes it."""
+    server.script(*(answer(api, way, f"Your key is {KEY}.") for _ in range(2)), answer(api, way, "Hello"))
+    asked = asked_at(api, server, PROMPT, cache=cache)
+    assert [way(asked)[0].cached for _ in range(4)] == [0, 0, 0, 1]
 
 
 @every_api
@@ -189,3 +201,34 @@ def test_an_expired_answer_is_asked_for_again(server: WireServer, tmp_path: Path
         now[0] += seconds
     with closing(sqlite3.connect(cache.path)) as connection:
         assert connection.execute("SELECT count(*) FROM answers").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_workers_of_a_map_share_the_file(
+    server: WireServer, cache: Cache, method: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The second map sends nothing, whoever asks, and its usage is zero."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)  # workers have the keys of their environment
+    if method not in get_all_start_methods():
+        pytest.skip(f"needs {method}")
+    numbers = NumberServer(server)
+    asked = double.with_options(**numbers.options, cache=cache)
+    with ProcessPoolExecutor(2, get_context(method)) as pool:
+        first = asked.map(range(6), executor=pool)
+        assert list(first) == [0, 2, 4, 6, 8, 10]
+        again = asked.map(range(6), executor=pool)
+        assert list(again) == [0, 2, 4, 6, 8, 10]
+    assert list(asked.map(range(6))) == [0, 2, 4, 6, 8, 10]
+    assert sorted(numbers.asked()) == list(range(6))
+    assert (first.summary.requests, again.summary.requests, again.summary.usage) == (6, 0, Usage())
+    cache.close()
+
+
+def test_batches_neither_read_nor_store(cache: Cache):
+    """Their answers come from the provider's batch."""
+    asked = command(output=int, backend="fake", cache=cache)(double._function)
+    assert asked.run(1).cached == 0
+    (outcome,) = asked.batch([1]).outcomes()
+    assert outcome.result is not None
+    assert (outcome.result.cached, cache.info().answers) == (0, 1)
+    cache.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -406,3 +407,28 @@ def test_wrong_arguments_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"alloy {alloy.__version__}\n"
+
+
+# --- the response cache -------------------------------------------------------------------------------
+
+
+def test_a_cache_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+    """How many answers it has; its file is neither made nor changed."""
+    file = tmp_path / "answers.sqlite"
+    found = doctor(model="fake:m", cache=file)
+    assert found.cache is not None
+    assert (found.cache.answers, found.ok, file.exists()) == (0, True, False)
+    with use_config(model="fake:m", cache=file):
+        ask("Hello")
+    found = doctor(model="fake:m", cache=file)
+    assert re.search(rf"Response cache\n  {re.escape(str(file))}  1 answer  0\.0 MB\n", str(found))
+    assert found.to_dict()["cache"]["answers"] == 1
+
+    file.unlink()
+    file.write_bytes(b"a novel " * 100)
+    found = doctor(model="fake:m", cache=file)
+    assert (found.cache, found.ok) == (None, False)
+    assert re.search(r"Problems\n  Cache: '.*answers.sqlite' cannot be read: it is damaged", str(found))
+    (problem,) = doctor(model="fake:m", cache=tmp_path / "missing" / "x").problems
+    assert "there is no folder" in problem
+    assert doctor(model="fake:m").cache is None

@@ -13,6 +13,7 @@ from typing import Any
 from alloy._engine.effects import CallModel, Effect, Emit, Handler, InThread, RunTools, Script
 from alloy._engine.handlers import Counting
 from alloy._engine.routes import Route
+from alloy.backends.base import secrets_of
 from alloy.backends.fallback.choose import codec_for
 from alloy.caches.cache import Cache
 from alloy.endpoints import is_secret_name, safe_url
@@ -49,6 +50,7 @@ class _Replies:
     def __init__(self, cache: Cache, *, streamed: bool) -> None:
         self._cache, self._streamed = cache, streamed
         self._waiting: list[tuple[bytes, Reply]] = []
+        self._secrets: set[str] = set()  # that a server may repeat
         self._last: tuple[bytes, Reply] | None = None  # the one that the call has not judged yet
 
     def response_cache(self, effect: Effect[Any]) -> Script[Any]:
@@ -76,6 +78,7 @@ class _Replies:
         found = yield from InThread(partial(self._cache.get, key))
         if found is None:
             reply = yield from effect
+            self._secrets.update(secrets_of(route.backend, route.endpoint))
         else:
             reply = found.reply
             yield from Emit(CacheHit(route.name, found.age))
@@ -102,7 +105,7 @@ class _Replies:
         self._keep()
         if self._waiting:
             replies, self._waiting = self._waiting, []
-            yield from InThread(partial(self._cache.put, replies))
+            yield from InThread(partial(self._cache.put, replies, self._secrets))
 
 
 def request_key(route: Route, request: Request) -> bytes:

@@ -82,7 +82,7 @@ class Cache:
         return changed
 
     def info(self) -> CacheInfo:
-        """What is stored. Raises `ConfigurationError` if the file cannot be read."""
+        """What is stored; no file is made for it. Raises `ConfigurationError` if the file cannot be read."""
         return CacheInfo(self.path, *self._store.info())
 
     def clear(self) -> None:
@@ -107,11 +107,11 @@ class Cache:
             return None
         return self._store.get(key, self._clock(), self.ttl)
 
-    def put(self, replies: Iterable[tuple[bytes, Reply]]) -> None:
-        """Store *replies*, each with its key. Raises as `get`."""
+    def put(self, replies: Iterable[tuple[bytes, Reply]], secrets: Iterable[str] = ()) -> None:
+        """Store *replies*, each with its key, except those that repeat one of *secrets*. Raises as `get`."""
         now = self._clock()
         expires = None if self.ttl is None else now + self.ttl
-        self._store.put(replies, now, expires, self.max_bytes)
+        self._store.put(replies, now, expires, self.max_bytes, secrets)
 
     def remove(self, key: bytes) -> None:
         """Remove the reply that is stored as *key*, which cannot be used. Raises as `get`."""

@@ -7,6 +7,7 @@ never a wrong answer.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -35,6 +36,7 @@ MARK = slice(68, 72)  # where the application is
 REST = 60.0  # seconds without the file after a problem that may last, such as a full disk
 USED = 60.0  # seconds after which a use is written down again
 TIDY = 60.0  # seconds between two removals of answers that are too old
+SHORTEST = 8  # characters of a secret: a shorter one may be a word
 ROW = 150  # bytes of a row besides its reply, about
 
 _TABLES = (
@@ -105,11 +107,17 @@ class Store:
         now: float,
         expires: float | None,
         most: int | None,
+        secrets: Iterable[str] = (),
     ) -> None:
-        """Store *replies*, which are used until *expires*, in a file of *most* bytes."""
+        """Store *replies* without *secrets* in them, which are used until *expires*, in *most* bytes."""
         contents = [(key, content) for key, reply in replies if (content := dumped(reply)) is not None]
-        # One that is larger would only drive out all others.
-        kept = [pair for pair in contents if most is None or len(pair[1]) <= most // 4]
+        hidden = [json.dumps(secret)[1:-1].encode() for secret in secrets if len(secret) >= SHORTEST]
+        kept = [
+            (key, content)
+            for key, content in contents
+            # A larger one would only drive out all others.
+            if (most is None or len(content) <= most // 4) and not any(each in content for each in hidden)
+        ]
         rows = [
             (key, now, expires, now, _digest(key, now, expires, content), content) for key, content in kept
         ]
@@ -141,7 +149,8 @@ class Store:
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
-        self._required(clear, "cleared")
+        if self._is_there():
+            self._required(clear, "cleared")
 
     def info(self) -> tuple[int, int, int, int]:
         """How many answers there are, their bytes, and the hits and misses. Raises `ConfigurationError`."""
@@ -150,6 +159,8 @@ class Store:
             (answers,) = connection.execute("SELECT count(*) FROM answers").fetchone()
             return answers, _size(connection), self._hits, self._misses
 
+        if not self._is_there():
+            return 0, 0, self._hits, self._misses
         return self._required(count, "read")
 
     def close(self) -> None:
@@ -226,11 +237,7 @@ class Store:
             if file_at(self._path) == self._file:
                 return self._connection
             self.close()  # it was removed or replaced
-        folder = os.path.dirname(self._path)
-        if not os.path.isdir(folder):
-            raise ConfigurationError(f"Cache: there is no folder {folder!r}: make it, or give another path")
-        if os.path.isdir(self._path):
-            raise ConfigurationError(f"Cache: {self._path!r} is a folder: give the path of a file")
+        self._is_there()
         # Only for the owner, because it has answers; the other files of SQLite get the same permissions.
         with suppress(FileExistsError):
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -243,6 +250,15 @@ class Store:
         self._close = finalize(self, _close, connection, self._lock)
         self._prepare(connection)
         return connection
+
+    def _is_there(self) -> bool:
+        """Whether there is a file. Raises `ConfigurationError` where none can be."""
+        folder = os.path.dirname(self._path)
+        if not os.path.isdir(folder):
+            raise ConfigurationError(f"Cache: there is no folder {folder!r}: make it, or give another path")
+        if os.path.isdir(self._path):
+            raise ConfigurationError(f"Cache: {self._path!r} is a folder: give the path of a file")
+        return os.path.exists(self._path)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Make the tables in a new file. Raises `ConfigurationError` for one of something else."""
