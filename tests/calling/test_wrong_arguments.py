@@ -601,6 +601,19 @@ def test_a_budget_block_takes_a_budget_or_limits():
         pass
 
 
+@pytest.mark.parametrize(
+    "wrong", [5, len, "greet", None, ask], ids=["number", "function", "name", "None", "ask"]
+)
+def test_a_batch_is_loaded_with_its_command(wrong: Any):
+    """With or without the inputs, in sync and async code."""
+    problem = r"^Batch\.load(_async)?\('fake:batch_1'\) takes the command that the batch is of, not "
+    for inputs in ((), (["a"],)):
+        with pytest.raises(ConfigurationError, match=problem):
+            alloy.Batch.load("fake:batch_1", wrong, *inputs)
+        with pytest.raises(ConfigurationError, match=problem):
+            asyncio.run(alloy.Batch.load_async("fake:batch_1", wrong, *inputs))
+
+
 class Connected:
     """What a connection to an MCP server looks like."""
 

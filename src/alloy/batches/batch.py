@@ -84,11 +84,11 @@ class Batch(Generic[T_co]):
         that the batch was made of, `outcomes` raises `ConfigurationError`; with *strict* `False` it warns and
         reads the answers anyway.
 
-        Raises `ConfigurationError` for an id of another provider, for a command with `@ensure` without
-        *iterables*, and for an async command with them (`load_async`).
+        Raises `ConfigurationError` for an id of another provider, for what is not a command, for a command
+        with `@ensure` without *iterables*, and for an async command with them (`load_async`).
         """
-        asked: Any = command
         where = f"Batch.load({id!r:.80})"
+        asked = _checked(command, where)
         if iterables and asked._is_async:
             raise ConfigurationError(f"{where}: the command is async: use `await Batch.load_async(…)`")
         collection: Collection[T] = Collection(where, sends=False)
@@ -101,8 +101,8 @@ class Batch(Generic[T_co]):
         cls, id: str, command: BatchCommand[T], *iterables: Iterable[Any], strict: bool = True
     ) -> Batch[T]:
         """As `load`, and also for async commands with *iterables*."""
-        asked: Any = command
         collection: Collection[T] = Collection(f"Batch.load_async({id!r:.80})", sends=False)
+        asked = _checked(command, collection.where)
         for args in arguments(asked, collection.where, iterables) if iterables else ():
             call = asked._prepared(args, {})
             collection.add(args, await call if asked._is_async else call)
@@ -242,6 +242,12 @@ class Batch(Generic[T_co]):
 
 def _outcome(index: int, args: tuple[Any, ...], result: Result[T]) -> Outcome[T]:
     return Outcome(index, args, result.value, result=result)
+
+
+def _checked(command: Any, where: str) -> Any:
+    if not hasattr(command, "_call_with"):
+        raise ConfigurationError(f"{where} takes the command that the batch is of, not {command!r:.80}")
+    return command
 
 
 def _loaded(id: Any, command: Any, collection: Collection[T], *, strict: bool, has_inputs: bool) -> Batch[T]:
