@@ -145,3 +145,17 @@ def test_a_parser_that_comes_too_late_is_not_begun():
 
     with pytest.raises(DeadlineError):
         asyncio.run(late())
+
+
+@every_way
+def test_a_parser_that_is_cancelled_by_itself_is_a_problem_of_the_answer(way: Callable[..., Any]) -> None:
+    """Nobody has cancelled the call: the model is asked again."""
+
+    async def cancelled(code: str) -> Rate:
+        if code == "odd":
+            raise asyncio.CancelledError("inner")
+        return Rate(code, None)
+
+    with register_parser(Rate, wire=str, parse=cancelled), replies("odd", "USD"):
+        result = way(output=Rate, reask=1)
+    assert (result.value.code, result.turns) == ("USD", 2)

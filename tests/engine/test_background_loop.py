@@ -204,6 +204,28 @@ def test_a_tool_that_exits_leaves_the_loop_to_the_others(exit_: BaseException):
     assert len(asked) == 4
 
 
+def test_a_tool_whose_loop_ends_under_it_is_a_failure():
+    """Another task of it has asked to exit; the call continues."""
+    tasks: list[asyncio.Task[None]] = []
+
+    @tool
+    async def waits() -> None:
+        """Start a task that exits, and wait."""
+
+        async def exits() -> None:
+            raise SystemExit(3)
+
+        tasks.append(asyncio.create_task(exits()))
+        await asyncio.Event().wait()
+
+    with replies(call("waits"), "done"):
+        (result,) = ask.run("go", tools=[waits]).tool_calls
+    assert result.content == "Error: RuntimeError: the event loop of the tool has ended"
+    for loop in list(background_loop._loops.values()):
+        loop._thread.join(PATIENCE)
+    assert isinstance(tasks[0].exception(), SystemExit)
+
+
 def test_a_task_that_exits_costs_one_loop():
     """A tool's own task ends the loop that it runs in; the next call opens another."""
     tasks: list[asyncio.Task[None]] = []

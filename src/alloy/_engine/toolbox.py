@@ -141,9 +141,15 @@ class ToolRun:
         self._tools, self._call, self._dialect, self._watchers = tools, call, dialect, watchers
         self._arguments: dict[str, Any] = {}
         self.name, self.is_async, self.timeout = call.name, tools.is_async(call), tools.timeout(call)
-        self.is_running = self.is_over = False
+        self.is_running = False
+        self.end: ToolEnd | None = None
         self.ledger = Ledger(tools.budgets)
         self._began = perf_counter()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has an end; it may still run."""
+        return self.end is not None
 
     def watched(self) -> AbstractContextManager[Ended]:
         """A block around the whole of it; what it gives is called with the result."""
@@ -166,7 +172,8 @@ class ToolRun:
         if inspect.iscoroutine(value):
             value.close()
             raise TypeError("the tool is not `async def` but returned a coroutine: make its wrapper async")
-        return ToolEnd(self._result(value, None))
+        self.end = ToolEnd(self._result(value, None))
+        return self.end
 
     def failed(self, error: Exception) -> ToolEnd:
         """The end when *error* was raised."""
@@ -183,7 +190,8 @@ class ToolRun:
                 ends_call.__cause__ = error
             else:
                 log.warning("the tool %r failed; the model gets the error", self._call.name, exc_info=error)
-        return ToolEnd(self._result(f"Error: {problem}", problem), ends_call)
+        self.end = ToolEnd(self._result(f"Error: {problem}", problem), ends_call)
+        return self.end
 
     def timed_out(self) -> ToolEnd:
         """The end when it took longer than its `tool_timeout`."""
@@ -197,7 +205,6 @@ class ToolRun:
         return signature.read(self._call.arguments, to_wire(signature.schema, self._dialect))
 
     def _result(self, value: Any, error: str | None) -> ToolResult:
-        self.is_over = True
         seconds = perf_counter() - self._began
         text, shown, parts = contents_of(value, self._tools.max_chars(self._call))
         if shown is not text:

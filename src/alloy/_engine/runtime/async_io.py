@@ -182,7 +182,7 @@ class AsyncIO(CallIO):
     async def _run_tool(self, run: ToolRun, gate: asyncio.Semaphore) -> ToolEnd:
         async with gate:
             if run.is_async:
-                return await in_time(run_async_tool(run), run)
+                return await run_async_tool(run)
             loop = asyncio.get_running_loop()
 
             def gather(calls: Sequence[Call]) -> Sequence[Outcome]:

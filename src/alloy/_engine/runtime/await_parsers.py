@@ -24,10 +24,17 @@ async def gathered(calls: Sequence[Call]) -> list[Outcome]:
 
 
 async def _outcome(call: Call) -> Outcome:
+    import asyncio
+
     try:
         return Outcome(await call())
     except Exception as error:  # noqa: BLE001 (any error of a parser is its outcome)
         return Outcome(error=error)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return Outcome(error=RuntimeError(f"the parser was cancelled: {error}".removesuffix(": ")))
 
 
 def finished(calls: Sequence[Call]) -> list[Outcome]:

@@ -101,7 +101,10 @@ class BackgroundLoop:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._ready.set()
-        await self._stop.wait()
+        try:
+            await self._stop.wait()
+        finally:  # before the loop is closed, so that no call is given to it any more
+            _forget(self)
 
     def answers(self, seconds: float) -> bool:
         """Whether the loop is free to do something within *seconds*, or has ended."""

@@ -19,7 +19,6 @@ from alloy._engine.runtime.gates import NoGate, thread_gate, waiting_for
 from alloy._engine.runtime.stopping import current_stop
 from alloy._engine.runtime.tool_runs import (
     LEAVING,
-    in_time,
     log_if_running,
     run_async_tool,
     run_tool,
@@ -179,12 +178,7 @@ class SyncIO(CallIO):
         """The end of *run*, or that its `tool_timeout` is over."""
         try:
             if run.is_async:
-                from alloy._engine.runtime import background_loop
-
-                # More than the tool's limit: only a blocked loop does not end the wait by itself.
-                limit = None if run.timeout is None else run.timeout + 2 * LEAVING
-                work = run_async_tool(run) if limit is None else in_time(run_async_tool(run), run)
-                return background_loop.run(work, self.clock, tools_of([run]), limit)
+                return self._run_in_loop(run)
             if run.timeout is None:
                 return run_tool(run, self.gather)
             (running,) = in_threads([partial(run_tool, run, self.gather)], 1, "alloy-tool")
@@ -196,6 +190,18 @@ class SyncIO(CallIO):
             end = run.timed_out()
             log_if_running(run)
             return end
+
+    def _run_in_loop(self, run: ToolRun) -> ToolEnd:
+        from concurrent.futures import CancelledError
+
+        from alloy._engine.runtime import background_loop
+
+        # More than the tool's limit: only a blocked loop does not end the wait by itself.
+        limit = None if run.timeout is None else run.timeout + 2 * LEAVING
+        try:
+            return background_loop.run(run_async_tool(run), self.clock, tools_of([run]), limit)
+        except CancelledError:  # the loop has ended, because a task in it asked to exit
+            return run.end or run.failed(RuntimeError("the event loop of the tool has ended"))
 
 
 def first_body(call: PreparedCall[Any]) -> dict[str, Any]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Coroutine, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alloy._engine.ledger import note_in, noting
 from alloy._engine.runtime.await_parsers import Gather, run_rounds, run_rounds_async
 from alloy._engine.toolbox import ToolEnd, ToolRun
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["LEAVING", "contained", "in_time", "log_if_running", "run_async_tool", "run_tool", "tools_of"]
 
@@ -25,8 +29,8 @@ def run_tool(run: ToolRun, gather: Gather) -> ToolEnd:
                 run_rounds(run.arguments_read(), gather)
                 value = run.begin()
             end = run.succeeded(value)
-        except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result
-            end = run.failed(error)
+        except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its result
+            end = run.failed(failure(error))  # nothing cancels or closes a thread
         finally:
             run.is_running = False
         ended(end.result)
@@ -34,25 +38,65 @@ def run_tool(run: ToolRun, gather: Gather) -> ToolEnd:
 
 
 async def run_async_tool(run: ToolRun) -> ToolEnd:
-    """As `run_tool`, for an async tool, in a task of its own."""
+    """As `run_tool`, for an async tool, in a task of its own, and within its `tool_timeout`."""
     import asyncio  # sync calls do without it
 
+    return await in_time(_run_in_task(run, asyncio.current_task()), run)
+
+
+async def _run_in_task(run: ToolRun, waiter: asyncio.Task[Any] | None) -> ToolEnd:
+    """Run an async tool, for which the task *waiter* waits."""
+    import asyncio
+
+    def is_ours(error: BaseException) -> bool:
+        """Whether *error* ends the call, and is not the tool's own."""
+        if isinstance(error, asyncio.CancelledError):  # a loop that shuts down cancels the waiter, too
+            return run.is_over or (waiter is not None and waiter.cancelling() > 0)
+        return isinstance(error, GeneratorExit) and not _is_current(task)  # this coroutine is being closed
+
+    task = asyncio.current_task()
     note_in(run.ledger)
     with run.watched() as ended:
         try:
             await run_rounds_async(run.arguments_read())
             end = run.succeeded(await run.begin())
-        except Exception as error:  # noqa: BLE001 - as above
-            end = run.failed(error)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # the whole call is being cancelled
-            end = run.failed(RuntimeError(f"the tool was cancelled: {error}"))
+        except BaseException as error:
+            if is_ours(error):
+                raise
+            end = run.failed(failure(error))
         finally:
             run.is_running = False
         ended(end.result)
         return end
+
+
+def failure(error: BaseException) -> Exception:
+    """*error* as a failure of the tool that raised it. Raises it again if it is an exit."""
+    if isinstance(error, Exception):
+        return error
+    if isinstance(error, GeneratorExit):
+        return _caused_by(error, f"the tool raised GeneratorExit: {error}")
+    if "asyncio" in sys.modules:
+        from asyncio import CancelledError
+
+        if isinstance(error, CancelledError):
+            return _caused_by(error, f"the tool was cancelled: {error}")
+    raise error
+
+
+def _caused_by(error: BaseException, text: str) -> Exception:
+    made = RuntimeError(text.removesuffix(": "))
+    made.__cause__ = error
+    return made
+
+
+def _is_current(task: asyncio.Task[Any] | None) -> bool:
+    import asyncio
+
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:  # there is no loop any more
+        return False
 
 
 async def in_time(work: Coroutine[Any, Any, ToolEnd], run: ToolRun) -> ToolEnd:
@@ -77,6 +121,8 @@ async def in_time(work: Coroutine[Any, Any, ToolEnd], run: ToolRun) -> ToolEnd:
                 task._log_destroy_pending = False  # the log below says it better
             log_if_running(run)
     end: ToolEnd
+    if task.cancelled():  # by the tool itself
+        return run.failed(RuntimeError("the tool was cancelled"))
     end, exit_ = task.result()
     if exit_ is not None:
         raise exit_
