@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from kit.apis import ANTHROPIC, APIS, CHAT, OLLAMA, RESPONSES, Api, every_api
+from kit.patience import limits
 from kit.scripted import ROUTE, Driven, question
 from kit.talking import KEY
 from kit.ways import Asked, every_way, weather
-from kit.wire import WireServer, ollama
+from kit.wire import Answer, Gate, WireServer, ollama
 
 import alloy
 from alloy import (
@@ -27,6 +28,7 @@ from alloy import (
     Image,
     ParseError,
     ProviderError,
+    ProviderTimeoutError,
     RateLimitError,
     RefusalError,
     ServerError,
@@ -48,7 +50,8 @@ from alloy.backends import Capabilities
 from alloy.backends.fake.backend import FakeBackend
 from alloy.config import current
 from alloy.effects import Effect, Script
-from alloy.events import CallStarted, FallbackTaken, RequestSent
+from alloy.events import CallFailed, CallStarted, FallbackTaken, RequestSent
+from alloy.extras import import_extra
 from alloy.messages import Echo, Reply, Request, User
 from alloy.testing import call, replies
 
@@ -296,6 +299,146 @@ def test_a_forced_tool_that_has_run_is_not_forced_again():
     with replies(call("weather", city="Rome"), DOWN, "sunny") as seen:
         ask("x", model=TWO, tools=[weather], tool_choice="weather", retry=0)
     assert [body.get("tool_choice") for body in seen.requests] == ["weather", None, None]
+
+
+# --- models that are not set up ---------------------------------------------------------------------
+
+# A model whose key is missing, whose SDK is, and whose key is given by a function that has none.
+NOT_SET_UP: dict[str, tuple[dict[str, Any], str]] = {
+    "key": ({"model": "anthropic:claude-haiku-4-5"}, "ANTHROPIC_API_KEY"),
+    "package": ({"model": "unpacked:b", "backend": "unpacked"}, "pip install"),
+    "key function": ({"model": "openai:gpt-5.6", "api_key": str}, "must return a non-empty str"),
+}
+every_gap = pytest.mark.parametrize("gap", NOT_SET_UP)
+
+
+class Unpacked(FakeBackend):
+    """A backend whose SDK is not installed."""
+
+    def load(self) -> None:
+        """Import it."""
+        import_extra("a_package_that_nobody_has", "missing", "Unpacked needs its SDK")
+
+
+@pytest.fixture
+def gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment without keys, and a backend without its package."""
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    register_backend("unpacked", Unpacked("unpacked"))
+
+
+@pytest.mark.usefixtures("gaps")
+@every_gap
+@every_way
+def test_a_further_model_that_is_not_set_up_is_skipped(server: WireServer, gap: str, way: Any):
+    """The next one is asked, and an event says why."""
+    model, words = NOT_SET_UP[gap]
+    server.script(
+        CHAT.failure(503, "overloaded", None), OLLAMA.answer("open" if streamed(way) else "send", "Hello")
+    )
+    server.always = lambda _: ollama.shown("tools")
+    seen: list[Any] = []
+    models = [at(CHAT, server), model, at(OLLAMA, server)]
+    result, _ = way(Asked(model=models, retry=0, on_event=seen.append))
+    assert (result.value, result.attempts) == ("Hello", 2)
+    taken = [event for event in seen if isinstance(event, FallbackTaken) and event.feature == "model"]
+    assert [type(event.error) for event in taken] == [ServerError, ConfigurationError]
+    assert taken[1].model == f"ollama:{OLLAMA.model}"
+    assert words in str(taken[1].error)
+
+
+@pytest.mark.usefixtures("gaps")
+@every_gap
+@every_way
+def test_the_failure_stays_when_no_further_model_is_set_up(server: WireServer, gap: str, way: Any):
+    """A note says what is missing; the failure is no consequence of that."""
+    model, words = NOT_SET_UP[gap]
+    server.script(CHAT.failure(429, "slow down", None), CHAT.failure(503, "overloaded", None))
+    seen: list[Any] = []
+    first, second = at(CHAT, server), at(CHAT, server, temperature=0)
+    with pytest.raises(ServerError, match="overloaded") as caught:
+        way(Asked(model=[first, second, model, model], retry=0, on_event=seen.append))
+    error = pickle.loads(pickle.dumps(caught.value))
+    for each in (caught.value, error):
+        assert [type(one) for one in each.earlier] == [RateLimitError, *[ConfigurationError] * 2]
+        before, *notes = each.__notes__
+        assert before.startswith(f"{first['model']} was asked before: RateLimitError")
+        for note in notes:
+            assert " could not be asked: ConfigurationError: " in note and words in note
+        assert len(notes) == 2
+    assert isinstance(caught.value.__cause__, RateLimitError)
+    assert caught.value.attempts == 2
+    [failed] = [event for event in seen if isinstance(event, CallFailed)]
+    assert (failed.error, failed.model) == (caught.value, first["model"])
+
+
+@pytest.mark.usefixtures("gaps")
+@every_gap
+@every_way
+def test_the_first_model_must_be_set_up(gap: str, way: Any):
+    """A mistake in the set-up is an error at once."""
+    model, words = NOT_SET_UP[gap]
+    with pytest.raises(ConfigurationError, match=words) as caught, replies():
+        way(Asked(model=[model, {"model": "fake:a", "backend": "fake"}], backend=None))
+    assert (caught.value.earlier, caught.value.attempts) == ((), 0)
+
+
+@pytest.mark.usefixtures("gaps")
+def test_a_wrong_handler_is_an_error_for_a_further_model_too():
+    """It is no reason to ask another one."""
+
+    def handler(effect: Effect) -> Script:
+        if isinstance(effect, CallModel) and effect.route.model == "b":
+            return "not a reply"
+        return (yield from effect)
+
+    with (
+        alloy.handlers(handler),
+        replies(DOWN),
+        pytest.raises(ConfigurationError, match="handler"),
+    ):
+        ask("x", model=[*TWO, "fake:c"], retry=0)
+
+
+# --- time limits ------------------------------------------------------------------------------------
+
+LIMITS: dict[str, type[AlloyError]] = {"timeout": ProviderTimeoutError, "deadline": DeadlineError}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@every_way
+def test_the_cause_of_a_passed_limit_is_the_error_of_the_model_before(
+    server: WireServer, limit: str, way: Any
+):
+    """And not that Alloy closed the connection; it says what it waited for."""
+    CHAT.backend.load()
+    models = [at(CHAT, server), at(CHAT, server, temperature=0)]
+    answers = {0: Answer(before=Gate()), None: CHAT.failure(503, "overloaded", None)}
+    server.always = lambda request: answers[request.json.get("temperature")]
+    found: list[AlloyError] = []
+    for seconds in limits(lambda: found and isinstance(found[-1].__cause__, ServerError)):
+        with pytest.raises(AlloyError) as caught:  # too short a limit may end at the first model
+            way(Asked(model=models, retry=0, **{limit: seconds}))
+        found.append(caught.value)
+    assert isinstance(found[-1], LIMITS[limit])
+    assert "it waited for the headers of the answer" in str(found[-1])
+    assert found[-1].earlier == (found[-1].__cause__,)
+
+
+@every_way
+def test_both_models_hang(server: WireServer, way: Any):
+    """The first one for its timeout, the second one until the deadline: the first is the cause."""
+    CHAT.backend.load()
+    server.always = lambda _: Answer(before=Gate())
+    models = [at(CHAT, server), at(CHAT, server, temperature=0)]
+    found: list[AlloyError] = []
+    for seconds in limits(lambda: found and found[-1].earlier):
+        with pytest.raises(DeadlineError, match="it waited for ") as caught:
+            way(Asked(model=models, retry=0, timeout=seconds * 0.75, deadline=seconds))
+        found.append(caught.value)
+    assert isinstance(found[-1].__cause__, ProviderTimeoutError)
+    assert found[-1].earlier == (found[-1].__cause__,)
 
 
 # --- what models lack -------------------------------------------------------------------------------

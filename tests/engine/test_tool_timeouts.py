@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
+import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -232,3 +234,30 @@ def test_what_a_tool_has_of_its_own_survives_pickle_and_further_options():
 
 def module_tool() -> None:
     """Do nothing."""
+
+
+@every_way
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        ("CallStarted", "what ran before the next request"),
+        ("ToolStarted", "the tool '(task|module_tool)'"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["task", "module_tool"])
+def test_a_deadline_that_passes_in_a_listener_says_what_came_next(
+    way: Any, event: str, words: str, kind: str, stuck: Stuck
+):
+    """Nothing has been waited for then."""
+    tools: dict[str, Any] = {"task": stuck.task, "module_tool": module_tool}
+    came: list[str] = []
+    for limit in limits(lambda: came):
+
+        def listener(seen: Any, longer: float = limit * 1.2) -> None:
+            if type(seen).__name__ == event:
+                came.append(event)
+                time.sleep(longer)
+
+        with pytest.raises(DeadlineError) as caught, replies(call(kind)):
+            way(tools=[tools[kind]], deadline=limit, on_event=listener)
+    assert re.search(f"; it waited for {words}$", str(caught.value))

@@ -24,6 +24,7 @@ from alloy.errors import (
     AlloyError,
     AnswerError,
     CircuitOpenError,
+    ConfigurationError,
     DeadlineError,
     EmptyAnswerError,
     FilteredError,
@@ -80,7 +81,7 @@ def converse(question: Question[T]) -> Script[Result[T]]:
         if isinstance(error, TruncatedError | FilteredError | ParseError):
             error.partial = _begun(question, error, state)
         if question.policy.emits:
-            yield from Emit(CallFailed(error, question.name, state.route.name))
+            yield from Emit(CallFailed(error, question.name, state.ended_at))
         raise
     return result
 
@@ -103,14 +104,20 @@ def _finish(question: Question[T], result: Result[T], history: tuple[Turn, ...])
 
 def _converse(question: Question[T], state: State) -> Script[Result[T]]:
     while True:
+        failure: AlloyError | None = None
         try:
             outcome = yield from _answer_or_turn(question, state)
         except AlloyError as error:
-            if not _tries_next_route(question, error, state):
+            failure = state.failure_before(error)
+            if failure is None and not _tries_next_route(question, error, state):
                 raise
-            state.give_up_route(question, error)
-            yield from _emit_route(state)
-            continue
+            if failure is None or state.further:
+                state.give_up_route(question, error)
+                yield from _emit_route(state)
+                continue
+            state.end_with(failure, error)
+        if failure is not None:  # outside of the `except`: no model after it could be asked
+            raise failure
         if isinstance(outcome, Result):
             return outcome
         # Outside of the `try`: no tool runs a second time because another model is asked.
@@ -255,7 +262,7 @@ def _request(question: Question[T], state: State) -> Script[Reply]:
     yield from _emit(question, RequestSent(request, state.route.name, state.attempts))
     try:
         reply = state.received((yield from CallModel(state.route, request)))
-    except NOT_SENT:
+    except (*NOT_SENT, ConfigurationError):
         state.attempts -= 1
         raise
     yield from _emit(question, ReplyReceived(reply, state.route.name, state.attempts))

@@ -32,6 +32,7 @@ __all__ = [
     "Elapsed",
     "Emit",
     "Handler",
+    "HandlerError",
     "InThread",
     "ParseValues",
     "RunTools",
@@ -48,6 +49,10 @@ T = TypeVar("T", default=Any)
 
 class EffectError(ConfigurationError):
     """What is wrong with an effect; `handled` adds which handler it comes from."""
+
+
+class HandlerError(ConfigurationError):
+    """What is wrong with an effect or an outcome of a handler, with the name of the handler."""
 
 
 class Effect(Generic[T]):
@@ -262,14 +267,14 @@ def not_an_effect(value: object) -> EffectError:
     return EffectError(f"it yielded {value!r:.80}, which is not an effect: write `yield from effect` there")
 
 
-def _in_handler(handler: Handler, error: EffectError) -> ConfigurationError:
-    named = ConfigurationError(f"the handler {_name_of(handler)}: {error}")
+def _in_handler(handler: Handler, error: EffectError) -> HandlerError:
+    named = HandlerError(f"the handler {_name_of(handler)}: {error}")
     named.__cause__ = error  # whose traceback shows the line
     return named
 
 
-def _wrong_outcome(handler: Handler, effect: Effect[Any], value: object) -> ConfigurationError:
-    return ConfigurationError(
+def _wrong_outcome(handler: Handler, effect: Effect[Any], value: object) -> HandlerError:
+    return HandlerError(
         f"the handler {_name_of(handler)} returned {value!r:.80} for {type(effect).__name__}, which needs "
         f"{effect.outcome}: end it with `return (yield from effect)`"
     )

@@ -8,11 +8,12 @@ from typing import Any, Generic, TypeVar
 
 from alloy._engine.call_forms import in_plain_form
 from alloy._engine.call_ids import with_unique_call_ids
+from alloy._engine.effects import HandlerError
 from alloy._engine.fallbacks import Plan
 from alloy._engine.policy import TYPED_ANSWER, Policy
 from alloy._engine.result_media import with_media_sent
 from alloy._engine.routes import Route
-from alloy.errors import AlloyError, ConfigurationError
+from alloy.errors import AlloyError, ConfigurationError, DeadlineError, ProviderTimeoutError
 from alloy.messages import Reply, Request, RequestUsage, ToolResult, ToolResults, Turn, Usage, User
 from alloy.partials import Partial
 from alloy.result import Result
@@ -85,6 +86,7 @@ class State:
         self.further = list(question.routes)
         self.failed: list[tuple[str, AlloyError]] = []  # the models that were given up, with their errors
         self._reported = 0
+        self._ended_with: AlloyError | None = None
         self._has_called = False  # whether the tool that `tool_choice` forces has been called
         self.usage, self.waited = Usage(), 0.0
         self.requests: list[RequestUsage] = []
@@ -145,16 +147,42 @@ class State:
         self._has_called = True
         self.change_request(tool_choice=None)
 
+    def failure_before(self, error: AlloyError) -> AlloyError | None:
+        """The failure after which this model was to be asked, if *error* is that it is not set up.
+
+        A model without its key or its package is skipped then: the failure is what the caller has to know.
+        """
+        if not isinstance(error, ConfigurationError) or isinstance(error, HandlerError):
+            return None
+        failed = (before for _, before in reversed(self.failed) if not isinstance(before, ConfigurationError))
+        return next(failed, None)
+
+    def end_with(self, failure: AlloyError, error: AlloyError) -> None:
+        """The call ends with *failure*: the last model, which was to be asked after it, is not set up."""
+        self.failed.append((self.route.name, error))
+        self._ended_with = failure
+
+    @property
+    def ended_at(self) -> str:
+        """The model whose error ends the call."""
+        return next((model for model, error in self.failed if error is self._ended_with), self.route.name)
+
     def name_earlier_errors(self, error: AlloyError) -> None:
-        """Add the errors of the models before to *error*, which ends the call."""
-        if not self.failed:
-            return
-        earlier = [(model, before) for model, before in self.failed if before is not error]
-        error.earlier = tuple(before for _, before in earlier)
-        for model, before in self.failed:
-            error.add_note(f"{model} was asked before: {type(before).__name__}: {before}")
-        if earlier and error.__cause__ is None:
-            error.__cause__ = error.earlier[-1]
+        """Add the errors of the other models to *error*, which ends the call."""
+        others = [(model, other) for model, other in self.failed if other is not self._ended_with]
+        for model, other in others:
+            what = "could not be asked" if isinstance(other, ConfigurationError) else "was asked before"
+            error.add_note(f"{model} {what}: {type(other).__name__}: {other}")
+        error.earlier = tuple(other for _, other in others if other is not error)
+        before = [other for other in error.earlier if not self._is_after(other)]
+        # The cause of an error of a time limit is only that Alloy itself has closed the connection.
+        is_limit = isinstance(error, DeadlineError | ProviderTimeoutError)
+        if before and (error.__cause__ is None or (is_limit and not isinstance(error.__cause__, AlloyError))):
+            error.__cause__ = before[-1]
+
+    def _is_after(self, error: AlloyError) -> bool:
+        errors = [each for _, each in self.failed]
+        return self._ended_with is not None and errors.index(error) > errors.index(self._ended_with)
 
     @property
     def history(self) -> tuple[Turn, ...]:

@@ -12,7 +12,7 @@ from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
-from alloy._engine.runtime.deadline import loading
+from alloy._engine.runtime.deadline import BETWEEN, loading
 from alloy._engine.runtime.gates import NoGate, loop_gate, waiting_for
 from alloy._engine.runtime.tool_runs import in_time, run_async_tool, run_tool, tools_of
 from alloy._engine.toolbox import ToolEnd, ToolRun, results_of
@@ -119,7 +119,7 @@ class AsyncIO(CallIO):
         most = self.call.settings.max_connections
         gate = loop_gate(route, most)
         try:
-            async with asyncio.timeout(self.clock.left()):
+            async with asyncio.timeout(self.clock.left(BETWEEN)):
                 await gate.enter_async()
         except TimeoutError:
             raise self.clock.deadline_error(waiting_for(most)) from None
@@ -193,7 +193,7 @@ class AsyncIO(CallIO):
 
     async def _in_time(self, work: Callable[[], Awaitable[T]], what: str) -> T:
         """What *work* returns; the call waits for *what*. Raises `DeadlineError` at the deadline."""
-        scope = asyncio.timeout(self.clock.left())
+        scope = asyncio.timeout(self.clock.left(what))
         try:
             async with scope:
                 return await work()

@@ -47,7 +47,7 @@ def run(coroutine: Coroutine[Any, Any, T], clock: Clock, what: str, limit: float
     waiting = asyncio.run_coroutine_threadsafe(_at(depth, coroutine), loop.loop)
     try:
         value: T
-        bounds = [each for each in (clock.left(), limit) if each is not None]
+        bounds = [each for each in (clock.left(what), limit) if each is not None]
         value, exit_ = waiting.result(min(bounds, default=None))
         if exit_ is not None:
             raise exit_

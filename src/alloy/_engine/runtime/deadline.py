@@ -6,7 +6,9 @@ from time import monotonic
 
 from alloy.errors import AlloyError, DeadlineError, ProviderTimeoutError
 
-__all__ = ["Clock", "loading"]
+__all__ = ["BETWEEN", "Clock", "loading"]
+
+BETWEEN = "what ran before the next request"  # a tool, a handler, a listener, a parser
 
 
 class Clock:
@@ -21,13 +23,13 @@ class Clock:
         """Seconds since the call began."""
         return monotonic() - self._began
 
-    def left(self) -> float | None:
+    def left(self, waited_for: str) -> float | None:
         """Seconds until the deadline; `None` without one. Raises `DeadlineError` when it has passed."""
         if self._end is None:
             return None
         left = self._end - monotonic()
         if left <= 0:
-            raise self.deadline_error()
+            raise self.deadline_error(waited_for)
         return left
 
     def remaining(self) -> float | None:
@@ -36,7 +38,7 @@ class Clock:
 
     def request_limit(self) -> float | None:
         """Seconds that the next model request may take. Raises `DeadlineError` as `left`."""
-        left = self.left()
+        left = self.left(BETWEEN)
         if left is None or self.timeout is None:
             return self.timeout if left is None else left
         return min(left, self.timeout)
@@ -47,7 +49,7 @@ class Clock:
 
     def check(self, seconds: float) -> None:
         """Raise `DeadlineError` now when a wait of *seconds* would end after the deadline."""
-        left = self.left()
+        left = self.left(BETWEEN)
         if left is not None and seconds >= left:
             raise DeadlineError(
                 f"a wait of {seconds:.1f} seconds would exceed deadline={self.deadline} seconds"
@@ -68,10 +70,11 @@ class Clock:
             text=text,
         )
 
-    def deadline_error(self, waited_for: str = "") -> DeadlineError:
+    def deadline_error(self, waited_for: str) -> DeadlineError:
         """The error for a call that has used its deadline up."""
-        what = f"; it waited for {waited_for}" if waited_for else ""
-        return DeadlineError(f"the call took longer than deadline={self.deadline} seconds{what}")
+        return DeadlineError(
+            f"the call took longer than deadline={self.deadline} seconds; it waited for {waited_for}"
+        )
 
 
 def loading(provider: str) -> str:

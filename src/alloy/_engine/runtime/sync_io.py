@@ -14,7 +14,7 @@ from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.runtime.await_parsers import gathered
 from alloy._engine.runtime.call_io import CallIO, Exchange
-from alloy._engine.runtime.deadline import loading
+from alloy._engine.runtime.deadline import BETWEEN, loading
 from alloy._engine.runtime.gates import NoGate, thread_gate, waiting_for
 from alloy._engine.runtime.stopping import current_stop
 from alloy._engine.runtime.tool_runs import (
@@ -103,7 +103,7 @@ class SyncIO(CallIO):
         """Wait until there is a place for a request, as long as the deadline allows."""
         most = self.call.settings.max_connections
         gate = thread_gate(route, most)
-        if not gate.enter(self.clock.left()):
+        if not gate.enter(self.clock.left(BETWEEN)):
             raise self.clock.deadline_error(waiting_for(most))
         try:
             yield gate
@@ -145,7 +145,7 @@ class SyncIO(CallIO):
             return []
         yield from self.begun(calls)
         started = self.runs_of(route, calls)
-        if len(calls) == 1 and (self.clock.left() is None or started[0].is_async):
+        if len(calls) == 1 and (self.clock.left(tools_of(started)) is None or started[0].is_async):
             end = self._run_tool(started[0])  # waiting for an async tool has a limit already
             yield self.ended(end)
             return results_of([end])

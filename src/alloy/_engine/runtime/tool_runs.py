@@ -139,7 +139,9 @@ async def contained(work: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException 
 
 def tools_of(runs: Iterable[ToolRun]) -> str:
     """The names of the tools that still run, for an error."""
-    return " and ".join(f"the tool {run.name!r}" for run in runs if not run.is_over)
+    every = list(runs)
+    running = [run for run in every if not run.is_over]
+    return " and ".join(f"the tool {run.name!r}" for run in running or every)
 
 
 def log_if_running(run: ToolRun) -> None:
