@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -48,6 +49,7 @@ from alloy._engine.policy import Policy
 from alloy._engine.routes import Route
 from alloy.backends import Capabilities
 from alloy.backends.fake.backend import FakeBackend
+from alloy.backends.registry import registrations_undone
 from alloy.config import current
 from alloy.effects import Effect, Script
 from alloy.events import CallFailed, CallStarted, FallbackTaken, RequestSent
@@ -321,11 +323,13 @@ class Unpacked(FakeBackend):
 
 
 @pytest.fixture
-def gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+def gaps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An environment without keys, and a backend without its package."""
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    register_backend("unpacked", Unpacked("unpacked"))
+    with registrations_undone():
+        register_backend("unpacked", Unpacked("unpacked"))
+        yield
 
 
 @pytest.mark.usefixtures("gaps")
@@ -445,10 +449,12 @@ def test_both_models_hang(server: WireServer, way: Any):
 
 
 @pytest.fixture
-def weak() -> None:
+def weak() -> Iterator[None]:
     """A model without tools, structured output and images."""
     weak = Capabilities(tools=False, structured_output=False, images=False)
-    register_backend("weak", FakeBackend("weak", capabilities=weak))
+    with registrations_undone():
+        register_backend("weak", FakeBackend("weak", capabilities=weak))
+        yield
 
 
 def reached(option: Any, **options: Any) -> tuple[str, list[Any]]:
