@@ -32,7 +32,7 @@ __all__ = ["AsyncStream", "Stream"]
 T_co = TypeVar("T_co", covariant=True)
 E = TypeVar("E")
 
-ENDED = "this stream was closed, or failed, before its result came"
+FAILED = "this stream failed before its result came"
 
 
 class Stream(Generic[T_co]):
@@ -41,7 +41,8 @@ class Stream(Generic[T_co]):
     Iterate it for pieces of text (`str`), or read `events()`, `items()` or `partials()`; each continues
     where reading stopped. `result()` reads the rest and returns the value. Use it in a `with`
     block, or `close()` it, to leave early: that ends the request, its connection, and a running
-    tool. Reading raises what the call would raise; text that was shown is never shown twice.
+    tool. Reading raises what the call would raise; text that was shown is never shown twice. A stream
+    that was closed before its end cannot be read: that raises a `ConfigurationError`.
     """
 
     def __init__(self, call: PreparedCall[T_co]) -> None:
@@ -50,6 +51,7 @@ class Stream(Generic[T_co]):
         self._call = call
         self._parts = stream(call)
         self._result: Result[T_co] | None = None
+        self._is_closed = False  # before its end
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -87,7 +89,7 @@ class Stream(Generic[T_co]):
         yield from reader.finish()
 
     def result(self) -> T_co:
-        """The value, after reading what is left. Raises `RuntimeError` once closed early."""
+        """The value, after reading what is left. Raises `RuntimeError` once closed early, or failed."""
         return self.run().value
 
     def run(self) -> Result[T_co]:
@@ -99,6 +101,7 @@ class Stream(Generic[T_co]):
     def close(self) -> None:
         """End the request now, if it still runs."""
         self._check_that_nothing_reads()
+        self._is_closed = self._is_closed or getattr(self._parts, "gi_frame", None) is not None
         self._parts.close()
 
     def _check_that_nothing_reads(self) -> None:
@@ -121,6 +124,10 @@ class Stream(Generic[T_co]):
     def _next(self) -> Any:
         """The next part; `None` at the end."""
         self._check_that_nothing_reads()
+        if self._is_closed:
+            from alloy._engine.runtime.async_parts import CLOSED, StreamClosedError
+
+            raise StreamClosedError(CLOSED)
         try:
             return next(self._parts)
         except StopIteration as done:
@@ -167,7 +174,7 @@ class AsyncStream(Generic[T_co]):
         return _Pieces(self._parts, self._call.partials)
 
     async def result(self) -> T_co:
-        """The value, after reading what is left. Raises `RuntimeError` once closed early."""
+        """The value, after reading what is left. Raises `RuntimeError` once closed early, or failed."""
         return (await self.run()).value
 
     async def run(self) -> Result[T_co]:
@@ -191,7 +198,7 @@ class AsyncStream(Generic[T_co]):
 
 def _ended(result: Result[T_co] | None) -> Result[T_co]:
     if result is None:
-        raise RuntimeError(ENDED)
+        raise RuntimeError(FAILED)
     return result
 
 

@@ -88,7 +88,7 @@ def test_a_malformed_address_is_refused_before_sending(
     assert doctor(model=model, base_url=url, api_key="k").problems == (f"{model}: {problem}",)
     if "\x00" not in url:
         monkeypatch.setenv(api.variables[0], url)
-        with pytest.raises(ConfigurationError, match=f"^{api.variables[0]} is not an address") as caught:
+        with pytest.raises(ConfigurationError, match=f"^`?{api.variables[0]}`? is not an address") as caught:
             ask("Hello", model=model, api_key="k", retry=0)
         assert why in str(caught.value)
         assert SECRET not in str(caught.value)

@@ -125,7 +125,8 @@ def test_a_closed_stream_has_no_final_event():
         stream = ask.stream("go")
         next(stream)
         stream.close()
-        assert list(stream.events()) == []
+        with pytest.raises(RuntimeError, match="closed"):
+            list(stream.events())
 
 
 # --- items ----------------------------------------------------------------------------------------

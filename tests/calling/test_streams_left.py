@@ -218,6 +218,91 @@ def test_a_stream_belongs_to_its_event_loop(server: WireServer, what: str):
         assert begun + first.run(_rest(stream)) == "some words"
 
 
+@every_reading
+@pytest.mark.parametrize("begun", [False, True], ids=["unread", "begun"])
+def test_a_closed_stream_cannot_be_read(read: Any, begun: bool):
+    """It would look like an empty answer, such as a response that a web server reads after the block."""
+    with replies(*["[1, 2]"] * begun) as seen:
+        with ask.stream("go", output=list[int]) as stream:
+            pieces = read(stream)
+            if begun:
+                next(iter(stream))
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="was closed before it was read to its end"):
+                list(read(stream))
+        with pytest.raises(ConfigurationError, match="was closed before it was read to its end"):
+            list(pieces)
+    assert len(seen.requests) == begun
+
+
+@every_reading
+@pytest.mark.parametrize("begun", [False, True], ids=["unread", "begun"])
+def test_a_closed_async_stream_cannot_be_read(read: Any, begun: bool):
+    """The same for `async with`."""
+
+    async def main() -> None:
+        async with ask.stream_async("go", output=list[int]) as stream:
+            pieces = read(stream)
+            if begun:
+                await anext(stream)
+        for reading in (read(stream), read(stream), pieces):
+            with pytest.raises(ConfigurationError, match="was closed before it was read to its end"):
+                await anext(reading)
+
+    with replies(*["[1, 2]"] * begun) as seen:
+        asyncio.run(main())
+    assert len(seen.requests) == begun
+
+
+@every_reading
+def test_a_stream_that_was_read_to_its_end_may_be_closed_and_read_again(read: Any):
+    """Then nothing was lost: it has its result, and there is nothing left to read."""
+
+    async def main() -> None:
+        async with ask.stream_async("go", output=list[int]) as stream:
+            assert [piece async for piece in read(stream)]
+        assert [piece async for piece in stream] == [piece async for piece in stream.events()] == []
+        assert await stream.result() == [1, 2]
+
+    with replies("[1, 2]", "[1, 2]"):
+        with ask.stream("go", output=list[int]) as stream:
+            assert list(read(stream))
+        assert list(stream) == list(stream.events()) == []
+        assert stream.result() == [1, 2]
+        asyncio.run(main())
+
+
+@every_reading
+def test_the_rest_of_a_stream_is_not_in_another_loop(read: Any):
+    """The first loop has closed it at its end."""
+
+    async def result() -> Any:
+        return await stream.result()
+
+    async def piece() -> Any:
+        return await anext(read(stream))
+
+    for rest in (piece, result):
+        with replies("[1, 2]"):
+            stream = ask.stream_async("go", output=list[int])
+            asyncio.run(_first(stream))
+            with pytest.raises(ConfigurationError, match="belongs to the event loop in which its reading"):
+                asyncio.run(rest())
+
+
+def test_a_whole_stream_has_its_result_in_every_loop():
+    """There is nothing left to read, and nothing was lost."""
+
+    async def result() -> Any:
+        return await stream.result()
+
+    with replies("[1, 2]"):
+        stream = ask.stream_async("go", output=list[int])
+        asyncio.run(_rest(stream))
+        assert asyncio.run(_rest(stream)) == ""
+        assert asyncio.run(result()) == [1, 2]
+
+
 async def _first(stream: AsyncStream[str]) -> str:
     return await anext(stream)
 

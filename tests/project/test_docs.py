@@ -17,7 +17,7 @@ from kit import pages
 from kit.pages import FENCED, blocks
 
 from alloy import ConfigurationError, ask, effects, events
-from alloy.settings import SENT
+from alloy.settings import PER_MODEL, SENT
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -164,6 +164,15 @@ def test_the_table_of_generic_keys_is_complete() -> None:
     cells = list(_generic_keys())
     assert {setting for setting, _, _ in cells} == set(SENT) == set(SET)
     assert {backend for _, backend, _ in cells} == set(TAKES_ALL)
+
+
+def test_the_settings_of_one_model_are_listed() -> None:
+    """A dict in a list of models takes those of the sentence, and the generic ones but one."""
+    text = (DOCS / "failures.md").read_text("utf-8")
+    sentence = r"^A dict takes (.*) and all \[generic settings\].* except `allowed_tools`\.$"
+    (listed,) = re.findall(sentence, text, re.MULTILINE)
+    generic = {setting for setting, _, _ in _generic_keys()} - {"allowed_tools"}
+    assert {"model", *re.findall(r"`(\w+)`", listed)} | generic == PER_MODEL
 
 
 @pytest.mark.parametrize(("setting", "backend", "cell"), list(_generic_keys()))

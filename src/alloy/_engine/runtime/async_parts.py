@@ -17,7 +17,7 @@ from alloy.errors import ConfigurationError
 if TYPE_CHECKING:
     from asyncio import Event
 
-__all__ = ["AsyncParts", "StreamInUseError", "check_asyncio", "put"]
+__all__ = ["CLOSED", "AsyncParts", "StreamClosedError", "StreamInUseError", "check_asyncio", "put"]
 
 T = TypeVar("T")
 
@@ -29,9 +29,18 @@ NOT_ASYNCIO = (
     "form in a thread (trio.to_thread.run_sync); with anyio, choose the backend asyncio"
 )
 
+CLOSED = (
+    "this stream was closed before it was read to its end: read it in its `with` block, or hand it on "
+    "without one"
+)
+
 
 class StreamInUseError(ConfigurationError, RuntimeError):
     """A stream is read in two places at once; a `RuntimeError`, too, as Python has it for generators."""
+
+
+class StreamClosedError(ConfigurationError, RuntimeError):
+    """A stream is read after it was closed: without an error, its answer would look empty."""
 
 
 def check_asyncio() -> None:
@@ -86,7 +95,7 @@ class AsyncParts(Generic[T]):
             check_asyncio()
             self._run, self._start = _Run(self._start(put)), None
         if self._run is None:
-            raise StopAsyncIteration
+            raise StreamClosedError(CLOSED)
         return await self._run.step()
 
     async def aclose(self) -> None:
@@ -119,7 +128,10 @@ class _Run(Generic[T]):
         self._inner.show_to_loop(self)
 
     async def step(self) -> Any:
-        """The next part. Raises `StopAsyncIteration` at the end."""
+        """The next part. Raises `StopAsyncIteration` at the end, and after an error."""
+        if self.over and self.result is None and (self._closed is not None or self._is_unwound):
+            self._check_that_nothing_reads()
+            raise StreamClosedError(CLOSED)
         if self.over:
             raise StopAsyncIteration
         return await self._send(None)

@@ -183,7 +183,7 @@ class AnthropicBackend(HttpBatchBackend):
     def settings(self, endpoint: Endpoint) -> Settings:
         """What *endpoint* says, or else what the environment says now. Raises `ConfigurationError`."""
         env = os.environ.get
-        source = "`base_url`" if endpoint.base_url else "ANTHROPIC_BASE_URL"
+        source = "base_url" if endpoint.base_url else "ANTHROPIC_BASE_URL"
         base_url = checked_url(self.address(endpoint), DEFAULT_URL, source)
         key = endpoint.key or env("ANTHROPIC_API_KEY") or None
         token = None if key else env("ANTHROPIC_AUTH_TOKEN") or None

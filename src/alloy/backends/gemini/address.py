@@ -170,7 +170,7 @@ def read_settings(endpoint: Endpoint) -> Settings:
     variable = _address_variable()
     if base_url := endpoint.base_url or env(variable):
         example = "https://host, with the API's version at its end or without it"
-        checked_url(base_url, example, "`base_url`" if endpoint.base_url else variable)
+        checked_url(base_url, example, "base_url" if endpoint.base_url else variable)
     cloud_keys = ("GOOGLE_API_KEY", "GEMINI_API_KEY") if key is None else ()
     environment = tuple(env(name) for name in (*_ENVIRONMENT, *cloud_keys))
     key = checked_key("Gemini", key.strip()) if key else None

@@ -35,12 +35,12 @@ def checked_url(url: str, example: str, source: str) -> str:
     shown = without_credentials(url)
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(
-            f"{source} must start with http:// or https://, as in {example}, but it is {shown!r}"
+            f"`{source}` must start with http:// or https://, as in {example}, but it is {shown!r}"
         )
     refuse_fragment(url, source)
     if (problem := address_problem(url)) is not None:
         raise ConfigurationError(
-            f"{source} is not an address, because {problem}; write it as in {example}, but it is {shown!r}"
+            f"`{source}` is not an address, because {problem}; write it as in {example}, but it is {shown!r}"
         )
     return url
 

@@ -52,7 +52,7 @@ def read_settings(endpoint: Endpoint, *, keyless: bool) -> Settings:
     a key or an address that no request can carry.
     """
     env = os.environ.get
-    source = "`base_url`" if endpoint.base_url else "OPENAI_BASE_URL"
+    source = "base_url" if endpoint.base_url else "OPENAI_BASE_URL"
     base_url = checked_url(_base_url(endpoint), "https://host/v1", source)
     key = endpoint.key or env("OPENAI_API_KEY")
     if not key and keyless and base_url != DEFAULT_URL:
