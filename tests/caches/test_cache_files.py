@@ -176,6 +176,29 @@ def test_clearing_leaves_nothing(file: Path):
         assert (cache.info().answers, cache.get(b"k")) == (0, None)
 
 
+def test_clearing_says_if_something_is_left(file: Path):
+    """Another process that reads keeps the log of SQLite as it is."""
+    with closing(Cache(file, timeout=0)) as cache:
+        cache.put([(b"k", Reply("a very personal answer"))])
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM answers").fetchone()
+            with pytest.raises(ConfigurationError, match=r"is empty, but another process reads it"):
+                cache.clear()
+        assert cache.info().answers == 0
+        cache.clear()
+        assert not any(b"personal" in path.read_bytes() for path in file.parent.iterdir())
+
+
+def test_old_answers_are_overwritten(file: Path, clock: Clock):
+    """When others are stored: `ttl` is how long personal data is kept, too."""
+    with closing(Cache(file, ttl=60, clock=clock)) as cache:
+        cache.put([(b"k", Reply("a very personal answer"))])
+        clock.now += 60
+        store(cache, 1)
+    assert b"personal" not in file.read_bytes()
+
+
 def test_info(file: Path):
     """Counts are of this process."""
     with closing(Cache(file)) as cache:

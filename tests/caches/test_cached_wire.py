@@ -28,6 +28,7 @@ from alloy import Cache, ServerError, Usage, command, tool
 from alloy._engine.caching import request_key
 from alloy._engine.routes import Route
 from alloy._engine.surrogates import with_whole_characters
+from alloy.backends.local.backend import LocalBackend
 from alloy.caches.replies import dumped, loaded
 from alloy.endpoints import Endpoint
 from alloy.messages import Reply, Request, User
@@ -232,3 +233,20 @@ def test_batches_neither_read_nor_store(cache: Cache):
     assert outcome.result is not None
     assert (outcome.result.cached, cache.info().answers) == (0, 1)
     cache.close()
+
+
+def test_another_file_of_the_same_name_is_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In another folder, or when it has changed: the body and the address of a local model do not say it."""
+
+    def key(model: str) -> bytes:
+        return request_key(Route(LocalBackend(), model), Request(model, (User("Hi"),)))
+
+    found = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tiny.gguf").write_bytes(b"GGUF\x03\0\0\0")
+        monkeypatch.chdir(tmp_path / folder)
+        found += [key("tiny.gguf"), key("tiny.gguf?mmproj=tiny.gguf")]
+        assert key("tiny.gguf") == found[-2]
+    (tmp_path / "b" / "tiny.gguf").write_bytes(b"GGUF\x03\0\0\0more")
+    assert len({*found, key("tiny.gguf"), key("tiny.gguf?mmproj=tiny.gguf")}) == 6

@@ -13,7 +13,7 @@ from typing import Any
 from alloy._engine.effects import CallModel, Effect, Emit, Handler, InThread, RunTools, Script
 from alloy._engine.handlers import Counting
 from alloy._engine.routes import Route
-from alloy.backends.base import secrets_of
+from alloy.backends.base import model_version_of, secrets_of
 from alloy.backends.fallback.choose import codec_for
 from alloy.caches.cache import Cache
 from alloy.endpoints import is_secret_name, safe_url
@@ -119,7 +119,8 @@ def request_key(route: Route, request: Request) -> bytes:
     plain = replace(request, prompt_caching=False)  # sends no marks
     address = route.address.address
     address = address and safe_url(address)
-    place = [FORMAT, route.backend.name, request.model, address, _headers(route)]
+    version = model_version_of(route.backend, request.model)
+    place = [FORMAT, route.backend.name, request.model, version, address, _headers(route)]
     hashed = sha256(json.dumps(place).encode())
     hashed.update(to_json(codec_for(route.backend, plain).encode(plain)))
     return hashed.digest()

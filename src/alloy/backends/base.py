@@ -37,6 +37,7 @@ __all__ = [
     "is_loaded",
     "is_own_address",
     "load_backend",
+    "model_version_of",
     "secrets_of",
 ]
 
@@ -220,6 +221,13 @@ class BaseBackend:
         """
         return endpoint.base_url
 
+    def model_version(self, model: str) -> str | None:
+        """What tells *model* from another one of the same name at the same address, such as its file.
+
+        It is in the key of a response cache. May raise what sending the request would raise.
+        """
+        return None
+
 
 # --- the optional parts, of any backend ---------------------------------------------------------------
 
@@ -228,6 +236,12 @@ def address_of(backend: Backend, endpoint: Endpoint) -> str | None:
     """Where requests would go now: see `BaseBackend.address`."""
     address: Callable[[Endpoint], str | None] | None = getattr(backend, "address", None)
     return endpoint.base_url if address is None else address(endpoint)
+
+
+def model_version_of(backend: Backend, model: str) -> str | None:
+    """What tells *model* from others of its name: see `BaseBackend.model_version`."""
+    version: Callable[[str], str | None] | None = getattr(backend, "model_version", None)
+    return None if version is None else version(model)
 
 
 def is_own_address(backend: Backend, endpoint: Endpoint) -> bool:

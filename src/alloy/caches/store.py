@@ -147,7 +147,11 @@ class Store:
         def clear(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM answers")
             connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise ConfigurationError(
+                    f"Cache: {self._path!r} is empty, but another process reads it, so what was removed is "
+                    "still in the log of SQLite: call clear() again"
+                )
 
         if self._is_there():
             self._required(clear, "cleared")
@@ -278,6 +282,7 @@ class Store:
         with suppress(sqlite3.OperationalError):  # another process has it open at this moment, and will do it
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten
 
     def _refuse(self, problem: str) -> NoReturn:
         self.close()

@@ -7,6 +7,7 @@ the weights.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -77,6 +78,12 @@ class LocalBackend(OpenAIChatBackend):
     def address(self, endpoint: Endpoint) -> str:
         """The same for all models: what is remembered of a model depends on its file."""
         return NAME
+
+    def model_version(self, model: str) -> str:
+        """The files of the model, with their sizes and times."""
+        found = find_model(model)
+        files = [(path, os.stat(path)) for path in (found.path, found.mmproj) if path]
+        return repr([(path, facts.st_size, facts.st_mtime_ns) for path, facts in files])
 
     def enforce(self, form: TurnForm) -> JsonObject:
         """A grammar that lets a model without tools of its own write nothing but a ReAct turn."""
