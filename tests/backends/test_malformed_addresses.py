@@ -95,6 +95,15 @@ def test_a_malformed_address_is_refused_before_sending(
     assert server.requests == []
 
 
+def test_the_address_of_google_cloud_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the SDK reads another variable."""
+    monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", "not read there")
+    monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", "http://a..b/v1")
+    with pytest.raises(ConfigurationError, match=r"^`GOOGLE_VERTEX_BASE_URL` is not an address"):
+        ask("Hello", model="gemini:gemini-3-flash-preview", retry=0)
+
+
 @every_api
 def test_it_is_a_mistake_in_the_set_up_of_a_list_of_models(api: Api, server: WireServer) -> None:
     """As a missing key is: another model would hide it."""
