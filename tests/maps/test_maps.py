@@ -297,6 +297,34 @@ def test_a_closed_map_is_at_its_end(numbers: NumberServer):
     assert (list(found), list(found.outcomes())) == ([], [])
 
 
+@pytest.mark.parametrize("what", ["value", "outcome", "close"])
+def test_an_async_map_belongs_to_its_event_loop(numbers: NumberServer, what: str):
+    """Another loop is told so, also when the first one has ended; what is whole is at its end everywhere."""
+    found = double_async.with_options(**numbers.options).map(range(9), concurrency=2)
+    elsewhere = {
+        "value": lambda: anext(found),
+        "outcome": lambda: anext(found.outcomes()),
+        "close": found.aclose,
+    }
+
+    async def first() -> int:
+        return await anext(found)
+
+    async def read() -> Any:
+        return await elsewhere[what]()
+
+    assert asyncio.run(first()) == 0
+    with pytest.raises(ConfigurationError, match="belongs to the event loop in which its reading began"):
+        asyncio.run(read())
+
+    found = double_async.with_options(**numbers.options).map(range(2))
+
+    async def rest() -> list[int]:
+        return [value async for value in found]
+
+    assert (asyncio.run(rest()), asyncio.run(rest())) == ([0, 2], [])
+
+
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_tasks_that_are_left_end_their_calls(numbers: NumberServer, is_closed: bool):
     """By a `break` without a word, or by `aclose`."""

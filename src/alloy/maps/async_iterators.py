@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 
 from alloy._engine.runtime.async_parts import check_asyncio
 from alloy._engine.runtime.stopping import Stop
-from alloy.errors import WorkerError
+from alloy.errors import ConfigurationError, WorkerError
 from alloy.maps.calls import Finished, Plan, ask_async
 from alloy.maps.executors import Counted, counted_around, finished, given_to
 from alloy.maps.outcomes import MapSummary, Outcome
@@ -65,6 +65,8 @@ class AsyncMap(Generic[T_co, I_co]):
 
     async def aclose(self) -> None:
         """Cancel the calls that run, and wait for them."""
+        if self._run is not None and not self._is_closed:
+            self._run.check_loop()
         self._is_closed = True
         if self._run is not None:
             await self._run.close()
@@ -89,6 +91,7 @@ class AsyncMap(Generic[T_co, I_co]):
         if self._run is None:
             check_asyncio()
             self._run = _Run(self._plan)
+        self._run.check_loop()
         if (outcome := await self._run.next(stops_at_error=stops_at_error)) is not None:
             return outcome
         await self.aclose()
@@ -127,6 +130,14 @@ class _Run:
         self._is_broken = False  # whether a call has ended without an outcome
         self._feeder = self._loop.create_task(self._feed())
         self._feeder.add_done_callback(lambda _: self._changed.set())
+
+    def check_loop(self) -> None:
+        """Raise `ConfigurationError` in another event loop than that of the tasks."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise ConfigurationError(
+                "this map belongs to the event loop in which its reading began: read and close it there, or "
+                "make another one in this loop"
+            )
 
     async def next(self, *, stops_at_error: bool) -> Outcome[Any] | None:
         """The next outcome; `None` at the end, or if the map is closed. *stops_at_error* is the window's."""
