@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from kit.apis import RESPONSES, Api, every_api, pieces_of
-from kit.steps import lines_run
+from kit.steps import lines_run, without_garbage_collection
 
 from alloy import ask
 from alloy.events import ToolFinished
@@ -33,11 +33,12 @@ def steps(work: Callable[[], object]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
+    with without_garbage_collection():
+        sys.setprofile(note)
+        try:
+            work()
+        finally:
+            sys.setprofile(None)
     return count
 
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import httpx
 from kit.apis import ANTHROPIC, CHAT, GEMINI, OLLAMA, RESPONSES, Api, pieces_of
+from kit.steps import without_garbage_collection
 from kit.talking import KEY
 from kit.wire import ollama
 
 from alloy import AlloyError, ask, parse, tool
 
 Outcome = tuple[str, str]
-STEPS = 100_000  # calls of functions that any input may cost
+STEPS = 200_000  # calls of functions that any input may cost
 STEPS_PER_BYTE = 300
 SIZES = (7, 1)  # of the pieces in which a stream is given once more
 
@@ -41,11 +42,12 @@ def counted(size: int) -> Iterator[None]:
             raise TooManySteps(f"{size} bytes")
 
     before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        yield
-    finally:
-        sys.setprofile(before)
+    with without_garbage_collection():
+        sys.setprofile(count)
+        try:
+            yield
+        finally:
+            sys.setprofile(before)
 
 
 def ended(call: Callable[[], Any]) -> Outcome:
@@ -215,11 +217,6 @@ READERS: dict[str, Callable[[bytes], Outcome]] = {
 
 def read(name: str, data: bytes) -> Outcome:
     """The outcome of a reader, within the steps that the length of *data* allows."""
-    if name not in _warm:  # what the first call of a process compiles and imports is not counted
-        READERS[name](b"")
-        _warm.add(name)
+    READERS[name](b"")  # each time: other tests may have displaced what has been compiled before
     with counted(len(data)):
         return READERS[name](data)
-
-
-_warm: set[str] = set()

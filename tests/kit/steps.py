@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from re import _constants as c  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from types import FrameType
@@ -217,6 +219,18 @@ def regex_steps(pattern: re.Pattern[Any], text: Any, *, search: bool, limit: int
     return steps[0]
 
 
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """What is called for the garbage of other tests is not counted in the block."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def lines_run(call: Callable[[], Any]) -> int:
     """The lines of Python code that *call* runs."""
     count = 0
@@ -227,9 +241,10 @@ def lines_run(call: Callable[[], Any]) -> int:
         return trace
 
     before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    finally:
-        sys.settrace(before)
+    with without_garbage_collection():
+        sys.settrace(trace)
+        try:
+            call()
+        finally:
+            sys.settrace(before)
     return count
