@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     # A folder without certificates: to read those of the machine takes 25 ms for each HTTP client.
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("SSL_CERT_DIR", str(Path(__file__).parent))
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """The address of a port at which nobody listens, and nobody else can, as after the end of a server."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @pytest.fixture

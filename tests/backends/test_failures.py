@@ -249,12 +249,12 @@ def test_a_body_that_comes_byte_by_byte_is_a_timeout(server: WireServer, api: Ap
 
 @every_api
 @every_mode
-def test_a_refused_connection_is_a_connection_error(api: Api, mode: str) -> None:
+def test_a_refused_connection_is_a_connection_error(
+    server: WireServer, nobody: str, api: Api, mode: str
+) -> None:
     """A retry may help."""
-    gone = WireServer()
-    gone.stop()
     with pytest.raises(ProviderConnectionError, match=r"no connection|`ollama serve`") as caught:
-        api.talk(mode, gone)
+        api.talk(mode, server, base_url=nobody + api.base)
 
     assert ("ollama serve" in str(caught.value)) == (api in (OLLAMA, OLLAMA_CHAT))
     assert caught.value.transient

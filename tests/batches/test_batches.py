@@ -613,12 +613,12 @@ def test_a_batch_that_was_certainly_not_begun_is_sent_again(
 
 
 @each_service
-def test_a_server_that_is_not_there_is_tried_again_and_named(kind: type[Service]) -> None:
-    gone = WireServer()
-    service = kind(gone, [OSLO])
-    gone.stop()
+def test_a_server_that_is_not_there_is_tried_again_and_named(
+    server: WireServer, nobody: str, kind: type[Service]
+) -> None:
+    service = kind(server, [OSLO])
     with pytest.raises(ProviderConnectionError) as caught:
-        asking(service, retry=1).batch(["a"])
+        asking(service, retry=1, base_url=nobody + service.base).batch(["a"])
     assert "not known whether" not in str(caught.value)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,21 +60,13 @@ def test_a_server_of_this_machine_is_reached(server: WireServer, api: Api) -> No
 
 
 @every_api
-def test_a_server_that_does_not_run_is_a_problem(free_address: str, api: Api) -> None:
-    found = doctor(model=f"{api.name}:{api.model}", base_url=free_address, api_key=SECRET)
+def test_a_server_that_does_not_run_is_a_problem(nobody: str, api: Api) -> None:
+    found = doctor(model=f"{api.name}:{api.model}", base_url=nobody, api_key=SECRET)
     (model,) = found.models
     assert not found.ok
     assert model.is_reached is False
     assert "start the server, or correct base_url" in found.problems[0]
     assert str(found).endswith("Not ready.")
-
-
-@pytest.fixture
-def free_address() -> Iterator[str]:
-    """An address that is taken and at which nothing listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(

@@ -198,17 +198,13 @@ def test_a_proxy_that_wants_a_login(server: WireServer, mode: str) -> None:
 
 @whole_modes
 @every_api
-def test_a_proxy_that_is_not_there_is_named(server: WireServer, api: Api, mode: str) -> None:
+def test_a_proxy_that_is_not_there_is_named(server: WireServer, nobody: str, api: Api, mode: str) -> None:
     """And not the provider's address, with which nothing is wrong."""
-    gone = Proxy()
-    gone.stop()
-    transport = Transport(proxy=gone.url.replace("//", "//alice:secret-password@"))
+    transport = Transport(proxy=nobody.replace("//", "//alice:secret-password@"))
     with pytest.raises(ProviderConnectionError) as caught:
         api.ask(mode, server, transport=transport)
 
-    assert f"no connection to {server.url} through the proxy {gone.url}: check `transport`" in str(
-        caught.value
-    )
+    assert f"no connection to {server.url} through the proxy {nobody}: check `transport`" in str(caught.value)
     assert "secret-password" not in str(caught.value)
 
 
@@ -239,13 +235,17 @@ def test_proxies_of_the_environment_are_used(
 @every_api
 @pytest.mark.parametrize("exceptions", ["", "127.0.0.1"])
 def test_a_proxy_replaces_those_of_the_environment(
-    server: WireServer, proxy: Proxy, api: Api, mode: str, exceptions: str, monkeypatch: pytest.MonkeyPatch
+    server: WireServer,
+    proxy: Proxy,
+    nobody: str,
+    api: Api,
+    mode: str,
+    exceptions: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """For each scheme, although some SDKs let a variable such as HTTP_PROXY go first."""
-    gone = Proxy()
-    gone.stop()
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, gone.url)
+        monkeypatch.setenv(name, nobody)
     monkeypatch.setenv("NO_PROXY", exceptions)
     server.script(api.answer(mode))
     assert api.ask(mode, server, transport=Transport(proxy=proxy.url)) == TEXT

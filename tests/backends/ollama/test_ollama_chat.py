@@ -109,13 +109,11 @@ def test_the_servers_errors_mean_what_they_mean_natively(
 
 @every_mode
 def test_a_server_that_is_not_running_comes_with_the_command(
-    mode: str, monkeypatch: pytest.MonkeyPatch
+    nobody: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As natively."""
-    gone = WireServer()
-    gone.stop()
-    monkeypatch.setenv("OLLAMA_HOST", gone.url)
-    with pytest.raises(ProviderConnectionError, match=f"{gone.url}: start it with `ollama serve`") as caught:
+    monkeypatch.setenv("OLLAMA_HOST", nobody)
+    with pytest.raises(ProviderConnectionError, match=f"{nobody}: start it with `ollama serve`") as caught:
         talk(BACKEND, mode, Endpoint(timeout=20), BODY)
 
     assert caught.value.transient

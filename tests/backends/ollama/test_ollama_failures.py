@@ -146,17 +146,15 @@ def test_a_busy_server_is_tried_again(server: WireServer) -> None:
 @every_mode
 @pytest.mark.parametrize("named", ["base_url", "OLLAMA_HOST"])
 def test_a_server_that_is_not_running_comes_with_the_command(
-    mode: str, named: str, monkeypatch: pytest.MonkeyPatch
+    nobody: str, mode: str, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names the address that was tried and where it was read from."""
-    gone = WireServer()
-    gone.stop()
-    monkeypatch.setenv("OLLAMA_HOST", gone.url)
-    endpoint = Endpoint(base_url=gone.url if named == "base_url" else None, timeout=20)
+    monkeypatch.setenv("OLLAMA_HOST", nobody)
+    endpoint = Endpoint(base_url=nobody if named == "base_url" else None, timeout=20)
     with pytest.raises(ProviderConnectionError, match=r"`ollama serve`.*OLLAMA_HOST") as caught:
         talk(BACKEND, mode, endpoint, BODY)
 
-    assert f"{gone.url} ({named})" in str(caught.value)
+    assert f"{nobody} ({named})" in str(caught.value)
     assert caught.value.transient
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-PATIENCE = 20.0  # seconds after which a wait is a failed test and not a slow machine
+from kit.patience import PATIENCE
 
 
 class Proxy:
