@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import gzip
 import json
 import logging
@@ -13,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +30,8 @@ from kit.wire import WireServer
 
 import alloy
 import alloy.telemetry
-from alloy import Cache, Image, ProviderError, ask, command, tool, use_config
+from alloy import Cache, DeadlineError, Image, ProviderError, ask, command, tool, use_config
+from alloy._engine.runtime import background_loop
 from alloy.messages import Reply, ToolCall, Usage
 from alloy.telemetry import names
 from alloy.telemetry.contents import LONGEST
@@ -336,6 +339,59 @@ def test_a_tool_that_fails_says_so(traces: Traces, way: Any) -> None:
     assert [of(span)[names.ERROR_TYPE] for span in tools] == ["LookupError", "ToolError", "ToolError"]
     assert all(span.status.status_code is trace.StatusCode.ERROR for span in tools)
     assert not any("nothing here" in str(span.status.description) for span in tools)
+
+
+class Leaving:
+    """Tools that are left in every way that there is."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+
+    async def waits(self) -> None:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+
+    async def swallows(self) -> None:
+        """Wait, whatever cancels it."""
+        while not self.over.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    def blocks(self) -> None:
+        """Wait in a thread."""
+        self.over.wait(PATIENCE)
+
+    async def cancels(self) -> None:
+        """Raise a cancellation of its own."""
+        raise asyncio.CancelledError
+
+    def exits(self) -> None:
+        """Ask the program to exit."""
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize("way", [stream, stream_async])
+@pytest.mark.parametrize(
+    ("kind", "limit"),
+    [
+        *((kind, {"tool_timeout": 0.05}) for kind in ("waits", "swallows", "blocks", "cancels", "exits")),
+        *((kind, {"deadline": 0.2}) for kind in ("waits", "swallows")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_the_span_of_a_tool_that_is_left_ends_once(
+    traces: Traces, way: Any, kind: str, limit: dict[str, float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenTelemetry logs a warning for a second end, and an error for a context that is left elsewhere."""
+    tools = Leaving()
+    with suppress(DeadlineError, SystemExit), replies(call(kind), "done"):
+        way(Asked(tools=[getattr(tools, kind)], **limit))
+    tools.over.set()
+    background_loop.close()
+    gc.collect()  # what asyncio has left behind is closed
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("opentel")] == []
+    shown = [span.name for span in traces.spans]
+    assert shown.count(f"execute_tool {kind}") <= 1 == shown.count("invoke_agent ask")
 
 
 def test_calls_that_are_left_end_their_spans(traces: Traces, server: WireServer) -> None:

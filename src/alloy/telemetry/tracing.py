@@ -167,7 +167,7 @@ class CallSpans:
 
     def _fail(self, span: Span | None, error: BaseException) -> None:
         with _harmless():
-            if span is not None:
+            if span is not None and span.is_recording():  # it has not ended
                 span.set_attribute(names.ERROR_TYPE, type(error).__name__)
                 text = self._shown(cut(str(error))) if self._telemetry.content else describe(error)
                 span.set_status(Status(StatusCode.ERROR, text))
@@ -259,10 +259,10 @@ class CallSpans:
             raise
         finally:
             with _harmless():
-                if span is not None:
-                    span.end()  # a second time does nothing
+                if span is not None and span.is_recording():
+                    span.end()
                 if token is not None:
-                    contexts.detach(token)
+                    _detach(token)
 
     def _called(self, call: ToolCall, name: str) -> Attributes:
         facts: Attributes = {
@@ -324,6 +324,15 @@ class CallSpans:
         from alloy.backends.http.redaction import Redactor
 
         return Redactor(tuple(self._secrets))(text)  # other threads may add some
+
+
+def _detach(token: Any) -> None:
+    """As `contexts.detach`, which logs an error for a coroutine that is dropped in another context."""
+    if (variable := getattr(token, "var", None)) is None:
+        contexts.detach(token)
+        return
+    with suppress(ValueError):
+        variable.reset(token)
 
 
 # --- facts of a request ---------------------------------------------------------------------------
