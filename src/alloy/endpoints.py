@@ -21,6 +21,7 @@ from alloy.addresses import address_problem, login_in
 from alloy.arguments import with_names_checked
 from alloy.errors import ConfigurationError
 from alloy.functions import is_async
+from alloy.tasks import in_task
 from alloy.threads import in_thread
 
 __all__ = ["Endpoint", "Transport"]
@@ -84,9 +85,9 @@ class KeyFunction:
     async def key_async(self, carried: Carried | None = None) -> str:
         """As `key`, without blocking the event loop."""
         if is_async(self.function):
-            return self._checked(await self.function(), carried)
+            return self._checked(await in_task(self.function(), KEY_FUNCTION), carried)
         key = await in_thread(self._called, "alloy-key", KEY_FUNCTION)
-        return self._checked(await key if inspect.isawaitable(key) else key, carried)
+        return self._checked(await in_task(key, KEY_FUNCTION) if inspect.isawaitable(key) else key, carried)
 
     def _called(self) -> Any:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -159,3 +160,23 @@ def test_a_parser_that_is_cancelled_by_itself_is_a_problem_of_the_answer(way: Ca
     with register_parser(Rate, wire=str, parse=cancelled), replies("odd", "USD"):
         result = way(output=Rate, reask=1)
     assert (result.value.code, result.turns) == ("USD", 2)
+
+
+@pytest.mark.parametrize("way", [WAYS["run_async"], WAYS["stream_async"]], ids=["run", "stream"])
+def test_a_parser_that_ignores_its_cancellation_is_left_behind(way: Callable[..., Any]) -> None:
+    """Neither the deadline nor the end of the loop waits for it."""
+    over: list[str] = []
+    began: list[str] = []
+
+    async def stubborn(code: str) -> Rate:
+        began.append(code)
+        while not over:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+        return Rate(code, None)
+
+    with register_parser(Rate, wire=str, parse=stubborn):
+        for limit in limits(lambda: began):
+            with pytest.raises(DeadlineError, match="it waited for an async parser"), replies("EUR"):
+                way(output=Rate, deadline=limit)
+    over.append("over")

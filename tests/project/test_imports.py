@@ -161,6 +161,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alloy.circuit_breakers",
         "alloy.databases",
         "alloy.endpoints",
+        "alloy.tasks",
         "alloy.threads",
         "alloy.watchdog",
         "alloy.logger",

@@ -259,8 +259,7 @@ class CallSpans:
             raise
         finally:
             with _harmless():
-                if span is not None and span.is_recording():
-                    span.end()
+                _end(span)
                 if token is not None:
                     _detach(token)
 
@@ -324,6 +323,12 @@ class CallSpans:
         from alloy.backends.http.redaction import Redactor
 
         return Redactor(tuple(self._secrets))(text)  # other threads may add some
+
+
+def _end(span: Span | None) -> None:
+    """End *span*, unless it has ended: a second end is logged as a warning."""
+    if span is not None and span.is_recording():
+        span.end()
 
 
 def _detach(token: Any) -> None:

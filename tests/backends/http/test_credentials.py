@@ -25,8 +25,9 @@ from kit.apis import (
     whole_modes,
 )
 from kit.certificates import Authority
+from kit.patience import limits
 from kit.talking import KEY
-from kit.wire import WireServer, json_answer
+from kit.wire import Answer, Gate, WireServer, json_answer
 from kit.wire.proxy import Proxy
 
 from alloy import Transport, ask, configure, use_config
@@ -37,7 +38,7 @@ from alloy.backends.http.clients import CLIENTS
 from alloy.backends.openai.address import OPENAI
 from alloy.backends.openai.address import read_settings as openai_settings
 from alloy.endpoints import Endpoint, KeyFunction, check_key
-from alloy.errors import ConfigurationError, ProviderError
+from alloy.errors import AlloyError, ConfigurationError, DeadlineError, ProviderError, ProviderTimeoutError
 
 TEXT = "Grüße 🦊"
 
@@ -386,6 +387,32 @@ def test_a_token_of_google_cloud_is_refreshed(
     assert cloud.requests[0].path.startswith(
         "/v1beta1/projects/mine/locations/europe-west4/publishers/google/"
     )
+
+
+@pytest.mark.parametrize("limit", ["timeout", "deadline"])
+@every_mode
+def test_the_wait_for_a_token_of_google_cloud_has_the_limits_of_the_call(
+    server: WireServer, mode: str, limit: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The library for it waits for two minutes; its thread is left behind."""
+    GEMINI_SDK.library()
+    account = tmp_path / "account.json"
+    account.write_text(json.dumps(service_account(f"{server.url}/token")))
+    monkeypatch.setenv("GOOGLE_GENAI_USE_ENTERPRISE", "true")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account))
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "mine")
+    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "europe-west4")
+    server.always = lambda _: Answer(before=Gate())
+    found: list[AlloyError] = []
+    for seconds in limits(lambda: "sign-in" in str(found)):
+        options: dict[str, Any] = {"base_url": None, "api_key": None, "timeout": None, limit: seconds}
+        with pytest.raises(AlloyError) as caught:
+            GEMINI.ask(mode, server, **options)
+        found.append(caught.value)
+    kind = ProviderTimeoutError if limit == "timeout" else DeadlineError
+    assert isinstance(found[-1], kind)
+    assert "it waited for the sign-in at the provider" in str(found[-1])
+    CLIENTS.close()
 
 
 def service_account(token_uri: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TypeAlias, TypeVar
 
 from alloy._engine.effects import ParseValues, RunningScript, Script, parse_values
 from alloy._typed.types.async_parsers import Call, Outcome, Unresolved, resolving
+from alloy.tasks import in_task
 from alloy.threads import in_threads
 
 __all__ = ["Gather", "finished", "gathered", "resolved", "run_rounds", "run_rounds_async"]
@@ -27,7 +28,7 @@ async def _outcome(call: Call) -> Outcome:
     import asyncio
 
     try:
-        return Outcome(await call())
+        return Outcome(await in_task(call(), "an async parser"))
     except Exception as error:  # noqa: BLE001 (any error of a parser is its outcome)
         return Outcome(error=error)
     except asyncio.CancelledError as error:

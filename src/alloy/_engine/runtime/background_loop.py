@@ -15,8 +15,8 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from alloy._engine.runtime.deadline import Clock
-from alloy._engine.runtime.tool_runs import contained
 from alloy.logger import log
+from alloy.tasks import contained
 from alloy.threads import in_forked_child, start_thread
 
 __all__ = ["BackgroundLoop", "close", "run"]

@@ -18,7 +18,6 @@ from alloy._engine.runtime.deadline import BETWEEN, loading
 from alloy._engine.runtime.gates import NoGate, thread_gate, waiting_for
 from alloy._engine.runtime.stopping import current_stop
 from alloy._engine.runtime.tool_runs import (
-    LEAVING,
     log_if_running,
     run_async_tool,
     run_tool,
@@ -33,6 +32,7 @@ from alloy.backends.fallback.choose import codec_for
 from alloy.errors import DeadlineError
 from alloy.events import Event
 from alloy.messages import Delta, Reply, Request, ToolCall, ToolCallDelta, ToolResult
+from alloy.tasks import LEAVING
 from alloy.threads import in_threads
 from alloy.watchdog import call_later
 

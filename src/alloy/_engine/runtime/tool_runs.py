@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 from alloy._engine.ledger import note_in, noting
 from alloy._engine.runtime.await_parsers import Gather, run_rounds, run_rounds_async
 from alloy._engine.toolbox import ToolEnd, ToolRun
+from alloy.tasks import contained, leave
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["LEAVING", "contained", "in_time", "log_if_running", "run_async_tool", "run_tool", "tools_of"]
+__all__ = ["in_time", "log_if_running", "run_async_tool", "run_tool", "tools_of"]
 
 log = logging.getLogger("alloy")
-
-LEAVING = 0.5  # seconds that a cancelled tool gets to end
 
 
 def run_tool(run: ToolRun, gather: Gather) -> ToolEnd:
@@ -113,12 +112,7 @@ async def in_time(work: Coroutine[Any, Any, ToolEnd], run: ToolRun) -> ToolEnd:
             return run.timed_out()
     finally:
         if not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=LEAVING)
-            if not task.done():  # otherwise `asyncio.run` would wait for it at its end
-                # https://docs.python.org/3/library/asyncio-extending.html#task-lifetime-support
-                asyncio._unregister_task(task)
-                task._log_destroy_pending = False  # the log below says it better
+            await leave(task)
             log_if_running(run)
     end: ToolEnd
     if task.cancelled():  # by the tool itself
@@ -127,14 +121,6 @@ async def in_time(work: Coroutine[Any, Any, ToolEnd], run: ToolRun) -> ToolEnd:
     if exit_ is not None:
         raise exit_
     return end
-
-
-async def contained(work: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
-    """The value of *work*, or the exit that it asked for, which would end the loop for everybody."""
-    try:
-        return await work, None
-    except (SystemExit, KeyboardInterrupt) as exit_:
-        return None, exit_
 
 
 def tools_of(runs: Iterable[ToolRun]) -> str:

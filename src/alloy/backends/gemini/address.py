@@ -100,6 +100,10 @@ class GeminiSdk(Sdk):
         """Nothing to add: the SDK keeps the query itself."""
         return ""
 
+    def signs_in(self, settings: Settings) -> bool:
+        """Without a key the SDK gets tokens from Google Cloud."""
+        return settings.api_key is None
+
     def lasts(self, address: Address) -> bool:
         """A token of Google Cloud expires soon; the SDK refreshes it when it is asked again."""
         return "authorization" not in address.headers

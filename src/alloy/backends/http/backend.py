@@ -17,7 +17,7 @@ from alloy.backends.http.errors import ErrorReader, Failure, is_error_object
 from alloy.backends.http.event_stream import END_MARK, EventStream, StreamReader
 from alloy.backends.http.exchange import HttpExchange
 from alloy.backends.http.formats import Format, format_of
-from alloy.backends.http.keys import with_key, with_key_async
+from alloy.backends.http.keys import address_of, address_of_async, with_key, with_key_async
 from alloy.backends.http.payload import parse_body, unparsed, written
 from alloy.backends.http.received import Received, bad_reply, redirect_error
 from alloy.backends.http.redaction import repeats_secret
@@ -351,7 +351,8 @@ class HttpBackend(BaseBackend, ABC):
         exchange = HttpExchange(CLIENTS.get(self.sdk, self.settings(endpoint), endpoint), endpoint)
         try:
             body = self.prepare(exchange, body, cancel)
-            address = exchange.connection.book.address(self.target(body, streamed=streamed))
+            target, book = self.target(body, streamed=streamed), exchange.connection.book
+            address = address_of(book, target, endpoint, cancel)
             response = exchange.send(self._request(exchange, address, body, streamed=streamed), cancel)
         except Exception as error:
             if (problem := self._not_sent(error, exchange)) is None:
@@ -384,7 +385,8 @@ class HttpBackend(BaseBackend, ABC):
         )
         try:
             body = await self.prepare_async(exchange, body)
-            address = await exchange.connection.book.address_async(self.target(body, streamed=streamed))
+            target, book = self.target(body, streamed=streamed), exchange.connection.book
+            address = await address_of_async(book, target, endpoint)
             response = await exchange.send_async(self._request(exchange, address, body, streamed=streamed))
         except Exception as error:
             if (problem := self._not_sent(error, exchange)) is None:

@@ -15,7 +15,7 @@ from alloy.backends.http.body import Body
 from alloy.backends.http.cancel import closing_async
 from alloy.backends.http.clients import CLIENTS, Address
 from alloy.backends.http.exchange import HttpExchange
-from alloy.backends.http.keys import with_key, with_key_async
+from alloy.backends.http.keys import address_of, address_of_async, with_key, with_key_async
 from alloy.backends.http.payload import parse_body, unparsed
 from alloy.backends.http.received import Received, bad_reply
 from alloy.endpoints import Endpoint
@@ -43,7 +43,7 @@ class HttpBatchBackend(HttpBackend, ABC):
         connection = CLIENTS.get(self.sdk, self.settings(endpoint), endpoint)
         exchange = HttpExchange(connection, endpoint, once=call.once)
         try:
-            address = exchange.connection.book.address(self.api_target(call))
+            address = address_of(connection.book, self.api_target(call), endpoint, cancel)
             response = exchange.send(self._api_request(exchange, address, call), cancel)
         except Exception as error:
             if (problem := self._not_sent(error, exchange)) is None:
@@ -61,7 +61,7 @@ class HttpBatchBackend(HttpBackend, ABC):
         connection = await CLIENTS.get_async(self.sdk, self.settings(endpoint), endpoint)
         exchange = HttpExchange(connection, endpoint, once=call.once)
         try:
-            address = await exchange.connection.book.address_async(self.api_target(call))
+            address = await address_of_async(connection.book, self.api_target(call), endpoint)
             response = await exchange.send_async(self._api_request(exchange, address, call))
         except Exception as error:
             if (problem := self._not_sent(error, exchange)) is None:

@@ -82,6 +82,10 @@ class Sdk(ABC):
         """The base URL in *settings*, whose query is added to each address."""
         return getattr(settings, "base_url", None) or ""
 
+    def signs_in(self, settings: Any) -> bool:
+        """Whether the SDK may send requests of its own, for a token, before it gives an address."""
+        return False
+
     def lasts(self, address: Address) -> bool:
         """Whether *address* can be used again: its credentials do not expire."""
         return True
@@ -120,6 +124,12 @@ class AddressBook:
         self.settings, self.library = settings, sdk.library()
         self._sdk, self._known, self._is_async = sdk, known, is_async
         self._client: Any = None
+
+    def signs_in(self, target: Hashable) -> bool:
+        """Whether the SDK may have to sign in for the address of *target*, which can take time."""
+        return (
+            self._sdk.signs_in(self.settings) and (self._sdk, self.settings, False, target) not in self._known
+        )
 
     def address(self, target: Hashable) -> Address:
         """The address of a request to *target*. Raises `ConfigurationError` when the SDK refuses it."""
