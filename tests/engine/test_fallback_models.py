@@ -194,6 +194,23 @@ def test_no_provider_gets_the_key_of_another_one(server: WireServer):
     ask.request("x", model=["openai-chat:gpt-5.6", "openai-chat:gpt-5"], api_key=KEY)
 
 
+def test_no_address_gets_the_keys_of_several_providers(server: WireServer, monkeypatch: pytest.MonkeyPatch):
+    """An address for all models is refused, unless its own key is given: that of a gateway."""
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.setenv(name, f"sk-{name}")
+    models = ["openai-chat:gpt-5.6", "anthropic:claude-haiku-4-5", "gemini:gemini-3-flash"]
+    with pytest.raises(ConfigurationError, match="base_url is set for models of several providers") as caught:
+        ask("x", model=models, base_url=server.url)
+    assert '{"model": "openai-chat:gpt-5.6", "base_url": …}' in str(caught.value).replace("'", '"')
+    with use_config(base_url=server.url), pytest.raises(ConfigurationError, match="would be sent there"):
+        ask("x", model=[{"model": models[0], "base_url": "http://127.0.0.1:1"}, *models[1:]])
+    assert server.requests == []
+    ask.request("x", model=[{"model": models[0], "base_url": server.url}, *models[1:]])
+    ask.request("x", model=models, base_url=server.url, api_key=KEY)
+    ask.request("x", model=["openai:gpt-5.6", "openai-chat:gpt-5"], base_url=server.url)  # they share a key
+    ask.request("x", model=["openai-chat:a", {"model": models[1], "api_key": KEY}], base_url=server.url)
+
+
 def test_a_schema_that_a_model_refuses_for_good(server: WireServer):
     """Where the fallback to the prompt is forbidden, another model may take the schema."""
     server.script(

@@ -48,7 +48,7 @@ def _without_refused(settings: Config, entry: ModelEntry, route: Route) -> Confi
 
 
 def _check_keys(entries: Sequence[ModelEntry], routes: Sequence[Route]) -> None:
-    """Raise `ConfigurationError` when one provider would get the key that was set for another one."""
+    """Raise `ConfigurationError` when one server would get the key that was set for another one."""
     if len({route.backend.name for route in routes}) == 1:
         return
     for entry, route in zip(entries, routes, strict=True):
@@ -58,3 +58,15 @@ def _check_keys(entries: Sequence[ModelEntry], routes: Sequence[Route]) -> None:
                 "api_key is set for models of several providers, which would all get it: write it for its "
                 f'model alone, as in model=[{{"model": {entry["model"]!r}, "api_key": …}}, …]'
             )
+    shared = [
+        (entry["model"], variables)
+        for entry, route in zip(entries, routes, strict=True)
+        if "base_url" not in entry and route.endpoint.base_url is not None and route.endpoint.api_key is None
+        if (variables := getattr(route.backend, "key_variables", ()))
+    ]
+    if len({variables for _, variables in shared}) > 1:
+        raise ConfigurationError(
+            "base_url is set for models of several providers, and the keys of all of them in the environment "
+            "would be sent there: write it for its model alone, as in "
+            f'model=[{{"model": {shared[0][0]!r}, "base_url": …}}, …], or give the api_key of that server, too'
+        )
