@@ -68,5 +68,5 @@ def _check_keys(entries: Sequence[ModelEntry], routes: Sequence[Route]) -> None:
         raise ConfigurationError(
             "base_url is set for models of several providers, and the keys of all of them in the environment "
             "would be sent there: write it for its model alone, as in "
-            f'model=[{{"model": {shared[0][0]!r}, "base_url": …}}, …], or give the api_key of that server, too'
+            f'model=[{{"model": {shared[0][0]!r}, "base_url": …}}, …], or give the api_key of that server'
         )
