@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +23,7 @@ from kit.mapping import NumberServer, double
 from kit.talking import KEY
 from kit.ways import asked_at, every_way, run
 from kit.wire import Answer, WireServer, ollama
+from typing_extensions import TypedDict
 
 from alloy import Cache, ServerError, Usage, command, tool
 from alloy._engine.caching import request_key
@@ -134,40 +135,45 @@ def test_the_same_request_to_two_apis_is_two_requests():
     assert len(keys) == len(APIS)
 
 
-KEYS_OF_ALL = """
-from typing import Literal, TypedDict
-from kit.apis import APIS
-from alloy import command, tool
-from alloy._engine.caching import request_key
+class Row(TypedDict):
+    """A type of several kinds."""
 
-Row = TypedDict("Row", {"a": int, "b": Literal["x", "y"] | None, "c": dict[str, set[int]]})
+    a: int
+    b: Literal["x", "y"] | None
+    c: dict[str, set[int]]
+
 
 @tool
-def add(left: int, right: set[str] = frozenset()) -> int:
-    return 1
+def label(left: int, right: frozenset[str] = frozenset()) -> int:
+    """A tool with a set."""
+    return left
 
-for api in APIS:
-    @command(output=list[Row], model=f"{api.name}:{api.model}", tools=[add], api_key="k",
-             base_url="http://host.example", extra={api.name: {"metadata": {"b": "1", "a": "2"}}})
-    def rows() -> str:
-        return "rows"
 
-    question = rows._prepared((), {}).question
-    print(request_key(question.routes[0], question.plan(question.routes[0]).request).hex())
-"""
+def keys_of_all() -> list[str]:
+    """The key of a request to each API."""
+    found = []
+    for api in APIS:
+        options: dict[str, Any] = {"model": f"{api.name}:{api.model}", "tools": [label], "api_key": "k"}
+        extra = {api.name: {"metadata": {"b": "1", "a": "2"}}}
+
+        @command(output=list[Row], base_url="http://host.example", extra=extra, **options)
+        def rows() -> str:
+            return "rows"
+
+        question = rows._prepared((), {}).question
+        found.append(request_key(question.routes[0], question.plan(question.routes[0]).request).hex())
+    return found
 
 
 def test_keys_are_the_same_in_every_process():
     """Whatever the seed of Python's hashes is: bodies and schemas have an order."""
-    found = []
-    for seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[1])}
-        arguments = [sys.executable, "-c", KEYS_OF_ALL]
-        ran = subprocess.run(arguments, env=environment, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stderr
-        found.append(ran.stdout.split())
-    assert found[0] == found[1]
-    assert len(set(found[0])) == len(APIS)
+    here = Path(__file__).parent
+    paths = os.pathsep.join([str(here), str(here.parent)])
+    environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": paths}
+    code = "import test_cached_wire\nprint(*test_cached_wire.keys_of_all())"
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert ran.stdout.split() == keys_of_all(), ran.stderr
+    assert len(set(keys_of_all())) == len(APIS)
 
 
 @every_api
@@ -204,17 +210,13 @@ def test_an_expired_answer_is_asked_for_again(server: WireServer, tmp_path: Path
         assert connection.execute("SELECT count(*) FROM answers").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
-def test_workers_of_a_map_share_the_file(
-    server: WireServer, cache: Cache, method: str, monkeypatch: pytest.MonkeyPatch
-):
+@pytest.mark.skipif("fork" not in get_all_start_methods(), reason="needs fork")
+def test_workers_of_a_map_share_the_file(server: WireServer, cache: Cache, monkeypatch: pytest.MonkeyPatch):
     """The second map sends nothing, whoever asks, and its usage is zero."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)  # workers have the keys of their environment
-    if method not in get_all_start_methods():
-        pytest.skip(f"needs {method}")
     numbers = NumberServer(server)
     asked = double.with_options(**numbers.options, cache=cache)
-    with ProcessPoolExecutor(2, get_context(method)) as pool:
+    with ProcessPoolExecutor(2, get_context("fork")) as pool:
         first = asked.map(range(6), executor=pool)
         assert list(first) == [0, 2, 4, 6, 8, 10]
         again = asked.map(range(6), executor=pool)
