@@ -105,7 +105,8 @@ def test_an_async_tool_that_blocks_the_loop_has_the_limit_in_a_sync_call(stuck: 
         return "here"
 
     with replies(call("blocks"), call("quick"), "done"):
-        late, other = ask.run("go", tools=[blocks, tool(quick)], tool_timeout=0.05).tool_calls[:2]
+        tools = [blocks, tool(tool_timeout=PATIENCE)(quick)]
+        late, other = ask.run("go", tools=tools, tool_timeout=0.05).tool_calls[:2]
     assert late.content.startswith(TOLD)
     assert other.content == "here"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import repeat
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from kit.patience import PATIENCE, limits
-from kit.wire import Answer, Gate, WireServer, json_answer, ollama
+from kit.wire import Answer, Gate, Received, WireServer, json_answer, ollama
 from kit.wire.server import Pause
 
 from alloy import AlloyError, DeadlineError, ProviderTimeoutError, RateLimitError, ask
@@ -163,15 +164,23 @@ def test_a_retry_that_takes_too_long_has_the_error_before_as_its_cause(
     way: Any, limit: str, server: WireServer
 ):
     """What went wrong first is not lost."""
-    slow = json_answer({"error": "slow down"}, status=429, retry_after="0")
+    slow, asked = json_answer({"error": "slow down"}, status=429, retry_after="0"), Counter[str]()
 
-    def call(**options: Any) -> None:
-        server.script(slow, Answer(before=Gate()))
-        way(**at(server.url, **{"retry": 1, "backoff": 0, **options}))
+    def answer(request: Received) -> Answer:
+        asked[request.path] += 1
+        return slow if asked[request.path] == 1 else Answer(before=Gate())
 
-    error = waits_for("the headers of the answer", limit, call)
-    assert isinstance(error.__cause__, RateLimitError)
-    server.leftovers_allowed = True
+    def came_so_far() -> bool:
+        return isinstance(errors[-1].__cause__, RateLimitError) and "headers of the answer" in str(errors[-1])
+
+    server.always = answer
+    errors: list[AlloyError] = []
+    for seconds in limits(came_so_far):
+        # Each call has a path of its own: a request of the one before may still be on its way.
+        here = at(f"{server.url}/{len(errors)}", retry=1, backoff=0)
+        with pytest.raises(ERRORS[limit], match=f"{limit}={seconds} seconds") as caught:
+            way(**here, **{limit: seconds})
+        errors.append(caught.value)
 
 
 def test_calls_share_one_thread_for_their_limits(server: WireServer):
