@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-__all__ = ["Media"]
+__all__ = ["Media", "media_note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +40,9 @@ class Media:
     def data_url(self) -> str:
         """The URL, or the data as a `data:` URL (RFC 2397)."""
         return self.url or f"data:{self.media_type};base64,{self.base64}"
+
+
+def media_note(media: Sequence[Media]) -> str:
+    """What a tool's result says in the place of *media* that follow it."""
+    kinds = " and ".join(f"{part.kind} ({part.name})" if part.name else part.kind for part in media)
+    return f"[the next message has the {kinds}]"

@@ -55,6 +55,13 @@ class _FromFile(Media):
 
     accepted: ClassVar[tuple[str, ...]] = ()
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.data, bytes) if self.url is None else isinstance(self.url, str)):
+            raise CommandError(
+                f"{type(self).__name__}(…) has neither data nor a URL: make it with from_path(), "
+                "from_bytes() or from_url()"
+            )
+
     @classmethod
     def from_path(cls, path: str | PathLike[str], media_type: str | None = None) -> Self:
         """The file at *path*, read now. Raises `OSError`, and `CommandError` for another kind of file."""
@@ -83,7 +90,8 @@ class _FromFile(Media):
                 f"the {cls.kind} {name or 'data'!r} is {found or 'of an unknown type'}, not one of "
                 f"{', '.join(cls.accepted)}: convert it, or pass media_type=… if its type is not recognised"
             )
-        return cls(data=data, media_type=found, name=name)
+        # A file name that is not UTF-8 has lone surrogates (PEP 383), which no request can hold.
+        return cls(data=data, media_type=found, name=name.encode(errors="backslashreplace").decode())
 
     @classmethod
     def from_url(cls, url: str) -> Self:

@@ -13,11 +13,11 @@ from kit.apis import ANTHROPIC, CHAT, GEMINI, OLLAMA, OLLAMA_CHAT, RESPONSES, Ap
 from kit.wire import WireServer
 from kit.wire.ollama import shown
 
-from alloy import Conversation, Document, Image, ToolResult, ask
+from alloy import CommandError, Conversation, Document, Image, ToolError, ToolResult, ask
 from alloy._engine.result_media import contents_of, with_media_sent
 from alloy.backends.base import Capabilities
 from alloy.messages import Reply, ToolCall, ToolResults, User
-from alloy.testing import call, replies
+from alloy.testing import call, calls, replies
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 8
 PICTURE = Image.from_bytes(PNG)
@@ -170,7 +170,8 @@ def test_gemini_gets_files_by_address_after_the_results(monkeypatch: pytest.Monk
         "Well?", model=f"gemini:{GEMINI.model}", conversation=Conversation(turns), tools=[photo]
     )
     answer, linked, question = body["contents"][2:]
-    assert answer["parts"][0]["functionResponse"] == {"name": "photo", "response": {"output": ""}, "id": "c1"}
+    response = {"output": "[the next message has the image]"}
+    assert answer["parts"][0]["functionResponse"] == {"name": "photo", "response": response, "id": "c1"}
     assert linked["parts"] == [{"fileData": {"fileUri": LINKED.url, "mimeType": "image/png"}}]
     assert question["parts"] == [{"text": "Well?"}]
 
@@ -249,3 +250,64 @@ def test_an_async_tool_returns_images_too() -> None:
     with replies(call("camera"), "a cat"):
         result = asyncio.run(ask.run_async("What is it?", tools=[camera]))
     assert result.tool_calls[0].parts == (PICTURE,)
+
+
+def nothing_is_there() -> Image:
+    """A wrong one."""
+    return Image()
+
+
+def test_an_image_without_data_is_an_error_of_the_tool() -> None:
+    """Where it is made; and a file name that is not UTF-8 is escaped."""
+    with pytest.raises(CommandError, match=r"Image\(…\) has neither data nor a URL: make it with from_path"):
+        Image("https://example.com/a.png")  # type: ignore[arg-type]
+    with replies(call("nothing_is_there"), "done"):
+        (done,) = ask.run("go", tools=[nothing_is_there]).tool_calls
+    assert done.error is not None
+    assert "neither data nor a URL" in done.error
+    assert Document.from_bytes(b"%PDF-1.7", name="a\udce9.pdf").name == "a\\udce9.pdf"
+
+
+@every_api
+def test_text_that_is_not_utf_8_does_not_end_the_call(server: WireServer, api: Api) -> None:
+    """The tool has run, and its result is in the history of later calls."""
+    latin = Document.from_bytes("é".encode("latin-1"), "text/plain", name="a.txt")
+    answer = api.answer("send", "", calls=[("read", {})])
+    server.script(*([shown("tools", "vision")] if api is OLLAMA else []), answer, api.answer("send", "done"))
+
+    def read() -> list[str | Document]:
+        """Read."""
+        return [" ", latin]
+
+    assert api.ask("send", server, tools=[read]) == "done"
+
+
+def rows(fails: bool) -> Any:
+    """Rows one by one."""
+    yield {"a": 1}
+    if fails:
+        raise ValueError("in the middle")
+    yield PICTURE
+
+
+def lazy(fails: bool) -> Any:
+    """Rows."""
+    return rows(fails)
+
+
+async def lazy_async(fails: bool) -> Any:
+    """Rows."""
+    return map(str, [1, 2, 1 / (1 - fails)])
+
+
+@pytest.mark.parametrize("function", [lazy, lazy_async])
+def test_an_iterator_is_read_once_and_its_errors_are_the_tools(function: Any) -> None:
+    """Where the time of the tool counts; images in it are images."""
+    name = function.__name__
+    with replies(calls(call(name, fails=False), call(name, fails=True)), "done"):
+        good, bad = ask.run("go", tools=[function]).tool_calls
+    assert good.parts == (('{"a":1}', PICTURE) if function is lazy else ())
+    assert good.content == ('{"a":1}' if function is lazy else '["1","2","1.0"]')
+    assert bad.error in ("ValueError: in the middle", "ZeroDivisionError: division by zero")
+    with replies(call(name, fails=True)), pytest.raises(ToolError, match="failed"):
+        ask.run("go", tools=[function], tool_errors="raise")

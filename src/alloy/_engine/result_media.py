@@ -9,7 +9,7 @@ from typing import Any
 from alloy._engine.tool_texts import cut_text
 from alloy._typed.answers.parse import dump
 from alloy.backends.base import Capabilities
-from alloy.media import Media
+from alloy.media import Media, media_note
 from alloy.messages import ToolResult, ToolResults, Turn, User
 
 __all__ = ["contents_of", "media_parts", "with_media_sent"]
@@ -74,7 +74,7 @@ def _sent(turn: ToolResults, can: Capabilities, *, in_results: bool) -> tuple[To
             continue
         texts = [part for part in parts if isinstance(part, str)] if parts else [result.content]
         if media:
-            texts.append(_note(media))
+            texts.append(media_note(media))
             moved += [_heading(result, media), *media]
         sent.append(replace(result, content="\n".join(texts), parts=()) if parts else result)
     return ToolResults(tuple(sent)), User(tuple(moved)) if moved else None
@@ -88,11 +88,6 @@ def _described(part: str | Media) -> str:
     if isinstance(part, str):
         return part
     return f"[{part.described}; it is not shown, because this model does not take it]"
-
-
-def _note(media: Sequence[Media]) -> str:
-    kinds = " and ".join(f"{part.kind} ({part.name})" if part.name else part.kind for part in media)
-    return f"[the next message has the {kinds}]"
 
 
 def _heading(result: ToolResult, media: Sequence[Media]) -> str:

@@ -7,7 +7,7 @@ not hold.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from time import perf_counter
 from types import EllipsisType
@@ -165,14 +165,15 @@ class ToolRun:
 
     def begin(self) -> Any:
         """Call the tool with the arguments that were read; an async tool returns an awaitable."""
-        return self._tools.find(self._call)(**self._arguments)
+        returned = self._tools.find(self._call)(**self._arguments)
+        return _read(returned)  # here, where the tool's time and its errors count
 
     def succeeded(self, value: Any) -> ToolEnd:
         """The end when the tool returned *value*. Raises `TypeError` for a coroutine."""
         if inspect.iscoroutine(value):
             value.close()
             raise TypeError("the tool is not `async def` but returned a coroutine: make its wrapper async")
-        self.end = ToolEnd(self._result(value, None))
+        self.end = ToolEnd(self._result(_read(value), None))
         return self.end
 
     def failed(self, error: Exception) -> ToolEnd:
@@ -211,6 +212,11 @@ class ToolRun:
             log.warning("the result of the tool %r is cut: it has %d characters", self.name, len(text))
         requests, kept = tuple(self.ledger.requests), value if error is None else None
         return ToolResult(self._call, shown, kept, self._arguments, error, seconds, requests, parts)
+
+
+def _read(value: Any) -> Any:
+    """*value*, or the items of an iterator, which can be read only once."""
+    return list(value) if isinstance(value, Iterator) else value
 
 
 def _shown(error: Exception, show: Callable[[Exception], str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
+from alloy.endpoints import safe_url
 from alloy.jsontypes import JsonObject
 from alloy.media import Media
 from alloy.messages import Reply, ToolResult, ToolResults, ToolSchema, Turn, User
@@ -83,7 +84,7 @@ def _part(part: str | Media) -> JsonObject:
     if isinstance(part, str):
         return _text(part)
     if part.url is not None:
-        return {"type": "uri", "modality": part.kind, "uri": cut(part.url)}
+        return {"type": "uri", "modality": part.kind, "uri": cut(safe_url(part.url))}
     return {"type": "blob", "modality": part.kind, "mime_type": part.media_type}
 
 

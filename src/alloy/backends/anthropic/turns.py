@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 from alloy.backends.cache_points import cache_points
@@ -101,7 +102,8 @@ class _History:
             self._open.remove(place)
         sent = {"type": "tool_result", "tool_use_id": place[1] if place else result.call.id}
         if result.error is None:
-            content = _content(result.parts, (), {}) if result.parts else result.content
+            shown = [part for part in result.parts if not isinstance(part, str) or part.strip()]
+            content = list(map(_result_part, shown)) if shown else result.content
             return {**sent, "content": content}
         # With `is_error` the content may not be empty.
         return {**sent, "content": result.content or result.error or "failed", "is_error": True}
@@ -184,6 +186,13 @@ def _part(part: str | Media) -> JsonObject:
     if part.kind == "document" and part.name:
         block["title"] = part.name
     return block
+
+
+def _result_part(part: str | Media) -> JsonObject:
+    """As `_part`; a tool's text that is not UTF-8 is no reason to end a call after the tools have run."""
+    if isinstance(part, Media) and part.data is not None and part.media_type.startswith("text/"):
+        part = replace(part, data=part.data.decode("utf-8-sig", "replace").encode())
+    return _part(part)
 
 
 def _source(part: Media) -> JsonObject:

@@ -23,7 +23,7 @@ from alloy.backends.http.payload import parse_json
 from alloy.backends.schemas import in_dialect
 from alloy.errors import ConfigurationError
 from alloy.jsontypes import JsonObject
-from alloy.media import Media
+from alloy.media import Media, media_note
 from alloy.messages import Reply, Request, ToolCall, ToolResult, ToolResults, ToolSchema, User
 
 __all__ = ["CAPABILITIES", "GeminiBackend", "GeminiCapabilities"]
@@ -291,6 +291,8 @@ def _signed(parts: list[JsonObject]) -> list[JsonObject]:
 
 def _response(result: ToolResult, given: Mapping[str, str | None]) -> JsonObject:
     """A result by Gemini's convention: `output` or `error`; an object without these keys is sent as it is."""
+    if files := [part for part in result.parts if isinstance(part, Media) and not _is_inline(part)]:
+        result = replace(result, content="\n".join(filter(None, (result.content, media_note(files)))))
     response: JsonObject = {"name": result.name, "response": _outcome(result)}
     if call_id := given.get(result.call.id, result.call.id):
         response["id"] = call_id
