@@ -105,13 +105,15 @@ class FallbackTaken(_OfCall):
     *discarded* is the text of the answer that showed it, if it was that: a reader of the stream has seen this
     text, and it is void.
 
-    With the feature `"model"` the call continues with *model*, because the one before failed with *error*.
+    With the feature `"model"` the call continues with *model*, because *failed_model* failed with *error*.
     """
 
     feature: str
     model: str
     discarded: str = field(default="", compare=False)
     error: AlloyError | None = field(default=None, compare=False)
+    failed_model: str = field(default="", compare=False)
+    command: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +145,12 @@ class ToolFinished(_OfCall):
 
 @dataclass(frozen=True, slots=True)
 class Retry(_OfCall):
-    """A request to *model* failed with *error* and is made again after *wait* seconds."""
+    """A request of *command* to *model* failed with *error* and is made again after *wait* seconds."""
 
     error: AlloyError
     wait: float
     model: str = field(default="", compare=False)
+    command: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -452,6 +452,28 @@ def test_a_wait_can_be_cancelled(server: WireServer, kind: type[Service]) -> Non
 
 @each_way
 @each_service
+def test_the_log_names_the_model_and_not_the_text_of_the_error(
+    server: WireServer, kind: type[Service], way: Sync, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For requests that are made again, and for looks at the batch that are repeated."""
+    service = kind(server, [OSLO])
+    broken = json_answer({"error": {"message": "ERROR-CONTENT"}}, status=429)
+    server.script(broken)
+    batch = way.batch(asking(service), ["a"])
+    server.script(*[broken] * 3)
+    way.wait(batch)
+
+    model = f"{service.name}:{service.model}"
+    again, _, _, looked = caplog.messages
+    assert again.startswith("read_city(): POST ")
+    assert again.endswith(f" to {model} failed (RateLimitError, status 429); next try in 0.0 s")
+    failed = f"of {model} failed (RateLimitError, status 429); it is repeated"
+    assert looked == f"read_city(): a look at the batch {service.id} {failed}"
+    assert "ERROR-CONTENT" not in caplog.text
+
+
+@each_way
+@each_service
 def test_looking_is_repeated_after_a_transient_failure(
     server: WireServer, kind: type[Service], way: Sync
 ) -> None:

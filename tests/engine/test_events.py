@@ -330,8 +330,29 @@ def test_retries_and_failures_name_the_model(way: Any):
     seen: list[Any] = []
     with alloy.listen(seen.append), replies(BUSY, "x", "y"), pytest.raises(ParseError):
         way(total)
-    named = [event.model for event in seen if isinstance(event, Retry | CallFailed)]
-    assert named == ["fake:fake", "fake:fake"]
+    named = [(event.command, event.model) for event in seen if isinstance(event, Retry | CallFailed)]
+    assert named == [("total()", "fake:fake")] * 2
+
+
+@every_way
+def test_fallbacks_name_the_command_and_the_model_that_failed(way: Any):
+    """For each model that was given up; a missing feature has no model that failed."""
+    first = alloy.ServerError("down", provider="fake", transient=False)
+    second = alloy.UnsupportedError("no tools", feature="tools", provider="fake")
+    asked = total.with_options(model=["fake:a", "fake:without-tools"])
+    seen: list[Any] = []
+    from alloy.backends.memory import forget
+
+    try:
+        with alloy.listen(seen.append), replies(first, second, "Final Answer: 3"):
+            way(asked)
+    finally:
+        forget()
+    taken = [event for event in seen if isinstance(event, FallbackTaken)]
+    assert [(event.command, event.feature, event.failed_model) for event in taken] == [
+        ("total()", "model", "fake:a"),
+        ("total()", "tools", ""),
+    ]
 
 
 class AsyncListener:
@@ -444,7 +465,7 @@ def test_debug_is_a_line_for_each_request(way: Any, caplog: pytest.LogCaptureFix
 @every_way
 def test_retries_and_fallbacks_are_warnings(way: Any, caplog: pytest.LogCaptureFixture):
     """Without any listener; a fallback is logged once for each model."""
-    weak = total.with_options(tool_mode="auto", model="fake:logged")
+    weak = total.with_options(tool_mode="auto", model="fake:logged", backoff=0)
     refusal = alloy.UnsupportedError("no tools", feature="tools", provider="fake")
     from alloy._engine import logs
     from alloy.backends.memory import forget
@@ -457,18 +478,24 @@ def test_retries_and_fallbacks_are_warnings(way: Any, caplog: pytest.LogCaptureF
     finally:
         forget()
     texts = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert [text.split()[0] for text in texts] == ["a", "fake:logged"]
-    assert "RateLimitError" in texts[0]
-    assert "does not support tool calls" in texts[1]
+    assert texts[0] == "total(): fake:logged failed (RateLimitError); next try in 0.0 s"
+    assert texts[1].startswith("fake:logged does not support tool calls; Alloy falls back to ReAct")
+    assert len(texts) == 2
 
 
-def test_another_model_is_a_warning_each_time(caplog: pytest.LogCaptureFixture):
-    """It happens only when something went wrong."""
-    from alloy._engine.logs import log_event
-
-    log_event(FallbackTaken("model", "q:n"))
-    log_event(FallbackTaken("model", "q:n"))
-    assert caplog.messages == ["the call continues with q:n"] * 2
+@every_way
+def test_the_warning_about_another_model_names_both_and_the_command(
+    way: Any, caplog: pytest.LogCaptureFixture
+):
+    """Each time, because it happens only when something went wrong; not with the text of the error."""
+    down = alloy.ServerError("ERROR-CONTENT", provider="fake", transient=False, status=503)
+    asked = total.with_options(model=["fake:a", "fake:b", "fake:c"])
+    with caplog.at_level(logging.WARNING, "alloy"), replies(down, down, "3", down, "4"):
+        way(asked)
+        way(asked)
+    after_a = "total(): fake:a failed (ServerError, status 503); the call continues with fake:b"
+    after_b = "total(): fake:b failed (ServerError, status 503); the call continues with fake:c"
+    assert caplog.messages == [after_a, after_b, after_a]
 
 
 SECRETS = ("PROMPT-CONTENT", "ANSWER-CONTENT", "TOOL-CONTENT", "ERROR-CONTENT")

@@ -631,7 +631,7 @@ def test_the_log_names_the_error_and_not_its_text(caplog: pytest.LogCaptureFixtu
     """One warning for each change."""
     with caplog.at_level(logging.WARNING, "alloy"), replies(DOWN, "7"):
         ask("x", model=TWO)
-    assert caplog.messages == ["the call continues with fake:b after ServerError"]
+    assert caplog.messages == ["ask(): fake:a failed (ServerError); the call continues with fake:b"]
 
 
 # --- what is kept -----------------------------------------------------------------------------------

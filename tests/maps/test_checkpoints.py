@@ -8,6 +8,7 @@ import random
 import resource
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -369,6 +370,50 @@ def test_a_function_that_names_itself_and_builtins_has_a_digest():
     assert function_digest(countdown) == function_digest(countdown)
     assert function_digest(abs) != function_digest(len)
     assert function_digest(partial(countdown, 1)) != function_digest(partial(countdown, 2))
+
+
+# --- permissions ----------------------------------------------------------------------------------
+
+
+def modes_in(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+@every_map
+def test_only_the_owner_can_read_a_new_file(numbers: NumberServer, file: Path, way: Any):
+    """Because it has answers, as the file of a response cache; so have the files of SQLite next to it."""
+    while_open: dict[str, int] = {}
+
+    def inputs() -> Iterator[int]:
+        yield 1
+        while_open.update(modes_in(file.parent))
+
+    read(way(numbers.options)(inputs(), checkpoint=file).outcomes())
+    assert set(while_open.values()) == set(modes_in(file.parent).values()) == {0o600}
+    assert {"run.sqlite", "run.sqlite-wal"} <= set(while_open)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_file_that_is_there_keeps_its_permissions(numbers: NumberServer, file: Path):
+    """A group may share it."""
+    file.touch(0o640)
+    file.chmod(0o640)
+    list(double.with_options(**numbers.options).map([1], checkpoint=file))
+    assert modes_in(file.parent) == {"run.sqlite": 0o640}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_link_to_a_file_that_is_not_there_yet_makes_a_private_one(numbers: NumberServer, tmp_path: Path):
+    """As does the path of a response cache."""
+    (tmp_path / "files").mkdir()
+    for name in ("run", "answers"):
+        (tmp_path / name).symlink_to(tmp_path / "files" / name)
+    asked = double.with_options(**numbers.options, cache=tmp_path / "answers")
+    list(asked.map([1], checkpoint=tmp_path / "run"))
+    made = modes_in(tmp_path / "files")
+    assert {"run", "answers"} <= set(made)
+    assert set(made.values()) == {0o600}
 
 
 # --- files that cannot be used --------------------------------------------------------------------

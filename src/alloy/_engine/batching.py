@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 from alloy._engine.budgeting import is_budget
 from alloy._engine.effects import CallApi, Elapsed, Script, Sleep
 from alloy._engine.handlers import current_handlers, current_listeners
-from alloy._engine.logs import wants_events
+from alloy._engine.logs import describe, wants_events
 from alloy._engine.prepare import PreparedCall
 from alloy._engine.routes import Route
 from alloy._engine.state import Question
@@ -119,7 +119,11 @@ def wait_for_end(
             failed += 1
             if not error.transient or failed >= LOOKS:
                 raise
-            log.warning("%s: the batch %s is looked at again: %s", question.name, id, error)
+            text, model = (
+                "%s: a look at the batch %s of %s failed (%s); it is repeated",
+                question.routes[0].name,
+            )
+            log.warning(text, question.name, id, model, describe(error))
         else:
             failed, state = 0, str(found.status)
             if found.status.has_ended:
@@ -170,10 +174,15 @@ def _tried(question: Question[Any], call: ApiCall) -> Script[Any]:
             if not question.may_retry(error, failures, route):
                 raise
             wait = policy.wait(error, failures)
-            log.warning(
-                "%s: %s %s is tried again in %.1f s: %s", question.name, call.method, call.path, wait, error
-            )
+            _log_failure(question, route, call, error, wait)
         yield from Sleep(wait)
+
+
+def _log_failure(
+    question: Question[Any], route: Route, call: ApiCall, error: AlloyError, wait: float
+) -> None:
+    text = "%s: %s %s to %s failed (%s); next try in %.1f s"
+    log.warning(text, question.name, call.method, call.path, route.name, describe(error), wait)
 
 
 def _was_refused(error: AlloyError) -> bool:

@@ -70,7 +70,7 @@ def converse(question: Question[T]) -> Script[Result[T]]:
     state = State(question)
     try:
         yield from _emit(question, CallStarted(question.name, state.route.name))
-        yield from _emit_route(state)
+        yield from _emit_route(question, state)
         result = yield from _converse(question, state)
         yield from _finish(question, result, state.history)
     except Exception as error:
@@ -113,7 +113,7 @@ def _converse(question: Question[T], state: State) -> Script[Result[T]]:
                 raise
             if failure is None or state.further:
                 state.give_up_route(question, error)
-                yield from _emit_route(state)
+                yield from _emit_route(question, state)
                 continue
             state.end_with(failure, error)
         if failure is not None:  # outside of the `except`: no model after it could be asked
@@ -238,7 +238,7 @@ def _ask(question: Question[T], state: State) -> Script[Reply]:
             if not question.may_retry(error, failures, state.route):
                 raise
             wait = question.policy.wait(error, failures)
-            retry = Retry(error, wait, state.route.name)
+            retry = Retry(error, wait, state.route.name, question.name)
         # The failed try is not part of the conversation.
         del state.messages[known:]
         yield from Emit(retry)
@@ -248,12 +248,13 @@ def _ask(question: Question[T], state: State) -> Script[Reply]:
             raise error from last
 
 
-def _emit_route(state: State) -> Script[None]:
+def _emit_route(question: Question[T], state: State) -> Script[None]:
     """Publish that the call continues with another model, and what that model lacks."""
-    for _, error in state.unreported():
-        yield from Emit(FallbackTaken("model", state.route.name, error=error))
+    model, command = state.route.name, question.name
+    for failed, error in state.unreported():
+        yield from Emit(FallbackTaken("model", model, error=error, failed_model=failed, command=command))
     for feature in state.plan.fallbacks:
-        yield from Emit(FallbackTaken(feature, state.route.name))
+        yield from Emit(FallbackTaken(feature, model, command=command))
 
 
 def _request(question: Question[T], state: State) -> Script[Reply]:
@@ -301,7 +302,7 @@ def _fall_back(question: Question[T], error: UnsupportedError, state: State) -> 
         question.on_refused_schema(state.route, feature, request)
     else:
         question.on_missing_feature(state.route, feature)
-    yield from Emit(FallbackTaken(feature, state.route.name))
+    yield from Emit(FallbackTaken(feature, state.route.name, command=question.name))
 
 
 def _fall_back_to_react(question: Question[T], reply: Reply, state: State) -> Script[bool]:
@@ -347,7 +348,7 @@ def _discard(question: Question[T], feature: str, reply: Reply, text: str, state
     state.paused = ""
     for ignored in (feature, "json_object") if feature == "output" else (feature,):
         question.on_ignored_feature(state.route, ignored)
-    yield from Emit(FallbackTaken(feature, state.route.name, text))
+    yield from Emit(FallbackTaken(feature, state.route.name, text, command=question.name))
     return True
 
 

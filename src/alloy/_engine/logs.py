@@ -24,7 +24,7 @@ from alloy.events import (
 from alloy.logger import log
 from alloy.messages import Usage
 
-__all__ = ["log", "log_event", "wants_events"]
+__all__ = ["describe", "log", "log_event", "wants_events"]
 
 
 def wants_events() -> bool:
@@ -35,12 +35,13 @@ def wants_events() -> bool:
 def log_event(event: Event) -> None:
     """Log *event*, if it is one that is logged."""
     match event:
-        case FallbackTaken(_, model, _, error) if error is not None:
-            log.warning("the call continues with %s after %s", model, describe(error))
+        case FallbackTaken(_, model, _, error, failed, command) if error is not None:
+            reason = describe(error)
+            log.warning("%s: %s failed (%s); the call continues with %s", command, failed, reason, model)
         case FallbackTaken(feature, model):
             _log_fallback(feature, model)
-        case Retry(error, wait):
-            log.warning("a request failed (%s); next try in %.1f s", describe(error), wait)
+        case Retry(error, wait, model, command):
+            log.warning("%s: %s failed (%s); next try in %.1f s", command, model, describe(error), wait)
         case RateLimited(wait, model):
             log.debug("a request to %s waits for %.1f s for the rate limits", model, wait)
         case Final(result, command):
@@ -69,10 +70,8 @@ _logged: set[tuple[str, str]] = set()
 
 
 def _log_fallback(feature: str, model: str) -> None:
-    if feature not in TEXTS:  # another model, after the one before failed
-        log.warning("the call continues with %s", model)
-    # Otherwise once for each model, because most fallbacks are taken in every call.
-    elif (feature, model) not in _logged:
+    # Once for each model, because most fallbacks are taken in every call.
+    if (feature, model) not in _logged:
         _logged.add((feature, model))
         log.warning("%s does not support %s; Alloy falls back to %s", model, *TEXTS[feature])
 

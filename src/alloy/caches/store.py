@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary, finalize
 
 from alloy.caches.replies import Found, dumped, loaded
-from alloy.databases import code_of, file_at, marks_of
+from alloy.databases import code_of, file_at, make_private, marks_of
 from alloy.errors import ConfigurationError
 from alloy.logger import log
 from alloy.messages import Reply
@@ -242,9 +242,7 @@ class Store:
                 return self._connection
             self.close()  # it was removed or replaced
         self._is_there()
-        # Only for the owner, because it has answers; the other files of SQLite get the same permissions.
-        with suppress(FileExistsError):
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        make_private(self._path)
         self._file = file_at(self._path)
         connection = sqlite3.connect(
             self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False

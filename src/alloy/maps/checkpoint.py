@@ -16,6 +16,7 @@ import json
 import os
 import sqlite3
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ from alloy._typed.answers.parse import read
 from alloy._typed.schemas.dialects import to_wire
 from alloy._typed.types.compile import TypeSpec
 from alloy.backends.registry import resolve
-from alloy.databases import code_of, file_at, marks_of
+from alloy.databases import code_of, file_at, make_private, marks_of
 from alloy.errors import CheckpointError
 from alloy.jsontypes import JsonObject
 from alloy.maps.fingerprints import digest
@@ -217,6 +218,8 @@ def _connect(path: str) -> sqlite3.Connection:
     file = os.path.abspath(path)  # so that ":memory:" is a file, too
     if os.path.isfile(file) and not os.access(file, os.W_OK):
         raise CheckpointError(f"{path!r} {_PROBLEMS['SQLITE_READONLY']}")  # SQLite's error is another one
+    with suppress(OSError):  # SQLite's error says more
+        make_private(file)
     connection = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
     # Before anything is read: then WAL needs no shared memory.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
