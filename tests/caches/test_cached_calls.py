@@ -6,12 +6,14 @@ import asyncio
 import copy
 import logging
 import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from kit.stored import script
 from kit.ways import WAYS, every_way, run, run_async
@@ -33,6 +35,7 @@ from alloy import (
     Usage,
     ask,
     command,
+    ensure,
     tool,
     use_config,
 )
@@ -166,6 +169,11 @@ def changed(**options: Any) -> Callable[[], Any]:
     return lambda: number.with_options(**options)()
 
 
+CLIENTS_OF = [
+    httpx.Client(headers={"x-tenant": "a"}),
+    httpx.Client(headers={"x-tenant": "b"}),
+    httpx.Client(params={"tenant": "a"}),
+]
 IMAGES = [Image.from_bytes(b"\x89PNG\r\n\x1a\n" + bytes([last])) for last in (1, 2)]
 
 OTHER_ANSWERS: dict[str, Callable[[], Any]] = {
@@ -184,6 +192,14 @@ OTHER_ANSWERS: dict[str, Callable[[], Any]] = {
     "extra": changed(extra={"stored": {"logit_bias": 1}}),
     "output_mode": changed(output_mode="prompted"),
     "header": changed(headers={"x-deployment": "blue"}),
+    "gateway's provider": changed(headers={"x-portkey-provider": "openai"}),
+    "gateway's other provider": changed(headers={"x-portkey-provider": "anthropic"}),
+    "author": changed(headers={"x-author": "ann"}),
+    "parameter": changed(base_url="http://host.example/v1?author=ann"),
+    "another parameter": changed(base_url="http://host.example/v1?author=bob"),
+    "client": changed(http_client=CLIENTS_OF[0]),
+    "another client": changed(http_client=CLIENTS_OF[1]),
+    "client with parameters": changed(http_client=CLIENTS_OF[2]),
     "tools": changed(tools=[number]),
     "image": lambda: ask([IMAGES[0], "?"], output=int, model=MODEL),
     "another image": lambda: ask([IMAGES[1], "?"], output=int, model=MODEL),
@@ -191,6 +207,7 @@ OTHER_ANSWERS: dict[str, Callable[[], Any]] = {
 SAME_ANSWERS: dict[str, Callable[[], Any]] = {
     "key": changed(api_key="sk-another"),
     "key in a header": changed(headers={"Authorization": "Bearer sk-another", "X-Api-Key": "k"}),
+    "key of a client": changed(http_client=httpx.Client(headers={"authorization": "Bearer sk-other"})),
     "trace": changed(headers={"traceparent": "00-1-2-03"}),
     "limits": changed(timeout=5, deadline=50, retry=0, max_connections=1, max_response_bytes=10_000),
     "ways to fail": changed(reask=0, fallback_on=ProviderError, circuit_breaker=CircuitBreaker()),
@@ -405,6 +422,74 @@ def test_a_stored_answer_that_cannot_be_used_is_removed(way: Any, cache: Cache):
         with pytest.raises(ParseError):
             way(once)
         assert way(once)[0].value == 6
+
+
+def test_a_stored_answer_that_a_new_contract_refuses_is_removed(cache: Cache):
+    """Its correction is asked for once, and the next call asks the question again."""
+    with script(5):
+        number.with_options(cache=cache).run()
+
+    @ensure(lambda result: result > 6, "too small")
+    @command(output=int, model=MODEL, cache=cache)
+    def larger() -> str:
+        return "Which number is odd?"
+
+    with script("no number", "no number", 8) as seen:
+        with pytest.raises(ParseError):
+            larger.with_options(reask=1).run()
+        assert len(seen.requests) == 1
+        with pytest.raises(ParseError):
+            larger.with_options(reask=0).run()  # the question itself, whose old answer is gone
+        assert larger.run().value == 8
+    assert len(seen.requests) == 3
+
+
+def test_a_loop_of_tools_gets_another_chance(cache: Cache):
+    """The stored turns that ended in the limit are removed."""
+
+    def look() -> str:
+        """Look."""
+        return "nothing"
+
+    asked = number.with_options(cache=cache, tools=[look], max_tool_turns=1)
+    with script(*[call("look") for _ in range(5)]) as seen:
+        for _ in range(3):
+            with pytest.raises(alloy.TurnLimitError):
+                asked.run()
+    assert len(seen.requests) == 5  # the second call was the last with a stored turn
+
+
+def test_the_tool_mode_is_in_the_key():
+    """A stored reply of ReAct is decoded already."""
+    from alloy._engine.caching import request_key
+    from alloy._engine.routes import Route
+    from alloy.backends.openai.chat import OpenAIChatBackend
+    from alloy.messages import Request, User
+
+    route = Route(OpenAIChatBackend(), "m")
+    plain = Request("m", (User("Hi"),))
+    assert len({request_key(route, replace(plain, **mode)) for mode in ({}, {"tool_mode": "react"})}) == 2
+
+
+def test_an_answer_is_returned_when_the_file_is_replaced_meanwhile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """It was paid for."""
+    path = tmp_path / "a" / "answers.sqlite"
+    path.parent.mkdir()
+
+    def answer(_: Any) -> int:
+        shutil.rmtree(path.parent)
+        return 5
+
+    with script(answer):
+        assert number.with_options(cache=Cache(path)).run().value == 5
+    assert "an answer is not stored" in caplog.text
+
+
+def test_a_path_that_no_file_can_have_is_refused():
+    with pytest.raises(ConfigurationError, match="path must be the path of a file"):
+        Cache("a\ud800")
 
 
 @every_way

@@ -9,23 +9,29 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from alloy._engine.effects import CallModel, Effect, Emit, Handler, InThread, RunTools, Script
 from alloy._engine.handlers import Counting
 from alloy._engine.routes import Route
+from alloy.addresses import login_in
 from alloy.backends.base import model_version_of, secrets_of
 from alloy.backends.fallback.choose import codec_for
 from alloy.caches.cache import Cache
-from alloy.endpoints import is_secret_name, safe_url
-from alloy.errors import AnswerError
-from alloy.events import CacheHit, CallFailed, FallbackTaken, Final, ReasoningDelta, Retry, TextDelta
+from alloy.errors import AnswerError, TurnLimitError
+from alloy.events import CacheHit, CallFailed, FallbackTaken, Final, Reask, ReasoningDelta, Retry, TextDelta
 from alloy.messages import Reply, Request
 
 __all__ = ["request_key", "with_cache"]
 
-FORMAT = 1  # of the keys
+FORMAT = 2  # of the keys
 
-_TRACES = ("traceparent", "tracestate")  # headers that are different in each request
+# Keys, what is different in each request, and what an HTTP client says of itself. By these names only: many
+# gateways choose a provider or a configuration by a header whose name sounds like a key's.
+_KEYS = ("authorization", "proxy-authorization", "x-api-key", "x-goog-api-key", "api-key")
+_TRACES = ("traceparent", "tracestate")
+_CLIENT = ("accept", "accept-encoding", "connection", "user-agent")
+_KEY_PARAMETERS = ("key", "api_key", "api-key", "apikey")
 
 
 def with_cache(several: Sequence[Handler], cache: Cache, *, streamed: bool) -> tuple[Handler, ...]:
@@ -44,7 +50,8 @@ class _Replies:
     1. A request whose reply is stored is not sent; the reader of a stream gets the stored text.
     2. Other replies wait until the call shows that it can use them: when it runs the tools that the last one
        calls, or ends with a value. An answer that was corrected later is stored with its correction.
-    3. A reply that the call could not use is not stored, or removed if it came from the cache.
+    3. A reply that the call could not use is not stored, or removed if it came from the cache. One that is
+       re-asked stays if its correction is stored, too.
     """
 
     def __init__(self, cache: Cache, *, streamed: bool) -> None:
@@ -52,6 +59,8 @@ class _Replies:
         self._waiting: list[tuple[bytes, Reply]] = []
         self._secrets: set[str] = set()  # that a server may repeat
         self._last: tuple[bytes, Reply] | None = None  # the one that the call has not judged yet
+        self._doubtful: list[bytes] = []  # of the cache, until their corrections are known
+        self._found: list[bytes] = []  # all of the cache
 
     def response_cache(self, effect: Effect[Any]) -> Script[Any]:
         """The handler."""
@@ -65,8 +74,13 @@ class _Replies:
             case Emit(FallbackTaken()):
                 self._waiting.clear()
                 yield from self._drop()
+            case Emit(Reask()) if self._last is not None and self._last[1].cached:
+                self._doubtful.append(self._last[0])
             case Emit(CallFailed(error)) if isinstance(error, AnswerError):
                 yield from self._drop()
+                yield from self._remove(self._doubtful)
+            case Emit(CallFailed(TurnLimitError())):  # the next try would end in the same way
+                yield from self._remove(self._found)
         return (yield from effect)
 
     def _answer(self, effect: CallModel, route: Route, request: Request) -> Script[Reply]:
@@ -77,10 +91,12 @@ class _Replies:
             return (yield from effect)
         found = yield from InThread(partial(self._cache.get, key))
         if found is None:
+            yield from self._remove(self._doubtful)
             reply = yield from effect
             self._secrets.update(secrets_of(route.backend, route.endpoint))
         else:
             reply = found.reply
+            self._found.append(key)
             yield from Emit(CacheHit(route.name, found.age))
             if self._streamed and reply.reasoning:
                 yield from Emit(ReasoningDelta(reply.reasoning))
@@ -99,7 +115,11 @@ class _Replies:
         """The last reply could not be used."""
         last, self._last = self._last, None
         if last is not None and last[1].cached:
-            yield from InThread(partial(self._cache.remove, last[0]))
+            yield from self._remove([last[0]])
+
+    def _remove(self, keys: list[bytes]) -> Script[None]:
+        while keys:
+            yield from InThread(partial(self._cache.remove, keys.pop()))
 
     def _store(self) -> Script[None]:
         self._keep()
@@ -118,20 +138,33 @@ def request_key(route: Route, request: Request) -> bytes:
 
     plain = replace(request, prompt_caching=False)  # sends no marks
     address = route.address.address
-    address = address and safe_url(address)
-    version = model_version_of(route.backend, request.model)
-    place = [FORMAT, route.backend.name, request.model, version, address, _headers(route)]
+    place = [
+        *(FORMAT, route.backend.name, request.model, model_version_of(route.backend, request.model)),
+        *(address and _without_keys(address), request.tool_mode, request.output_mode, _headers(route)),
+        [str(client.params) for client in route.endpoint.http_client if client.params],
+    ]
     hashed = sha256(json.dumps(place).encode())
     hashed.update(to_json(codec_for(route.backend, plain).encode(plain)))
     return hashed.digest()
 
 
+def _without_keys(address: str) -> list[str]:
+    """*address* without user, password and key."""
+    before, _, after = login_in(address)
+    place, _, query = after.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    kept = urlencode([pair for pair in pairs if pair[0].lower() not in _KEY_PARAMETERS])
+    return [before, place.rstrip("/"), kept]
+
+
 def _headers(route: Route) -> list[tuple[str, str]]:
-    """The headers of the settings and of the environment, without keys."""
-    given = [(name, value) for name, value in route.endpoint.headers]
+    """The headers of the settings, of the caller's own client and of the environment, without keys."""
+    own = [each for client in route.endpoint.http_client for each in client.headers.items()]
+    given = [(name, value) for name, value in own if name.lower() not in _CLIENT]
+    given += [(name, value) for name, value in route.endpoint.headers]
     for variable in getattr(route.backend, "key_variables", ()):
         if variable.endswith("_HEADERS"):  # one in each line
             lines = (line.partition(":") for line in os.environ.get(variable, "").splitlines())
             given += [(name.strip(), value.strip()) for name, _, value in lines]
     names = {name.lower(): value for name, value in given}
-    return [(name, names[name]) for name in sorted(names) if not is_secret_name(name) and name not in _TRACES]
+    return [(name, names[name]) for name in sorted(names) if name not in _KEYS and name not in _TRACES]

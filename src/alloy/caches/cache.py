@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from alloy.arguments import with_names_checked
 from alloy.caches.replies import Found
 from alloy.errors import ConfigurationError
+from alloy.logger import log
 from alloy.messages import Reply
 from alloy.quantities import checked, count, number, seconds
 
@@ -108,14 +109,23 @@ class Cache:
         return self._store.get(key, self._clock(), self.ttl)
 
     def put(self, replies: Iterable[tuple[bytes, Reply]], secrets: Iterable[str] = ()) -> None:
-        """Store *replies*, each with its key, except those that repeat one of *secrets*. Raises as `get`."""
+        """Store *replies*, each with its key, except those that repeat one of *secrets*.
+
+        Problems of the file are logged: the call has its answer.
+        """
         now = self._clock()
         expires = None if self.ttl is None else now + self.ttl
-        self._store.put(replies, now, expires, self.max_bytes, secrets)
+        try:
+            self._store.put(replies, now, expires, self.max_bytes, secrets)
+        except ConfigurationError as error:  # the file was replaced while the model was asked
+            log.warning("an answer is not stored: %s", error)
 
     def remove(self, key: bytes) -> None:
-        """Remove the reply that is stored as *key*, which cannot be used. Raises as `get`."""
-        self._store.remove(key)
+        """Remove the reply that is stored as *key*, which cannot be used. Problems of the file are logged."""
+        try:
+            self._store.remove(key)
+        except ConfigurationError as error:
+            log.warning("an answer is not removed: %s", error)
 
     @property
     def _store(self) -> Store:
@@ -143,8 +153,16 @@ class Cache:
         return self  # a copied command uses the same cache
 
 
+def _is_encodable(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _checked_path(path: Any) -> str:
     name = os.fspath(path) if isinstance(path, str | PathLike) else None
-    if not isinstance(name, str) or not name or "\0" in name:
+    if not isinstance(name, str) or not name or "\0" in name or not _is_encodable(name):
         raise ConfigurationError(f"Cache: path must be the path of a file, not {path!r:.80}")
     return name
